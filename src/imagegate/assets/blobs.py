@@ -1,0 +1,138 @@
+"""Reads blobs and bodies in chunks, as raw bytes or as base64, without ever holding a whole one.
+
+Plain calls on the event loop, 256 KiB a chunk: a thread a chunk costs more than the read.
+"""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import pybase64
+
+from imagegate.types import Blob, Body, Encoded
+
+CHUNK_BYTES = 256 * 1024  # divisible by 4 (base64 decoding)
+_RAW_CHUNK_BYTES = CHUNK_BYTES * 3 // 4  # encodes to CHUNK_BYTES, divisible by 3
+
+
+class Readable(Protocol):
+    """A source that is read by position: a spool file or a kept one."""
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Return up to `length` bytes from `offset`."""
+        ...
+
+
+def read_chunks(part: Blob | Encoded) -> Iterator[bytes]:
+    """Yield a blob's raw bytes, or its base64 text where it is `Encoded`.
+
+    Raises `ValueError` (`binascii.Error`) where stored base64 is not base64.
+    """
+    if isinstance(part, Encoded):
+        if part.blob.encoding == "base64":
+            return _text_chunks(part.blob)
+        return (pybase64.b64encode(chunk) for chunk in _stored_chunks(part.blob, _RAW_CHUNK_BYTES))
+    return _decoded_chunks(part) if part.encoding == "base64" else _stored_chunks(part)
+
+
+def body_chunks(body: Body) -> Iterator[bytes]:
+    """Yield a body's bytes in order; neighbouring small pieces come joined."""
+    literal: list[bytes] = []
+    for part in body:
+        if isinstance(part, bytes):
+            literal.append(part)
+            continue
+        for chunk in read_chunks(part):
+            literal.append(chunk)
+            if len(chunk) > 4096:
+                yield b"".join(literal)
+                literal.clear()
+    if literal:
+        yield b"".join(literal)
+
+
+def body_bytes(body: Body) -> int:
+    """Return a body's exact length in bytes, without reading the blobs."""
+    return sum(len(part) if isinstance(part, bytes) else part_bytes(part) for part in body)
+
+
+def part_bytes(part: Blob | Encoded) -> int:
+    """Return the length that `read_chunks` will yield, in bytes."""
+    if isinstance(part, Encoded):
+        blob = part.blob
+        return text_bytes(blob) if blob.encoding == "base64" else 4 * ((blob.length + 2) // 3)
+    return raw_bytes(part)
+
+
+def raw_bytes(blob: Blob) -> int:
+    """Return the length of the blob's raw bytes."""
+    if blob.encoding == "raw":
+        return blob.length
+    length = text_bytes(blob)
+    tail = stored_bytes(blob, max(blob.length - 2, 0), 2)
+    return length * 3 // 4 - tail.count(b"=")
+
+
+def text_bytes(blob: Blob) -> int:
+    """Return the length of stored base64 without its JSON escapes."""
+    if not blob.escaped:
+        return blob.length
+    return blob.length - sum(chunk.count(b"\\") for chunk in _stored_chunks(blob))
+
+
+def read_bytes(blob: Blob) -> bytes:
+    """Return the raw bytes as one value; for small blobs and for SDK callers who ask for them."""
+    return b"".join(read_chunks(blob))
+
+
+def head_and_tail(
+    blob: Blob, head_bytes: int = 64 * 1024, tail_bytes: int = 64
+) -> tuple[bytes, bytes]:
+    """Return the first and last raw bytes of a blob, reading no more than that.
+
+    Raises `ValueError` where stored base64 is not base64 there.
+    """
+    if blob.encoding == "raw":
+        head = stored_bytes(blob, 0, head_bytes)
+        return head, stored_bytes(blob, max(blob.length - tail_bytes, 0), tail_bytes)
+    if blob.escaped:
+        whole = read_bytes(blob)
+        return whole[:head_bytes], whole[-tail_bytes:]
+    text = stored_bytes(blob, 0, head_bytes // 3 * 4)
+    tail_start = max(blob.length - tail_bytes // 3 * 4 - 4, 0) // 4 * 4
+    return _decode(text), _decode(stored_bytes(blob, tail_start, blob.length))[-tail_bytes:]
+
+
+def stored_bytes(blob: Blob, start: int, length: int) -> bytes:
+    """Return up to `length` bytes from `start` of the blob as it is stored."""
+    length = min(length, blob.length - start)
+    if isinstance(blob.source, bytes):
+        return blob.source[blob.offset + start : blob.offset + start + length]
+    source: Readable = blob.source  # type: ignore[assignment]
+    return source.read_at(blob.offset + start, length)
+
+
+def _stored_chunks(blob: Blob, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
+    for start in range(0, blob.length, chunk_bytes):
+        yield stored_bytes(blob, start, chunk_bytes)
+
+
+def _text_chunks(blob: Blob) -> Iterator[bytes]:
+    if not blob.escaped:
+        return _stored_chunks(blob)
+    return (chunk.replace(b"\\", b"") for chunk in _stored_chunks(blob))
+
+
+def _decoded_chunks(blob: Blob) -> Iterator[bytes]:
+    rest = b""
+    for chunk in _text_chunks(blob):
+        text = rest + chunk if rest else chunk
+        whole = len(text) // 4 * 4
+        rest = text[whole:]
+        yield _decode(text[:whole] if rest else text)
+    if rest:
+        yield _decode(rest)
+
+
+def _decode(text: bytes) -> bytes:
+    # Some servers leave the padding out; everything else that is not base64 is an error.
+    return pybase64.b64decode(text + b"=" * (-len(text) % 4), validate=True)

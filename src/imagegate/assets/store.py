@@ -1,0 +1,64 @@
+"""Kept images in a folder. Keeping a spool file is a rename: asset = (file, range, encoding)."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from imagegate.assets.spool import SpoolFile
+from imagegate.config.settings import AssetSettings
+
+
+class AssetStore:
+    """The folder of kept images; file names are made by us and are relative to it."""
+
+    def __init__(self, settings: AssetSettings) -> None:
+        self.root = Path(settings.folder) / "images"
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._evidence = Path(settings.folder) / "evidence"
+        self._made: set[str] = set()
+
+    def keep_file(self, file: SpoolFile, name: str) -> str:
+        """Move a spool file into the store as `name`; return its relative path."""
+        relative = self._place(name)
+        os.truncate(file.path, file.size)  # a recycled file is longer than what is in it
+        file.move(self.root / relative)
+        return relative
+
+    def keep_bytes(self, data: bytes, name: str) -> str:
+        """Write a small body into the store as `name`; return its relative path."""
+        relative = self._place(name)
+        (self.root / relative).write_bytes(data)
+        return relative
+
+    def take_back(self, name: str, path: Path) -> None:
+        """Move a kept file back to the spool, where its process died before its row was written."""
+        relative = self._place(name)
+        if not path.exists() and (self.root / relative).exists():
+            (self.root / relative).rename(path)
+
+    def keep_evidence(self, file: SpoolFile | Path, name: str) -> None:
+        """Move an answer that was no use to where `remove_evidence` finds it when it is old."""
+        self._evidence.mkdir(exist_ok=True, mode=0o700)
+        if isinstance(file, SpoolFile):
+            os.truncate(file.path, file.size)
+            file.move(self._evidence / name)
+        elif file.exists():
+            file.rename(self._evidence / name)
+
+    def remove_evidence(self, *, before_s: float) -> None:
+        """Delete evidence that was written before `before_s` (unix seconds)."""
+        for path in self._evidence.glob("*"):
+            if path.stat().st_mtime < before_s:
+                path.unlink(missing_ok=True)
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Delete kept files; those that are gone already are no error."""
+        for name in names:
+            (self.root / name).unlink(missing_ok=True)
+
+    def _place(self, name: str) -> str:
+        folder = name[-2:]  # ids end in chance, so folders fill evenly
+        if folder not in self._made:
+            (self.root / folder).mkdir(exist_ok=True, mode=0o700)
+            self._made.add(folder)
+        return f"{folder}/{name}"

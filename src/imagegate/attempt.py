@@ -1,0 +1,148 @@
+"""One try at one deployment: its row, its exchange, its line in the journal, its end."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+from imagegate import clock
+from imagegate.assets.journal import Opened
+from imagegate.errors import AttemptReport, ImageError
+from imagegate.ledger.records import AttemptEnd, AttemptRecord
+from imagegate.plan import Plan
+from imagegate.transport.live import LiveConversation
+from imagegate.types import Blob, ImageCall, ImageResult
+from imagegate.wire.exchange import Exchange
+
+REQUEST_ID_HEADERS = ("x-request-id", "apim-request-id")
+RELAYED_PREFIX = "x-ratelimit-"
+
+
+class Attempt:
+    """One try. `conversation` is set once it has begun."""
+
+    def __init__(self, plan: Plan, *, number: int, owner: str) -> None:
+        deployment = plan.deployment
+        self.plan = plan
+        self.id = clock.new_id("att")
+        self.conversation: LiveConversation | None = None
+        self.record = AttemptRecord(
+            id=self.id,
+            call_id=plan.call.id,
+            number=number,
+            deployment_id=deployment.id,
+            provider=deployment.provider.name,
+            upstream_model=deployment.target.upstream_model,
+            dispatched_at=clock.now_s(),
+            price=_price_snapshot(plan),
+            estimate_e10=plan.price.highest_e10 if plan.price else None,
+            owner=owner,
+        )
+
+    def exchange(self) -> Exchange:
+        """Return the adapter's generator for this attempt."""
+        plan = self.plan
+        adapter = plan.deployment.provider.adapter(plan.call.operation)
+        assert adapter is not None, "a plan is made only where there is an adapter"
+        return adapter(plan.call, plan.deployment.target)
+
+    def opened(self) -> Opened:
+        """Return the journal's line that goes before anything is sent."""
+        deployment = self.plan.deployment
+        return Opened(
+            attempt=self.id,
+            provider=deployment.provider.name,
+            model=deployment.model.id if deployment.model else "",
+            call=without_bytes(self.plan.call),
+            target=deployment.target,
+        )
+
+    def settled(self, result: ImageResult, cost_e10: int | None) -> AttemptEnd:
+        """Return the end of an attempt that brought images."""
+        return AttemptEnd(
+            id=self.id,
+            state="settled",
+            ended_at=clock.now_s(),
+            cost_e10=cost_e10,
+            usage=usage_json(result),
+            upstream_request_id=self.request_id,
+            upstream_status=200,
+        )
+
+    def failed(self, error: ImageError) -> AttemptEnd:
+        """Return the end of an attempt that brought none: what is ambiguous stays unknown."""
+        words = error.upstream
+        return AttemptEnd(
+            id=self.id,
+            state=self._state_after(error),
+            ended_at=clock.now_s(),
+            cost_e10=None if error.fault == "ambiguous" else 0,
+            error_code=error.code,
+            error_text=words.text if words else error.message,
+            upstream_request_id=self.request_id,
+            upstream_status=words.status if words else None,
+        )
+
+    def report(self, error: ImageError) -> AttemptReport:
+        """Return what a caller may see of a failed attempt."""
+        return AttemptReport(
+            deployment=self.plan.deployment.id,
+            state=self._state_after(error),
+            code=error.code,
+            message=error.message,
+            upstream=error.upstream,
+        )
+
+    @property
+    def request_id(self) -> str:
+        """The upstream's own id of the request, `""` where it gave none."""
+        headers = self._headers
+        return next((headers[name] for name in REQUEST_ID_HEADERS if name in headers), "")
+
+    def relayed_headers(self) -> dict[str, str]:
+        """Return the upstream's headers that a caller may see, under our names."""
+        relayed = {
+            name: value for name, value in self._headers.items() if name.startswith(RELAYED_PREFIX)
+        }
+        if self.request_id:
+            relayed["x-imagegate-upstream-request-id"] = self.request_id
+        return relayed
+
+    @property
+    def _headers(self) -> Mapping[str, str]:
+        return self.conversation.headers if self.conversation else {}
+
+    def _state_after(self, error: ImageError) -> Literal["unsent", "refused", "unknown"]:
+        if error.fault == "ambiguous":
+            return "unknown"
+        was_sent = self.conversation is not None and self.conversation.headers
+        return "refused" if was_sent else "unsent"
+
+
+def without_bytes(call: ImageCall) -> ImageCall:
+    """Return the call with its inputs named but empty: a replay sends nothing again."""
+    return msgspec.structs.replace(
+        call,
+        images=tuple(
+            _emptied(image) if isinstance(image, Blob) else image for image in call.images
+        ),
+        mask=_emptied(call.mask) if isinstance(call.mask, Blob) else call.mask,
+        markup=_emptied(call.markup) if call.markup else None,
+    )
+
+
+def usage_json(result: ImageResult) -> str | None:
+    """Return the upstream's usage as JSON, None where it gave none."""
+    usage = result.raw_usage or result.usage
+    return msgspec.json.encode(usage).decode() if usage else None
+
+
+def _emptied(blob: Blob) -> Blob:
+    return msgspec.structs.replace(blob, source=b"", offset=0, length=0, encoding="raw")
+
+
+def _price_snapshot(plan: Plan) -> str:
+    model = plan.deployment.model
+    if model is None or model.price is None:
+        return "{}"
+    return msgspec.json.encode({"model": model.id, "price": model.price}).decode()

@@ -1,0 +1,96 @@
+"""Which deployments can do a call: the model group's, each with its plan, in configured order."""
+
+import datetime
+import difflib
+from collections.abc import Sequence
+
+from imagegate import clock
+from imagegate.catalogue.price import format_usd
+from imagegate.config.settings import Deployment, Settings
+from imagegate.errors import BadRequestError, BudgetExceededError, ImageError, NotFoundError
+from imagegate.plan import Plan, plan
+from imagegate.running import CallOptions
+from imagegate.types import ImageCall
+
+NAMES_SHOWN_MAX = 12
+
+
+def plan_candidates(call: ImageCall, settings: Settings, options: CallOptions) -> tuple[Plan, ...]:
+    """Return a plan for each deployment of the call's model group that can do it, at least one.
+
+    Raises `NotFoundError` where there is no such group, the deployment's own error where there is
+    one candidate, `BadRequestError` with what each one lacks where there are more, and
+    `BudgetExceededError` where all cost more than the caller allows.
+    """
+    deployments = deployments_of(call.model, settings)
+    today = datetime.datetime.fromtimestamp(clock.now_s(), datetime.UTC).date()
+    plans: list[Plan] = []
+    refusals: list[tuple[Deployment, ImageError]] = []
+    for deployment in deployments:
+        try:
+            plans.append(
+                plan(
+                    call,
+                    deployment,
+                    policy=options.adjust or settings.adjust,
+                    on_retired=settings.on_retired,
+                    today=today,
+                )
+            )
+        except ImageError as error:
+            refusals.append((deployment, error))
+    if not plans:
+        raise _no_candidate(refusals)
+    return _affordable(plans, options.max_cost_e10)
+
+
+def deployments_of(model: str, settings: Settings) -> tuple[Deployment, ...]:
+    """Return the deployments of a model group or of an alias of one.
+
+    Raises `NotFoundError` naming near matches and what this gateway serves.
+    """
+    group = settings.aliases.get(model, model) or settings.default_model
+    found = tuple(one for one in settings.deployments if one.group == group)
+    if not found:
+        raise NotFoundError(_not_served(model, settings), param="model", model=model)
+    return found
+
+
+def served_names(settings: Settings) -> tuple[str, ...]:
+    """Return every name that a caller may ask for, groups first, in configured order."""
+    groups = dict.fromkeys(one.group for one in settings.deployments)
+    return (*groups, *(alias for alias in settings.aliases if alias not in groups))
+
+
+def _not_served(model: str, settings: Settings) -> str:
+    names = served_names(settings)
+    near = difflib.get_close_matches(model, names, n=3, cutoff=0.6)
+    hint = f" Did you mean {' or '.join(repr(name) for name in near)}?" if near else ""
+    shown = ", ".join(names[:NAMES_SHOWN_MAX]) or "nothing"
+    more = f" and {len(names) - NAMES_SHOWN_MAX} more" if len(names) > NAMES_SHOWN_MAX else ""
+    return f"No model {model!r} is served here.{hint} This gateway serves {shown}{more}."
+
+
+def _no_candidate(refusals: Sequence[tuple[Deployment, ImageError]]) -> ImageError:
+    if len({error.message for _, error in refusals}) == 1:
+        return refusals[0][1]
+    reasons = "; ".join(f"{one.id}: {error.message}" for one, error in refusals)
+    return BadRequestError(
+        f"No deployment of {refusals[0][0].group!r} can do this call. {reasons}",
+        param=refusals[0][1].param,
+    )
+
+
+def _affordable(plans: Sequence[Plan], max_cost_e10: int | None) -> tuple[Plan, ...]:
+    if max_cost_e10 is None:
+        return tuple(plans)
+    kept = tuple(one for one in plans if one.price and one.price.highest_e10 <= max_cost_e10)
+    if kept:
+        return kept
+    prices = [one.price.highest_e10 for one in plans if one.price]
+    least = f"may cost up to {format_usd(min(prices))} USD" if prices else "has no known price"
+    raise BudgetExceededError(
+        f"This call {least}; the request allows {format_usd(max_cost_e10)} USD. Nothing was sent. "
+        "Raise the limit, or ask for fewer, smaller or simpler images.",
+        code="max_cost_exceeded",
+    )

@@ -1,0 +1,76 @@
+"""All commands on one screen, each imported when it is called."""
+
+import signal
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from imagegate.cli import failure
+from imagegate.cli.exits import BAD_REQUEST, OK, Interrupted
+from imagegate.errors import ImageError
+
+if TYPE_CHECKING:
+    from cyclopts import App
+
+COMMANDS = {
+    "serve": "Start the gateway.",
+    "generate": "Make images from a prompt.",
+    "edit": "Edit one or more images with a prompt.",
+    "models": "List the models that imagegate knows, or what a configuration serves.",
+    "check": "Tell what a configuration serves, skips, and does unlike LiteLLM.",
+    "version": "Print the version.",
+}
+USAGES = {"edit": "Usage: imagegate edit IMAGE... PROMPT [OPTIONS]"}
+EXIT_CODES = """\
+Exit codes:
+  0  done                               4  provider failed, may have billed
+  1  a file could not be written        5  rate limit, overload or budget
+  2  wrong usage or request             6  refused by a content policy
+  3  configuration or credential      130  Ctrl-C"""
+
+
+def build_app() -> "App":
+    """Return the command line."""
+    from cyclopts import App
+
+    app = App(
+        name="imagegate",
+        help="One OpenAI-compatible door to every image model.",
+        help_epilogue=EXIT_CODES,
+        help_format="plaintext",
+        version_flags=[],
+        result_action="return_value",
+        suppress_keyboard_interrupt=False,
+    )
+    for name, text in COMMANDS.items():
+        app.command(f"imagegate.cli.{name}:{name}", name=name, help=text, usage=USAGES.get(name))
+    return app
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code. No traceback for anything that users do."""
+    from cyclopts import CycloptsError
+
+    # A `kill` cleans up as Ctrl-C does; the gateway has handlers of its own.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    as_json = "--json" in arguments
+    try:
+        result = build_app()(list(arguments), exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        return _report_usage(str(error))
+    except ImageError as error:
+        return failure.report_error(error, as_json=as_json)
+    except Interrupted as interrupted:
+        return failure.report_interrupt(interrupted, as_json=as_json)
+    except KeyboardInterrupt:
+        return failure.report_interrupt(Interrupted(""), as_json=as_json)
+    except BrokenPipeError:  # `imagegate models | head`
+        sys.stderr.close()
+        return OK
+    return result if isinstance(result, int) else OK
+
+
+def _report_usage(text: str) -> int:
+    failure.error_console().print(f"imagegate: {text}", style="bold red", markup=False)
+    failure.error_console().print("See imagegate COMMAND --help.", markup=False)
+    return BAD_REQUEST

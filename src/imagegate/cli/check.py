@@ -1,0 +1,43 @@
+"""`imagegate check`."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from imagegate.cli.exits import OK
+from imagegate.config.load import load_settings
+from imagegate.config.resolve import CheckLine, check_report
+
+_STYLES = {"served": "green", "skipped": "yellow", "note": "cyan"}
+
+
+def check(config: Path, /) -> int:
+    """Tell what a configuration serves, what it skips, and what differs from LiteLLM.
+
+    Nothing is sent to a provider.
+
+    Parameters
+    ----------
+    config
+        The YAML file.
+    """
+    settings = load_settings(str(config))
+    console = Console(highlight=False)
+    for line in check_report(settings):
+        _print_line(console, line)
+    groups = {deployment.group for deployment in settings.deployments}
+    console.print(
+        f"{config}: {len(settings.deployments)} deployments in {len(groups)} model groups, "
+        f"{len(settings.skipped)} entries skipped",
+        markup=False,
+    )
+    return OK
+
+
+def _print_line(console: Console, line: CheckLine) -> None:
+    place = f" (line {line.line})" if line.line else ""
+    console.print(f"{line.state:8}{line.name}{place}", style=_STYLES[line.state], markup=False)
+    for text in line.text.split("; "):
+        console.print(f"        {text}", markup=False)
+    if line.unset:
+        console.print(f"        unset: {', '.join(line.unset)}", markup=False)

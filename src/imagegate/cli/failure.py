@@ -1,0 +1,88 @@
+"""Says what went wrong: a few lines for people on stderr, one JSON object for machines."""
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from imagegate.cli.exits import INTERRUPTED, Interrupted, exit_code
+from imagegate.errors import AuthenticationError, ImageError, RateLimitError
+from imagegate.types import Json
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SANDBOX_MODEL = "sandbox/gpt-image-2.5-flare"
+_BILLED = (
+    "The provider may have made and billed the image. Look at its usage page before you send "
+    "the same call again."
+)
+
+
+def report_error(error: ImageError, *, as_json: bool) -> int:
+    """Tell of `error` and return the exit code."""
+    code = exit_code(error)
+    if as_json:
+        _write_json(_error_json(error, code))
+        return code
+    console = error_console()
+    console.print(f"imagegate: {error.message}", style="bold red", markup=False, highlight=False)
+    for line in _next_steps(error):
+        console.print(line, markup=False, highlight=False)
+    return code
+
+
+def report_interrupt(interrupted: Interrupted, *, as_json: bool) -> int:
+    """Tell what Ctrl-C left behind and return the exit code."""
+    call_id = interrupted.call_id
+    text = "Stopped before anything was sent; nothing was bought."
+    if call_id:
+        text = (
+            f"Stopped. Call {call_id} had been sent and ends with this process; the provider may "
+            "still make and bill the image. No file was written."
+        )
+    if as_json:
+        failure = {"message": text, "type": "interrupted", "call_id": call_id or None}
+        _write_json({"error": failure | {"exit_code": INTERRUPTED}})
+    else:
+        error_console().print(text, markup=False, highlight=False)
+    return INTERRUPTED
+
+
+def error_console() -> "Console":
+    """Return the console for everything that is not a command's result."""
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def _next_steps(error: ImageError) -> list[str]:
+    steps = []
+    if isinstance(error, AuthenticationError) and error.param == "api_key":
+        steps.append(f"To try without a key: --model {SANDBOX_MODEL}")
+    if isinstance(error, RateLimitError) and error.retry_after_s:
+        steps.append(f"Try again in {error.retry_after_s:g} s.")
+    if error.fault == "ambiguous":
+        steps.append(_BILLED)
+    if error.call_id:
+        steps.append(f"Call: {error.call_id}")
+    if error.request_id:
+        steps.append(f"The provider's request id: {error.request_id}")
+    return steps
+
+
+def _error_json(error: ImageError, code: int) -> Json:
+    return {
+        "error": {
+            "message": error.message,
+            "type": error.type,
+            "param": error.param,
+            "code": error.code,
+            "call_id": error.call_id,
+            "may_be_billed": error.fault == "ambiguous",
+            "exit_code": code,
+        }
+    }
+
+
+def _write_json(value: Json) -> None:
+    sys.stdout.write(json.dumps(value) + "\n")

@@ -1,0 +1,65 @@
+"""`imagegate serve`."""
+
+import sys
+from functools import partial
+from pathlib import Path
+
+from imagegate.config.load import load_settings
+from imagegate.config.settings import Settings
+from imagegate.gateway.server import serve as serve_gateway
+
+_CURL = """\
+curl -s {url}/v1/images/generations \\
+  -H 'Content-Type: application/json'{authorization} \\
+  -d '{{"model": "{model}", "prompt": "a red circle"}}' |
+python3 -c 'import base64, json, sys
+image = json.load(sys.stdin)["data"][0]["b64_json"]
+open("circle.png", "wb").write(base64.b64decode(image))'"""
+
+_AUTHORIZATION = """ \\
+  -H "Authorization: Bearer $IMAGEGATE_MASTER_KEY\""""
+
+_PYTHON = """\
+import base64{also}
+from openai import OpenAI  # pip install openai
+
+client = OpenAI(base_url="{url}/v1", api_key={key})
+result = client.images.generate(model="{model}", prompt="a red circle")
+open("circle.png", "wb").write(base64.b64decode(result.data[0].b64_json))"""
+
+
+def serve(*, config: Path | None = None, host: str | None = None, port: int | None = None) -> int:
+    """Start the gateway. Without a configuration it serves drawings of its own, for nothing.
+
+    Ctrl-C lets running calls end first; a second one leaves at once.
+
+    Parameters
+    ----------
+    config
+        Configuration file in LiteLLM's shape, or with our own keys.
+    host
+        Address to listen on; 127.0.0.1 unless the file says otherwise.
+    port
+        Port to listen on; 4000 unless the file says otherwise.
+    """
+    settings = load_settings(None if config is None else str(config), host, port)
+    for note in settings.notes:
+        sys.stderr.write(f"{note.name}: {note.text}\n" if note.name else f"{note.text}\n")
+    for entry in settings.skipped:
+        sys.stderr.write(f"skipped {entry.name} (line {entry.line}): {entry.reason}\n")
+    return serve_gateway(settings, on_ready=partial(_announce, settings))
+
+
+def _announce(settings: Settings, url: str) -> None:
+    """Print the address, and two ways to try it that work as they stand."""
+    model = settings.default_model or settings.deployments[0].group
+    has_key = bool(settings.server.master_key)
+    curl = _CURL.format(url=url, model=model, authorization=_AUTHORIZATION if has_key else "")
+    python = _PYTHON.format(
+        url=url,
+        model=model,
+        also=", os" if has_key else "",
+        key='os.environ["IMAGEGATE_MASTER_KEY"]' if has_key else '"any"',
+    )
+    sys.stdout.write(f"imagegate is ready at {url}\n\n{curl}\n\n{python}\n\n")
+    sys.stdout.flush()

@@ -1,0 +1,84 @@
+"""The runtimes of a client, one for each set of settings, so that calls share connections."""
+
+import asyncio
+import weakref
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from imagegate.client.held import Held
+from imagegate.client.loop import LoopThread
+
+if TYPE_CHECKING:
+    from imagegate.config.settings import Settings
+    from imagegate.running import RunningCall
+    from imagegate.runtime.assemble import Runtime
+
+RUNTIMES_MAX = 32
+
+
+class Entry:
+    """A runtime and the calls whose bytes someone still holds."""
+
+    def __init__(self, settings: "Settings", runtime: "Runtime") -> None:
+        self.settings = settings
+        self.runtime = runtime
+        self._held: weakref.WeakSet[Held] = weakref.WeakSet()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody holds a result of it or waits for one."""
+        return not self._held
+
+    def hold(self, thread: LoopThread, running: "RunningCall") -> Held:
+        """Return the holder of a call's bytes."""
+        held = Held(thread, running)
+        self._held.add(held)
+        return held
+
+    async def aclose(self) -> None:
+        """Close everything; bytes that someone still holds are taken into memory first."""
+        for held in list(self._held):
+            with suppress(OSError, ValueError):  # an unfinished call has nothing to take
+                held.detach()
+        await self.runtime.aclose()
+
+
+class Pool:
+    """At most `RUNTIMES_MAX` idle runtimes; used on the loop thread only."""
+
+    def __init__(self, thread: LoopThread) -> None:
+        self.thread = thread
+        self._entries: list[Entry] = []
+        self._lock = asyncio.Lock()
+
+    async def get(self, settings: "Settings") -> Entry:
+        """Return the entry of `settings`, opened if need be."""
+        async with self._lock:
+            for entry in self._entries:
+                if entry.settings == settings:
+                    self._entries.remove(entry)
+                    self._entries.append(entry)  # the last is the one used last
+                    return entry
+            await self._evict()
+            entry = await _open(settings)
+            self._entries.append(entry)
+            return entry
+
+    async def aclose(self) -> None:
+        """Close all runtimes."""
+        while self._entries:
+            await self._entries.pop().aclose()
+
+    async def _evict(self) -> None:
+        idle = [entry for entry in self._entries if entry.is_idle]
+        surplus = len(self._entries) + 1 - RUNTIMES_MAX
+        for entry in idle[: max(surplus, 0)]:
+            self._entries.remove(entry)
+            await entry.aclose()
+
+
+async def _open(settings: "Settings") -> Entry:
+    # Imported at the first call: `import imagegate` stays fast.
+    from imagegate.runtime.assemble import open_runtime
+
+    return Entry(settings, await open_runtime(settings, embedded=True))

@@ -1,0 +1,83 @@
+"""LiteLLM's names: its providers, and its configuration keys that imagegate does not act on.
+
+They make an existing `config.yaml` readable: what is listed here is told as a note, once, where
+any other unknown key would be taken for a typing error.
+"""
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+IMAGE_MODES = frozenset({"image_generation", "image_edit", "image_variation"})
+
+# Keys of `litellm_params` that belong to features which this version does not have.
+PARAMS_NOT_HERE = _words(
+    """
+    additional_drop_params allowed_openai_params annotation_cost_per_page api_type
+    auto_router_config auto_router_config_path auto_router_default_model
+    auto_router_embedding_model budget_duration cache_creation_input_token_cost
+    cache_read_input_image_token_cost cache_read_input_token_cost caching
+    complexity_router_config configurable_clientside_auth_params cooldown_time
+    default_api_key_rpm_limit default_api_key_tpm_limit drop_params fallbacks
+    hf_model_name input_cost_per_image input_cost_per_image_token input_cost_per_pixel
+    input_cost_per_second input_cost_per_token itpm litellm_session_id litellm_trace_id
+    max_budget max_file_size_mb max_parallel_requests max_retries
+    merge_reasoning_content_in_choices mock_response model_info
+    num_retries order otpm output_cost_per_image output_cost_per_image_token
+    output_cost_per_pixel output_cost_per_second output_cost_per_token region_name retry_policy
+    rpd rpm ssl_verify stream_timeout supports_system_message tag_regex tags
+    timeout_policy tpd tpm use_chat_completions_api use_in_pass_through
+    use_litellm_proxy use_xai_oauth weight
+    """
+)
+
+PARAM_PREFIXES_NOT_HERE = (
+    "aws_",
+    "vertex_",
+    "watsonx_",
+    "s3_",
+    "gcs_",
+    "input_cost_",
+    "output_cost_",
+)
+
+TOP_LEVEL_NOT_HERE = _words(
+    """
+    a2a_agents agent_list agents assistant_settings callback_settings cost_discount_config
+    default_vertex_config files_settings finetune_settings fine_tuning_settings guardrails
+    include jwt_settings mcp_aliases mcp_servers mcp_tools model_group_settings policies
+    policy_attachments prompts search_tools skills_settings sso_settings vector_store_registry
+    vector_stores
+    """
+)
+
+# Providers that LiteLLM routes to and this version does not.
+PROVIDERS_NOT_HERE = _words(
+    """
+    ai21 ai21_chat aiml aleph_alpha amazon_nova anthropic anthropic_text anyscale assemblyai
+    aws_polly azure_ai azure_text baseten bedrock bedrock_converse bedrock_mantle
+    black_forest_labs bytez cerebras chatgpt clarifai cloudflare codestral cohere cohere_chat
+    cometapi compactifai custom custom_openai dashscope databricks datarobot deepgram deepinfra
+    deepseek docker_model_runner dotprompt elevenlabs empower fal_ai featherless_ai
+    fireworks_ai firecrawl friendliai galadriel gemini gigachat github github_copilot gradient_ai
+    groq heroku hosted_vllm huggingface hyperbolic infinity jina_ai lambda_ai langfuse lemonade
+    litellm_proxy llamafile llamagate lm_studio manus maritalk meta_llama milvus minimax mistral
+    moonshot morph nano-gpt nebius nlp_cloud novita nscale nvidia_nim oci ollama ollama_chat
+    oobabooga openrouter ovhcloud palm parallel_ai perplexity petals poe predibase publicai
+    recraft replicate runwayml sagemaker sagemaker_chat sagemaker_nova sambanova sap snowflake
+    stability synthetic tavily text-completion-codestral text-completion-openai together_ai
+    topaz triton v0 vercel_ai_gateway vertex_ai vertex_ai_beta vllm volcengine voyage wandb
+    watsonx watsonx_text xai xiaomi_mimo xinference zai
+    """
+)
+
+MASTER_KEYS_KNOWN = _words(
+    """
+    sk-1234 sk-12345 sk-123456 sk-1234567890 sk-12345678 sk-test sk-admin sk-master sk-litellm
+    sk-imagegate sk-master-key sk-litellm-master-key sk-imagegate-master-key sk-1234567890abcdef
+    sk-xxxxxxxxxxxxxxxx sk-your-master-key sk-your-key-here sk-change-me-please sk-changeme
+    changeme change-me-please password passwordpassword master-key your-master-key
+    1234567890123456 1234567890abcdef secret supersecretkey supersecretpassword
+    """
+)

@@ -1,0 +1,302 @@
+"""Reads the configuration file and the environment; nobody else does.
+
+All faults come at once, in one `ConfigError`. What this file needs for YAML and checking is
+imported when a file is read, because the SDK asks only for the environment.
+"""
+
+import datetime
+import os
+from collections.abc import Mapping
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from imagegate import clock
+from imagegate.catalogue.model import Catalogue
+from imagegate.catalogue.rows import builtin_catalogue, read_rows
+from imagegate.config.faults import Faults, Path, nearest
+from imagegate.config.litellm import TOP_LEVEL_NOT_HERE
+from imagegate.config.master_key import check_master_key
+from imagegate.config.resolve import (
+    ENV_PREFIX,
+    check_names,
+    check_served,
+    resolve_deployments,
+    sandbox_settings,
+    unspent_keys,
+)
+from imagegate.config.settings import AssetSettings, Note, ServerSettings, Settings
+from imagegate.errors import ConfigError
+from imagegate.types import AdjustPolicy, Json, Secret
+
+if TYPE_CHECKING:
+    from imagegate.config.schema import ConfigFile
+
+HOME_ENV = "IMAGEGATE_HOME"
+MASTER_KEY_ENV = ("IMAGEGATE_MASTER_KEY", "LITELLM_MASTER_KEY")
+DATABASE_SCHEME = "sqlite:///"
+
+
+def environment() -> Mapping[str, str]:
+    """Return the environment variables of this process, as they are now."""
+    return dict(os.environ)
+
+
+def data_home(env: Mapping[str, str]) -> FilePath:
+    """Return the folder for the ledger and images: `IMAGEGATE_HOME`, else XDG's data home."""
+    if env.get(HOME_ENV):
+        return FilePath(env[HOME_ENV]).expanduser()
+    base = (
+        env.get("XDG_DATA_HOME") or FilePath(env.get("HOME") or "~").expanduser() / ".local/share"
+    )
+    return FilePath(base) / "imagegate"
+
+
+def load_settings(
+    path: str | None,
+    host: str | None = None,
+    port: int | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Settings:
+    """Return the settings of the file at `path`, or the embedded defaults without one.
+
+    `host` and `port` win over the file's. Raises `ConfigError` that lists all faults.
+    """
+    variables = environment() if env is None else env
+    if path is None:
+        return _embedded(host, port, variables)
+    return _from_file(FilePath(path), host, port, variables)
+
+
+def _embedded(host: str | None, port: int | None, env: Mapping[str, str]) -> Settings:
+    home = data_home(env)
+    faults = Faults("the embedded defaults")
+    key, _ = _master_key("", env)
+    server = _listening(ServerSettings(master_key=key), host, port)
+    notes = check_master_key(server, (), faults)
+    faults.check()
+    today = datetime.datetime.fromtimestamp(clock.now_s(), datetime.UTC).date()
+    settings = sandbox_settings(
+        AssetSettings(folder=str(home / "assets")), _database_url(home), today
+    )
+    notes = (_home_note(home), *notes, *unspent_keys(env))
+    return msgspec.structs.replace(settings, server=server, notes=notes)
+
+
+def _home_note(home: FilePath) -> Note:
+    return Note("", 0, f"images and the ledger are kept in {home} ({HOME_ENV} moves them)")
+
+
+def _database_url(home: FilePath) -> str:
+    return f"{DATABASE_SCHEME}{home / 'imagegate.db'}"
+
+
+def _master_key(given: str, env: Mapping[str, str]) -> tuple[Secret, Path]:
+    if given:
+        return Secret(given), ("general_settings", "master_key")
+    found = (env[name] for name in MASTER_KEY_ENV if env.get(name))
+    return Secret(next(found, "")), ()
+
+
+def _listening(server: ServerSettings, host: str | None, port: int | None) -> ServerSettings:
+    return msgspec.structs.replace(
+        server,
+        host=server.host if host is None else host,
+        port=server.port if port is None else port,
+    )
+
+
+# --- a file ------------------------------------------------------------------------------------
+
+
+def _from_file(
+    path: FilePath, host: str | None, port: int | None, env: Mapping[str, str]
+) -> Settings:
+    from imagegate.config.entries import Entries
+
+    faults = Faults(str(path))
+    config, unset, variables, notes_read = _read(path, env, faults)
+    catalogue = _catalogue(config, path.parent, faults)
+    entries = Entries(config, unset, catalogue, faults)
+    entries.read()
+    deployments, notes_found = resolve_deployments(entries.served, catalogue, variables, faults)
+    skipped = tuple(entries.skipped)
+    server, notes_key = _server(config, host, port, variables, faults)
+    check_served(deployments, skipped, faults)
+    asked = frozenset(str(entry.get("model_name")) for entry in config.model_list)
+    default_model = config.default_model or ""
+    aliases = check_names(_aliases(config), default_model, asked, deployments, faults)
+    home = data_home(variables)
+    settings = Settings(
+        deployments=deployments,
+        catalogue=catalogue,
+        aliases=aliases,
+        default_model=default_model,
+        adjust=_adjust(config),
+        on_retired=config.on_retired,
+        server=server,
+        assets=_assets(config, path.parent, home),
+        database_url=_database(config, path.parent, home, faults),
+        late_s=config.late_s,
+        log_format=config.log_format,
+        skipped=skipped,
+        notes=(*notes_read, *entries.notes, *notes_found, *notes_key),
+    )
+    faults.check()
+    return settings
+
+
+def _read(
+    path: FilePath, env: Mapping[str, str], faults: Faults
+) -> tuple["ConfigFile", dict[Path, str], Mapping[str, str], list[Note]]:
+    """Return the checked file, unset variables by path, all variables, and what to know."""
+    from imagegate.config.schema import ConfigFile
+    from imagegate.config.source import parse_document
+    from imagegate.config.validate import validate
+
+    document = parse_document(_text(path), faults)
+    if not document:
+        faults.check()
+    variables = {**env, **_own_variables(document)}
+    unset: dict[Path, str] = {}
+    value = _substituted(document, (), variables, unset)
+    notes = _take_out_foreign_keys(value, faults)
+    _note_unset(unset, faults)
+    config = validate(ConfigFile, value, (), faults, unset) or ConfigFile()
+    return config, unset, variables, notes + _section_notes(config, faults)
+
+
+def _text(path: FilePath) -> str:
+    from imagegate.config.source import SOURCE_BYTES_MAX
+
+    try:
+        with path.open("rb") as file:
+            data = file.read(SOURCE_BYTES_MAX + 1)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from error
+    if len(data) > SOURCE_BYTES_MAX:
+        raise ConfigError(f"{path} is larger than {SOURCE_BYTES_MAX} bytes: is it the right file?")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path} is no UTF-8 text (byte {error.start}); save it as UTF-8"
+        ) from error
+
+
+def _own_variables(document: Json) -> dict[str, str]:
+    """Return LiteLLM's `environment_variables`, which win over the environment."""
+    own = document.get("environment_variables")
+    if not isinstance(own, dict):
+        return {}
+    return {name: value for name, value in own.items() if isinstance(value, str)}
+
+
+def _substituted(value: Json, path: Path, env: Mapping[str, str], unset: dict[Path, str]) -> Json:
+    """Return `value` with each `os.environ/NAME` replaced; what is unset stays, and is noted."""
+    if isinstance(value, dict):
+        return {key: _substituted(item, (*path, key), env, unset) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_substituted(item, (*path, at), env, unset) for at, item in enumerate(value)]
+    if not isinstance(value, str) or not value.startswith(ENV_PREFIX):
+        return value
+    name = value.removeprefix(ENV_PREFIX)
+    if env.get(name):
+        return env[name]
+    unset[path] = name
+    return value
+
+
+def _note_unset(unset: Mapping[Path, str], faults: Faults) -> None:
+    """Note unset variables of what is read here; an entry's own are told when it is read."""
+    told_elsewhere = ("model_list", "credential_list", "router_settings", "litellm_settings")
+    for path, name in unset.items():
+        is_foreign = path[0] == "general_settings" and path[1:] != ("master_key",)
+        if path[0] not in told_elsewhere and not is_foreign:
+            faults.add(path, f"the variable {name} is not set; set it, or leave the key out")
+
+
+def _take_out_foreign_keys(value: dict[str, Json], faults: Faults) -> list[Note]:
+    """Take out sections of LiteLLM's that do not exist here, and empty ones; return a note."""
+    found = sorted(TOP_LEVEL_NOT_HERE & value.keys())
+    line = min((faults.line_of((name,)) for name in found), default=0)
+    for name in [name for name in value if name in found or value[name] is None]:
+        del value[name]
+    return [Note("LiteLLM", line, f"sections not acted on here: {', '.join(found)}")] * bool(found)
+
+
+def _section_notes(config: "ConfigFile", faults: Faults) -> list[Note]:
+    """Return one note a section of LiteLLM's with the keys that are not acted on here."""
+    notes: list[Note] = []
+    for section in ("router_settings", "litellm_settings", "general_settings"):
+        values = getattr(config, section)
+        known = tuple(type(values).model_fields)
+        extra = sorted(values.model_extra or {})
+        for key in extra:
+            meant = nearest(key, known, similarity_min=0.85)
+            if meant:
+                faults.add((section, key), f"unknown key; did you mean {meant!r}?")
+        if extra:
+            line = faults.line_of((section,))
+            notes.append(Note(section, line, f"not acted on here: {', '.join(extra)}"))
+    return notes
+
+
+# --- its parts ---------------------------------------------------------------------------------
+
+
+def _catalogue(config: "ConfigFile", folder: FilePath, faults: Faults) -> Catalogue:
+    catalogue = builtin_catalogue()
+    for index, name in enumerate(config.catalogue):
+        try:
+            text = (folder / FilePath(name).expanduser()).read_text("utf-8")
+            catalogue = read_rows(text, name, catalogue)
+        except ConfigError as error:
+            faults.add(("catalogue", index), error.message)
+        except (OSError, UnicodeDecodeError) as error:
+            faults.add(("catalogue", index), f"{name} cannot be read: {error}")
+    return catalogue
+
+
+def _server(
+    config: "ConfigFile",
+    host: str | None,
+    port: int | None,
+    env: Mapping[str, str],
+    faults: Faults,
+) -> tuple[ServerSettings, tuple[Note, ...]]:
+    given = config.general_settings.master_key
+    key, path = _master_key(given.get_secret_value() if given else "", env)
+    server = ServerSettings(master_key=key, **config.server.model_dump())
+    server = _listening(server, host, port)
+    return server, check_master_key(server, path, faults)
+
+
+def _aliases(config: "ConfigFile") -> dict[str, str]:
+    found = config.router_settings.model_group_alias
+    return {name: group if isinstance(group, str) else group.model for name, group in found.items()}
+
+
+def _adjust(config: "ConfigFile") -> AdjustPolicy:
+    if config.adjust:
+        return config.adjust
+    # LiteLLM's `drop_params: false` means: refuse what a model does not take.
+    return "strict" if config.litellm_settings.drop_params is False else "nearest"
+
+
+def _assets(config: "ConfigFile", folder: FilePath, home: FilePath) -> AssetSettings:
+    values = config.assets.model_dump(exclude={"folder"})
+    given = config.assets.folder
+    place = folder / FilePath(given).expanduser() if given else home / "assets"
+    return AssetSettings(folder=str(place), **values)
+
+
+def _database(config: "ConfigFile", folder: FilePath, home: FilePath, faults: Faults) -> str:
+    url = config.database_url
+    if not url:
+        return _database_url(home)
+    if not url.startswith(DATABASE_SCHEME) or url == DATABASE_SCHEME:
+        faults.add(("database_url",), f"must be {DATABASE_SCHEME}PATH in this version")
+        return url
+    return f"{DATABASE_SCHEME}{folder / FilePath(url.removeprefix(DATABASE_SCHEME)).expanduser()}"

@@ -1,0 +1,300 @@
+"""From what is wanted to `Settings`: the cross-checks, for a file, the SDK, and no file at all.
+
+Neither YAML nor pydantic is loaded here: the SDK without a file comes this way.
+"""
+
+import datetime
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from imagegate.catalogue.model import SANDBOX, Catalogue
+from imagegate.catalogue.rows import builtin_catalogue
+from imagegate.config.deployment import resolve_deployment
+from imagegate.config.faults import Faults, Path, nearest
+from imagegate.config.settings import (
+    AssetSettings,
+    Deployment,
+    Note,
+    Settings,
+    Skipped,
+)
+from imagegate.config.wanted import Findings, Problem, Wanted
+from imagegate.errors import AuthenticationError, ConfigError
+from imagegate.types import Json, Secret
+
+DEFAULT_MODEL = "openai/gpt-image-2.5-flare"
+MODEL_ENV = "IMAGEGATE_MODEL"
+ENV_PREFIX = "os.environ/"
+KEYS_TOLD = (
+    ("OPENAI_API_KEY", "openai/gpt-image-2.5-flare"),
+    ("AZURE_API_KEY", "azure/DEPLOYMENT"),
+    ("AZURE_OPENAI_API_KEY", "azure/DEPLOYMENT"),
+)
+
+
+class WantedAt(Struct, frozen=True):
+    """A wanted deployment, and the path in the file where it is asked for."""
+
+    wanted: Wanted
+    path: Path
+
+
+def resolve_deployments(
+    asked: Iterable[WantedAt], catalogue: Catalogue, env: Mapping[str, str], faults: Faults
+) -> tuple[tuple[Deployment, ...], tuple[Note, ...]]:
+    """Return the deployments in order, each with an id of its own, and what to know about them."""
+    deployments: list[Deployment] = []
+    notes: list[Note] = []
+    for entry in asked:
+        findings = Findings()
+        deployment = resolve_deployment(entry.wanted, catalogue, env, findings)
+        for problem in findings.problems:
+            _tell(problem, entry.path, faults)
+        line = faults.line_of(entry.path)
+        notes += [Note(entry.wanted.group, line, text) for text in findings.notes]
+        if deployment is not None:
+            deployments.append(_with_own_id(deployment, entry, deployments, faults))
+    return tuple(deployments), tuple(notes)
+
+
+def _tell(problem: Problem, path: Path, faults: Faults) -> None:
+    """Note a problem, unless it only follows from a fault that is noted already."""
+    at = (*path, problem.field)
+    if not (faults.has(at) or (problem.is_credential and faults.has(path, below=True))):
+        faults.add(at, problem.text)
+
+
+def _with_own_id(
+    deployment: Deployment, entry: WantedAt, others: list[Deployment], faults: Faults
+) -> Deployment:
+    taken = {other.id for other in others}
+    if deployment.id not in taken:
+        return deployment
+    if entry.wanted.id:
+        path = (*entry.path[:-1], "model_info", "id")
+        faults.add(path, f"the id {deployment.id!r} is taken by another deployment; ids are unique")
+        return deployment
+    number = next(n for n in range(2, len(taken) + 3) if f"{deployment.id}-{n}" not in taken)
+    return msgspec.structs.replace(deployment, id=f"{deployment.id}-{number}")
+
+
+def check_served(
+    deployments: tuple[Deployment, ...], skipped: tuple[Skipped, ...], faults: Faults
+) -> None:
+    """Note a fault where nothing is left to serve."""
+    if deployments or faults:
+        return
+    why = "; ".join(f"{entry.name}: {entry.reason}" for entry in skipped[:10])
+    faults.add(("model_list",), f"no image model is served here. {why or 'Add an entry'}")
+
+
+def check_names(
+    aliases: Mapping[str, str],
+    default_model: str,
+    asked: frozenset[str],
+    deployments: tuple[Deployment, ...],
+    faults: Faults,
+) -> dict[str, str]:
+    """Return the aliases whose group is served; a name that leads nowhere is a fault.
+
+    `asked` are all model names of the file, the skipped ones too.
+    """
+    groups = frozenset(deployment.group for deployment in deployments)
+    for alias, group in aliases.items():
+        if group not in asked:
+            path = ("router_settings", "model_group_alias", alias)
+            faults.add(path, f"there is no model group {group!r}{_meant(group, asked)}")
+    served = {alias: group for alias, group in aliases.items() if group in groups}
+    if default_model and default_model not in asked | aliases.keys():
+        meant = _meant(default_model, asked)
+        faults.add(("default_model",), f"there is no model group {default_model!r}{meant}")
+    elif default_model and default_model not in groups | served.keys() and not faults:
+        faults.add(("default_model",), f"the model group {default_model!r} is skipped")
+    return served
+
+
+def _meant(name: str, groups: frozenset[str]) -> str:
+    near = nearest(name, groups)
+    return f"; did you mean {near!r}?" if near else f"; there are {', '.join(sorted(groups))}"
+
+
+def sandbox_settings(assets: AssetSettings, database_url: str, today: datetime.date) -> Settings:
+    """Return the embedded defaults: OpenAI's current models, drawn here, for nothing.
+
+    Each is also called `sandbox/NAME`, and a snapshot by its own name.
+    """
+    catalogue = builtin_catalogue()
+    rows = [row for row in catalogue.all() if row.provider == "openai"]
+    current = [row for row in rows if not row.snapshot_of and not row.is_shut_down(today)]
+    asked = [WantedAt(Wanted(group=row.name, model=f"{SANDBOX}/{row.name}"), ()) for row in current]
+    faults = Faults("the embedded defaults")
+    deployments, _ = resolve_deployments(asked, catalogue, {}, faults)
+    faults.check()
+    aliases = {f"{SANDBOX}/{row.name}": row.name for row in current}
+    aliases |= {name: row.name for row in current for name in row.snapshots}
+    return Settings(
+        deployments=deployments,
+        catalogue=catalogue,
+        aliases=aliases,
+        default_model=DEFAULT_MODEL.partition("/")[2],
+        assets=assets,
+        database_url=database_url,
+    )
+
+
+def unspent_keys(env: Mapping[str, str]) -> tuple[Note, ...]:
+    """Return how to serve what the environment has keys for: no file, no money is spent."""
+    return tuple(
+        Note(
+            variable,
+            0,
+            f"{variable} is set, and without a configuration it is not used: the sandbox answers. "
+            f"To serve that provider put `model_list: [{{model_name: NAME, params: {{model: {model}"
+            "}}]` into a file and start with --config FILE",
+        )
+        for variable, model in KEYS_TOLD
+        if env.get(variable)
+    )
+
+
+# --- the SDK, without a file -------------------------------------------------------------------
+
+
+def client_settings(
+    model: str | None = None,
+    *,
+    env: Mapping[str, str],
+    api_key: str | None = None,
+    api_base: str | None = None,
+    base_url: str | None = None,
+    api_version: str | None = None,
+    custom_llm_provider: str | None = None,
+    timeout: float | None = None,
+    extra_headers: Mapping[str, str] | None = None,
+    base_model: str | None = None,
+    organization: str | None = None,
+    project: str | None = None,
+    azure_ad_token: str | None = None,
+    azure_ad_token_provider: Callable[[], str] | None = None,
+    tenant_id: str | None = None,
+    client_id: str | None = None,
+    client_secret: str | None = None,
+    azure_scope: str | None = None,
+    azure_credential: str | None = None,
+    variations: Literal["no", "edit"] = "no",
+    catalogue: Catalogue | None = None,
+) -> tuple[Settings, str]:
+    """Return settings with one deployment, and its model group's name: the model as asked.
+
+    `env` comes from `load.environment()`. Assets and ledger are left empty: the SDK's runtime has
+    its own. Raises `AuthenticationError` that names the variable where no credential is found,
+    else `ConfigError` with all faults.
+    """
+    name = model or env.get(MODEL_ENV) or DEFAULT_MODEL
+    wanted = Wanted(
+        group=name,
+        model=name,
+        custom_llm_provider=custom_llm_provider or "",
+        api_base=_named(api_base or base_url, env),
+        api_key=Secret(_named(api_key, env)),
+        api_version=_named(api_version, env),
+        base_model=base_model or "",
+        organization=organization or "",
+        project=project or "",
+        azure_ad_token=Secret(_named(azure_ad_token, env)),
+        azure_ad_token_provider=azure_ad_token_provider,
+        tenant_id=_named(tenant_id, env),
+        client_id=_named(client_id, env),
+        client_secret=Secret(_named(client_secret, env)),
+        azure_scope=azure_scope or "",
+        azure_credential=azure_credential or "",
+        timeout_s=timeout or 0.0,
+        extra_headers=extra_headers or {},
+        variations=variations,
+    )
+    known = catalogue or builtin_catalogue()
+    deployment = _resolve_one(wanted, known, env)
+    settings = Settings(
+        deployments=(deployment,),
+        catalogue=known,
+        default_model=name,
+        assets=AssetSettings(folder=""),
+        database_url="",
+    )
+    return settings, name
+
+
+def _named(value: str | None, env: Mapping[str, str]) -> str:
+    """Return `value`, or what the variable holds that `os.environ/NAME` names."""
+    if value and value.startswith(ENV_PREFIX):
+        return env.get(value.removeprefix(ENV_PREFIX), "")
+    return value or ""
+
+
+def _resolve_one(wanted: Wanted, catalogue: Catalogue, env: Mapping[str, str]) -> Deployment:
+    findings = Findings()
+    deployment = resolve_deployment(wanted, catalogue, env, findings)
+    if deployment is not None:
+        return deployment
+    text = "; ".join(f"{problem.field}: {problem.text}" for problem in findings.problems)
+    message = f"model {wanted.model!r} cannot be reached: {text}"
+    if all(problem.is_credential for problem in findings.problems):
+        raise AuthenticationError(message, param="api_key", model=wanted.model)
+    raise ConfigError(message, param=findings.problems[0].field, model=wanted.model)
+
+
+# --- the report of `imagegate check` -----------------------------------------------------------
+
+
+class CheckLine(Struct, frozen=True):
+    """One line of the report: what happens to one entry of the file. `line` 0: no line of it."""
+
+    state: Literal["served", "skipped", "note"]
+    name: str
+    line: int
+    text: str
+    unset: tuple[str, ...] = ()
+
+
+def check_report(settings: Settings) -> tuple[CheckLine, ...]:
+    """Return what is served, what is skipped and why, and what differs from LiteLLM."""
+    served = tuple(
+        CheckLine("served", deployment.group, 0, describe(deployment))
+        for deployment in settings.deployments
+    )
+    skipped = tuple(
+        CheckLine("skipped", entry.name, entry.line, entry.reason, entry.unset)
+        for entry in settings.skipped
+    )
+    notes = tuple(CheckLine("note", note.name, note.line, note.text) for note in settings.notes)
+    return served + skipped + notes
+
+
+def describe(deployment: Deployment) -> str:
+    """Return one line about a deployment: where it is, how it signs in, which row it has."""
+    target, row = deployment.target, deployment.model
+    surface = target.traits.get("surface")
+    parts = [
+        f"{deployment.provider.name}/{target.upstream_model} at {target.base_url}",
+        f"{surface} surface, api-version {target.traits.get('api_version')}" if surface else "",
+        f"credential {_sign_in(deployment)}",
+        f"limits and price of {row.id}" if row else "no limits and no price known",
+        f"defaults {_plain(deployment.defaults)}" if deployment.defaults else "",
+    ]
+    return "; ".join(part for part in parts if part)
+
+
+def _sign_in(deployment: Deployment) -> str:
+    credential = deployment.credential
+    if credential.kind == "entra":
+        return str(credential.entra.get("credential", "entra"))
+    if credential.kind == "none" and credential.headers:
+        return f"header {', '.join(sorted(credential.headers))}"
+    return credential.kind
+
+
+def _plain(values: Mapping[str, Json]) -> str:
+    return ", ".join(sorted(values))

@@ -1,0 +1,244 @@
+"""The configuration file on one page: each key, its type, its limits, its meaning.
+
+The shape is LiteLLM's (`model_list`, `litellm_params`, ...) with our own keys beside it. A
+section that is ours alone refuses unknown keys; in LiteLLM's sections unknown keys are kept, and
+`load.py` decides which are known names and which are typing errors.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+
+from imagegate.types import Json
+
+
+def _not_bool(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("must be a number")  # noqa: TRY004 - pydantic reports ValueErrors
+    return value
+
+
+def _yes_no(value: object) -> object:
+    # YAML reads the bare word `no` as false.
+    return {False: "no", True: "yes"}[value] if isinstance(value, bool) else value
+
+
+Seconds = Annotated[float, BeforeValidator(_not_bool), Field(gt=0, le=7 * 24 * 3600)]
+Retention = Annotated[float, BeforeValidator(_not_bool), Field(ge=0, le=100 * 365 * 24 * 3600)]
+Count = Annotated[int, BeforeValidator(_not_bool), Field(gt=0)]
+Port = Annotated[int, BeforeValidator(_not_bool), Field(ge=0, le=65535)]
+Text = Annotated[str, Field(min_length=1, max_length=4096)]
+
+
+class Section(BaseModel):
+    """A mapping of ours: unknown keys are refused, inputs are never quoted in errors."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
+    )
+
+
+class LiteLLMSection(Section):
+    """A mapping of LiteLLM's: unknown keys are kept and looked at later."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class DeploymentParams(LiteLLMSection):
+    """`litellm_params`, or `params`: where a deployment is and how it is reached."""
+
+    model: Text
+    """`provider/name`, or a bare OpenAI model id. On Azure the name is the deployment's."""
+    api_base: Text | None = None
+    """Base URL of the API; a whole URL is split."""
+    base_url: Text | None = None
+    """The same as `api_base`."""
+    api_key: SecretStr | None = None
+    """The provider's key, as a rule `os.environ/NAME`."""
+    api_version: Text | None = None
+    """Azure: a dated version for the deployment route, or `v1`, `preview`, `latest`."""
+    custom_llm_provider: Text | None = None
+    """The provider, where `model` has no prefix."""
+    base_model: Text | None = None
+    """The model behind the name; decides limits and price, is never sent."""
+    organization: Text | None = None
+    """OpenAI organization that is charged."""
+    project: Text | None = None
+    """OpenAI project that is charged."""
+    azure_ad_token: SecretStr | None = None
+    """A ready Entra ID token."""
+    tenant_id: Text | None = None
+    """Entra ID tenant of a service principal."""
+    client_id: Text | None = None
+    """Entra ID client: of a service principal, or of a managed identity."""
+    client_secret: SecretStr | None = None
+    """Secret of the service principal."""
+    azure_scope: Text | None = None
+    """Scope of Entra ID tokens; by default https://cognitiveservices.azure.com/.default."""
+    azure_credential: (
+        Literal[
+            "DefaultAzureCredential",
+            "ManagedIdentityCredential",
+            "WorkloadIdentityCredential",
+            "AzureCliCredential",
+        ]
+        | None
+    ) = None
+    """Sign in with this credential of azure-identity, without a secret in the file."""
+    litellm_credential_name: Text | None = None
+    """An entry of `credential_list` whose values are used where they are not given here."""
+    timeout: Seconds | None = None
+    """Longest that one exchange with the upstream may take, in seconds."""
+    extra_headers: dict[str, str] | None = None
+    """Headers for each request to this deployment's own host."""
+    extra_body: dict[str, Any] | None = None
+    """Further fields of the body, the same as writing them here."""
+    variations: Annotated[Literal["no", "edit"], BeforeValidator(_yes_no)] = "no"
+    """`edit`: answer image variations by an edit."""
+
+
+class ModelInfo(LiteLLMSection):
+    """`model_info`: what is known about a deployment."""
+
+    id: Text | None = None
+    """Name of the deployment in logs and headers; unique."""
+    mode: Text | None = None
+    """`image_generation` or `image_edit`; anything else is not served."""
+    base_model: Text | None = None
+    """The same as in the params."""
+
+
+class ModelEntry(Section):
+    """One deployment. Entries with the same `model_name` are one model group."""
+
+    model_name: Text
+    """The name that callers ask for."""
+    litellm_params: DeploymentParams
+    """Also spelled `params`."""
+    model_info: ModelInfo = ModelInfo()
+
+
+class GroupAlias(LiteLLMSection):
+    """An alias written as a mapping."""
+
+    model: Text
+
+
+class RouterSettings(LiteLLMSection):
+    """`router_settings`."""
+
+    model_group_alias: dict[str, str | GroupAlias] = {}
+    """Further names of model groups."""
+    timeout: Seconds | None = None
+    """Default of `timeout` in the params."""
+
+
+class LiteLLMSettings(LiteLLMSection):
+    """`litellm_settings`."""
+
+    drop_params: bool | None = None
+    """true is `adjust: nearest`, false `adjust: strict`, where `adjust` is not given."""
+    request_timeout: Seconds | None = None
+    """Default of `timeout` in the params, after the router's."""
+    enable_azure_ad_token_refresh: bool = False
+    """Azure deployments without a key sign in by DefaultAzureCredential."""
+
+
+class GeneralSettings(LiteLLMSection):
+    """`general_settings`."""
+
+    master_key: SecretStr | None = None
+    """The key that callers must send; at least 16 characters where others can reach the gateway."""
+
+
+class Server(Section):
+    """How the gateway listens, and how much it takes."""
+
+    host: Text = "127.0.0.1"
+    """Address to listen on. Anything but loopback needs a master key."""
+    port: Port = 4000
+    """Port to listen on; 0 takes a free one."""
+    json_bytes_max: Count = 25 * 1024 * 1024
+    """Largest JSON body, in bytes."""
+    form_bytes_max: Count = 860 * 1024 * 1024
+    """Largest form, in bytes."""
+    file_bytes_max: Count = 50 * 1024 * 1024
+    """Largest file in a form, in bytes."""
+    image_pixels_max: Count = 40_000_000
+    """Largest input image, in pixels."""
+    calls_max: Count = 1000
+    """Calls in work at the same time; the next is refused with 503."""
+    drain_s: Seconds = 900.0
+    """How long a stopping gateway waits for its calls, in seconds."""
+
+
+class Assets(Section):
+    """Where image bytes live, how long, and how much of them."""
+
+    folder: Text | None = None
+    """A folder on a disk; relative to this file. Default: `assets` in imagegate's data home."""
+    retention_s: Retention = 7 * 24 * 3600.0
+    """How long a delivered image is kept, in seconds; 0 keeps none."""
+    evidence_s: Retention = 7 * 24 * 3600.0
+    """How long the record of a call whose end is unknown is kept, in seconds."""
+    bytes_max: Count = 10 * 1024**3
+    """Bound on the folder, in bytes."""
+    durability: Literal["process", "power"] = "process"
+    """`process` survives a kill, `power` a power cut."""
+    answer_bytes_max: Count = 256 * 1024 * 1024
+    """Largest answer of an upstream, decoded, in bytes."""
+
+
+class CredentialEntry(Section):
+    """One entry of LiteLLM's `credential_list`."""
+
+    credential_name: Text
+    credential_values: dict[str, Json] = {}
+    credential_info: dict[str, Json] = {}
+
+
+class ConfigFile(Section):
+    """The whole file. The entries of `model_list` are checked one by one as `ModelEntry`."""
+
+    model_list: list[dict[str, Json]] = []
+    """The deployments."""
+    router_settings: RouterSettings = RouterSettings()
+    litellm_settings: LiteLLMSettings = LiteLLMSettings()
+    general_settings: GeneralSettings = GeneralSettings()
+    credential_list: list[CredentialEntry] = []
+    """Named credentials for `litellm_credential_name`."""
+    environment_variables: dict[str, str] = {}
+    """Values for `os.environ/NAME`, before the environment's own."""
+    server: Server = Server()
+    assets: Assets = Assets()
+    database_url: Text | None = None
+    """Ledger: `sqlite:///path`. Default: `imagegate.db` in imagegate's data home."""
+    catalogue: list[Text] = []
+    """TOML files whose rows are added to the catalogue or replace rows; relative to this file."""
+    adjust: Literal["nearest", "strict"] | None = None
+    """What happens to a value that a model does not take: translated and reported, or refused."""
+    on_retired: Literal["send", "refuse"] = "send"
+    """What happens to a call for a model past its shutdown date."""
+    default_model: Text | None = None
+    """The model group of calls that name none."""
+    late_s: Retention = 300.0
+    """How long an image is waited for after its caller's deadline, in seconds."""
+    log_format: Literal["auto", "json", "text"] = "auto"
+    """Form of log lines; `auto` is text on a terminal."""
+
+
+SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
+    ("(top level)", ConfigFile),
+    ("model_list[]", ModelEntry),
+    ("model_list[].litellm_params", DeploymentParams),
+    ("model_list[].model_info", ModelInfo),
+    ("router_settings", RouterSettings),
+    ("litellm_settings", LiteLLMSettings),
+    ("general_settings", GeneralSettings),
+    ("server", Server),
+    ("assets", Assets),
+)

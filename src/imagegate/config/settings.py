@@ -1,0 +1,110 @@
+"""What a configuration comes down to: plain frozen values, checked, with every name resolved.
+
+Nothing here knows YAML, pydantic or the environment; `runtime/assemble.py` builds from it.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
+
+from imagegate.catalogue.model import Catalogue, Model
+from imagegate.types import AdjustPolicy, Json, Secret
+from imagegate.wire.provider import Provider, Target
+
+CredentialKind: TypeAlias = Literal["none", "bearer", "api-key", "entra"]
+
+
+class Credential(Struct, frozen=True):
+    """How to sign in at an upstream. `entra` holds the settings of azure-identity.
+
+    `headers` are the operator's own headers that may carry a secret (a subscription key); like
+    the credential they go to the deployment's own origin only.
+    """
+
+    kind: CredentialKind = "none"
+    secret: Secret = Secret("")
+    entra: Mapping[str, str] = {}
+    token_provider: Callable[[], str] | None = None
+    headers: Mapping[str, Secret] = {}
+
+
+class Deployment(Struct, frozen=True, kw_only=True):
+    """One place that can serve a model: model + credential + base URL + limits.
+
+    `id` is stable for the same settings. `model` is the catalogue row that decides limits and
+    price, None where the model is unknown to the catalogue. `defaults` are image parameters of
+    the operator that a call may override.
+    """
+
+    id: str
+    group: str
+    provider: Provider
+    target: Target
+    model: Model | None = None
+    credential: Credential = Credential()
+    timeout_s: float = 600.0
+    headers: Mapping[str, str] = {}
+    defaults: Mapping[str, Json] = {}
+    variations: Literal["no", "edit"] = "no"
+
+
+class Skipped(Struct, frozen=True):
+    """An entry of the configuration that is not served, and why."""
+
+    name: str
+    line: int
+    reason: str
+    unset: tuple[str, ...] = ()
+
+
+class Note(Struct, frozen=True):
+    """Something that `check` tells: what would behave differently from LiteLLM."""
+
+    name: str
+    line: int
+    text: str
+
+
+class ServerSettings(Struct, frozen=True, kw_only=True):
+    """How the gateway listens and what it accepts; sizes in bytes, times in seconds."""
+
+    host: str = "127.0.0.1"
+    port: int = 4000
+    master_key: Secret = Secret("")
+    json_bytes_max: int = 25 * 1024 * 1024
+    form_bytes_max: int = 860 * 1024 * 1024
+    file_bytes_max: int = 50 * 1024 * 1024
+    image_pixels_max: int = 40_000_000
+    calls_max: int = 1000
+    drain_s: float = 900.0
+
+
+class AssetSettings(Struct, frozen=True, kw_only=True):
+    """Where image bytes live, how long, and how much of them."""
+
+    folder: str
+    retention_s: float = 7 * 24 * 3600.0
+    evidence_s: float = 7 * 24 * 3600.0
+    bytes_max: int = 10 * 1024**3
+    durability: Literal["process", "power"] = "process"
+    answer_bytes_max: int = 256 * 1024 * 1024
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """Everything that a runtime is built from."""
+
+    deployments: tuple[Deployment, ...]
+    catalogue: Catalogue
+    aliases: Mapping[str, str] = {}
+    default_model: str = ""
+    adjust: AdjustPolicy = "nearest"
+    on_retired: Literal["send", "refuse"] = "send"
+    server: ServerSettings = ServerSettings()
+    assets: AssetSettings
+    database_url: str
+    proxies: Mapping[str, str] = {}
+    late_s: float = 300.0
+    log_format: Literal["auto", "json", "text"] = "auto"
+    skipped: tuple[Skipped, ...] = ()
+    notes: tuple[Note, ...] = ()

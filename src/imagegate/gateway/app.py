@@ -1,0 +1,169 @@
+"""The gateway's application: its routes, and which of them is served by what."""
+
+from collections.abc import Awaitable, Callable
+
+from msgspec import Struct
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from imagegate.errors import ImageError, NotFoundError
+from imagegate.gateway import errors, health, home, models, openapi
+from imagegate.gateway.auth import Gatekeeper
+from imagegate.gateway.images import ImageEndpoint
+from imagegate.runtime.assemble import Runtime
+from imagegate.types import Operation
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class Resource(Struct, frozen=True):
+    """A GET route. Only an `is_open` one is served to callers without a key."""
+
+    path: str
+    handler: Handler
+    is_open: bool = False
+
+
+OPERATIONS: dict[str, Operation] = {
+    "/images/generations": "generate",
+    "/images/edits": "edit",
+    "/images/variations": "variation",
+}
+# The model stands in the body: OpenAI's base URL, the same without /v1, and Azure's two.
+PREFIXES = ("/v1", "", "/openai/v1", "/openai")
+# The model stands in the path, as Azure's clients have it.
+DEPLOYMENT_PREFIXES = ("/openai/deployments/", "/openai/v1/deployments/")
+DEPLOYMENT_OPERATIONS = ("/images/generations", "/images/edits")
+
+ROUTES: tuple[Resource, ...] = (
+    Resource("/v1/models", models.list_models),
+    Resource("/v1/models/{id:path}", models.get_model),
+    Resource("/models", models.list_models),
+    Resource("/models/{id:path}", models.get_model),
+    Resource("/openai/v1/models", models.list_models),
+    Resource("/openapi.json", openapi.document, is_open=True),
+    Resource("/healthz", health.healthz, is_open=True),
+    Resource("/readyz", health.readyz, is_open=True),
+    Resource("/", home.home, is_open=True),
+)
+
+_BY_PATH = {prefix + tail: name for prefix in PREFIXES for tail, name in OPERATIONS.items()}
+_SERVED = (
+    "POST /v1/images/generations, /v1/images/edits, /v1/images/variations, "
+    "/openai/deployments/{name}/images/generations, /openai/deployments/{name}/images/edits; "
+    "GET /v1/models, /openapi.json, /healthz, /readyz"
+)
+
+
+class Gateway:
+    """What the routes share: the runtime, the gatekeeper, and the calls in flight."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self.gatekeeper = Gatekeeper(runtime.settings.server)
+        self.images = ImageEndpoint(runtime, self.gatekeeper)
+
+    @property
+    def running_count(self) -> int:
+        """How many calls are at work, those whose caller has left included."""
+        return max(self.images.running_count, self.runtime.supervisor.running_count)
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether new calls are refused because the process is about to end."""
+        return self.images.is_draining
+
+    def start_drain(self) -> None:
+        """Refuse new calls from now on."""
+        self.images.is_draining = True
+
+
+def build_app(gateway: Gateway) -> ASGIApp:
+    """Return the ASGI application: image routes by hand, Starlette for the rest."""
+    other = build_other_routes(gateway)
+    serve_image = gateway.images.serve
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "POST":
+            operation, model = find_operation(scope["path"])
+            if operation is not None:
+                await serve_image(scope, receive, send, operation, model)
+                return
+        await other(scope, receive, send)
+
+    return app
+
+
+def find_operation(path: str) -> tuple[Operation | None, str]:
+    """Return the operation of an image route and the model that its path names (`""`: none).
+
+    The path is decoded already, so a model's name may hold slashes.
+    """
+    operation = _BY_PATH.get(path) or _BY_PATH.get(path.rstrip("/"))
+    if operation is not None:
+        return operation, ""
+    for prefix in DEPLOYMENT_PREFIXES:
+        for tail in DEPLOYMENT_OPERATIONS:
+            name = path[len(prefix) : -len(tail)]
+            if name and path.startswith(prefix) and path.endswith(tail):
+                return OPERATIONS[tail], name
+    return None, ""
+
+
+def build_other_routes(gateway: Gateway) -> Starlette:
+    """Return Starlette's application for everything that is not an image call."""
+    routes = [
+        Route(resource.path, _guarded(resource, gateway.gatekeeper), methods=["GET"])
+        for resource in ROUTES
+    ]
+    app = Starlette(
+        routes=routes,
+        exception_handlers={
+            ImageError: errors.answer_error,
+            HTTPException: _answer_no_route,
+            Exception: errors.answer_bug,
+        },
+    )
+    app.router.redirect_slashes = False
+    app.state.gateway = gateway
+    return app
+
+
+def _guarded(resource: Resource, gatekeeper: Gatekeeper) -> Handler:
+    """Return the handler behind the gatekeeper: a new route is closed unless it says otherwise."""
+
+    async def handle(request: Request) -> Response:
+        gatekeeper.check(request.scope)
+        return await resource.handler(request)
+
+    return resource.handler if resource.is_open else handle
+
+
+async def _answer_no_route(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    path = request.scope["path"]
+    is_image_route = find_operation(path)[0] is not None
+    if error.status_code == 405 or (error.status_code == 404 and is_image_route):
+        allowed = "POST" if is_image_route else "GET"
+        return _answer_wrong_method(request.method, path, allowed)
+    if error.status_code == 404:
+        return errors.error_response(
+            NotFoundError(
+                f"There is no {request.method} {path} here. Served are: {_SERVED}.",
+                code="unknown_url",
+            )
+        )
+    return await errors.answer_http(request, error)
+
+
+def _answer_wrong_method(method: str, path: str, allowed: str) -> Response:
+    error = ImageError(
+        f"{path} takes {allowed}, not {method}.", code="method_not_allowed", http_status=405
+    )
+    response = errors.error_response(error)
+    response.headers["allow"] = allowed
+    return response

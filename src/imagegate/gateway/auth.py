@@ -1,0 +1,91 @@
+"""Who may use the gateway: the master key, or, without one, only programs on this host."""
+
+import hashlib
+import hmac
+import re
+
+from starlette.types import Scope
+
+from imagegate.config.settings import ServerSettings
+from imagegate.errors import AuthenticationError, PermissionDeniedError
+
+_LOOPBACK_NAMES = frozenset((b"localhost", b"127.0.0.1", b"[::1]"))
+_HOST = re.compile(rb"(\[[0-9a-f:.]+\]|[0-9a-z._-]+)(?::[0-9]{1,5})?")
+_BEARER = b"bearer "
+
+
+class Gatekeeper:
+    """Lets a request in, or raises. It looks at headers only, so it comes before any body."""
+
+    def __init__(self, settings: ServerSettings) -> None:
+        # The one credential that is not an upstream's: only its hash is held from here on.
+        key = settings.master_key.reveal()
+        self._key_hash = hashlib.sha256(key.encode()).digest() if key else b""
+        self._hosts = _LOOPBACK_NAMES | {_bracketed(settings.host)}
+
+    def check(self, scope: Scope) -> None:
+        """Pass a request that may spend money here.
+
+        Raises `AuthenticationError` for a missing or wrong key; where no key is set,
+        `PermissionDeniedError` for what a web page could have sent.
+        """
+        headers: list[tuple[bytes, bytes]] = scope["headers"]
+        if self._key_hash:
+            self._check_key(dict(headers))
+        else:
+            self._check_is_local(headers)
+
+    def _check_key(self, headers: dict[bytes, bytes]) -> None:
+        given = [headers.get(b"api-key", b""), _bearer(headers.get(b"authorization", b""))]
+        keys = [key for key in given if key]
+        if not keys:
+            raise AuthenticationError(
+                "No key was given. Send the gateway's key as 'Authorization: Bearer <key>' or as "
+                "'api-key: <key>'."
+            )
+        if not any(self._is_key(key) for key in keys):
+            raise AuthenticationError(
+                "That is not a key of this gateway. Send its own master key, not a provider's."
+            )
+
+    def _is_key(self, key: bytes) -> bool:
+        # Hashes are of one length, so the comparison tells neither the key's content nor its size.
+        return hmac.compare_digest(hashlib.sha256(key).digest(), self._key_hash)
+
+    def _check_is_local(self, headers: list[tuple[bytes, bytes]]) -> None:
+        """Without a key the only caller is a program on this host, never a page in its browser."""
+        hosts = [value for name, value in headers if name == b"host"]
+        if len(hosts) != 1 or not self._is_this_host(hosts[0].lower()):
+            raise _refusal("Host", b", ".join(hosts))
+        found = dict(headers)
+        origin = found.get(b"origin")
+        if origin is not None and not self._is_this_origin(origin.lower()):
+            raise _refusal("Origin", origin)
+        if found.get(b"sec-fetch-site") == b"cross-site":
+            raise _refusal("Sec-Fetch-Site", b"cross-site")
+
+    def _is_this_host(self, host: bytes) -> bool:
+        match = _HOST.fullmatch(host)
+        return match is not None and match[1] in self._hosts
+
+    def _is_this_origin(self, origin: bytes) -> bool:
+        scheme, mark, host = origin.partition(b"://")
+        return bool(mark) and scheme in (b"http", b"https") and self._is_this_host(host)
+
+
+def _bearer(authorization: bytes) -> bytes:
+    is_bearer = authorization[: len(_BEARER)].lower() == _BEARER
+    return authorization[len(_BEARER) :].strip() if is_bearer else b""
+
+
+def _bracketed(host: str) -> bytes:
+    return (f"[{host}]" if ":" in host else host).lower().encode()
+
+
+def _refusal(header: str, value: bytes) -> PermissionDeniedError:
+    shown = value[:200].decode("latin-1")
+    return PermissionDeniedError(
+        f"Without a master_key this gateway takes requests from programs on its own host only, and "
+        f"the {header} header is {shown!r}. Call it as http://localhost or http://127.0.0.1, or "
+        f"set general_settings.master_key."
+    )

@@ -1,0 +1,81 @@
+"""One request's connection: what goes out to the caller, and whether the caller is still there."""
+
+import asyncio
+from collections.abc import Coroutine, Iterable
+from typing import Any, TypeAlias, cast
+
+from starlette.types import Message, Receive, Send
+
+SEND_IDLE_S = 120.0
+Headers: TypeAlias = list[tuple[bytes, bytes]]
+
+
+class CallerLeftError(Exception):
+    """The caller closed the connection or stopped reading; nobody is left to answer to."""
+
+
+class Channel:
+    """Sends head and body. `is_head_sent` says whether a status can still be chosen."""
+
+    __slots__ = ("_receive", "_send", "is_head_sent")
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self.is_head_sent = False
+
+    async def send_head(self, status: int, headers: Headers) -> None:
+        """Send status and headers, once."""
+        self.is_head_sent = True
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def send_whole(self, status: int, headers: Headers, body: bytes) -> None:
+        """Send a small answer; its length is added to the headers."""
+        await self.send_head(status, [*headers, (b"content-length", b"%d" % len(body))])
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def send_chunk(self, chunk: bytes, *, more: bool = True) -> None:
+        """Send a piece of the body.
+
+        Raises `CallerLeftError` where the caller took none of it for `SEND_IDLE_S`.
+        """
+        message = {"type": "http.response.body", "body": chunk, "more_body": more}
+        try:
+            async with asyncio.timeout(SEND_IDLE_S):
+                await self._send(message)
+        except TimeoutError as error:
+            raise CallerLeftError from error
+
+    async def send_chunks(self, chunks: Iterable[bytes], *, more: bool) -> bool:
+        """Send `chunks`; with `more` the body goes on after them.
+
+        Return False, and stop, where the caller left before the last of them was handed over.
+        """
+        previous: bytes | None = None
+        for chunk in chunks:
+            if previous is not None:
+                await self.send_chunk(previous)
+            if self.has_left():
+                return False
+            previous = chunk
+        await self.send_chunk(previous or b"", more=more)
+        return True
+
+    async def left(self) -> None:
+        """Return when the caller has closed the connection; the body must have been read."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    def has_left(self) -> bool:
+        """Return whether the caller has closed the connection, without waiting.
+
+        `receive` is driven by one step: it ends at once where there is something to report. A
+        task for that, or a cancel scope, would cost ten times as much.
+        """
+        step = cast("Coroutine[Any, Any, Message]", self._receive())
+        try:
+            step.send(None)
+        except StopIteration as ended:
+            return bool(ended.value["type"] == "http.disconnect")
+        step.close()
+        return False

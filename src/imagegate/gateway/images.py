@@ -1,0 +1,142 @@
+"""The image routes: read a call, start it, answer it. A plain ASGI callable: the hot path."""
+
+import asyncio
+from collections.abc import Mapping
+
+from starlette.types import Receive, Scope, Send
+
+from imagegate import clock
+from imagegate.errors import ImageError, OverloadedError
+from imagegate.gateway.answer import echoes_quality, send_answer
+from imagegate.gateway.auth import Gatekeeper
+from imagegate.gateway.channel import CallerLeftError, Channel
+from imagegate.gateway.errors import error_headers, internal_error
+from imagegate.gateway.events import send_events
+from imagegate.gateway.intake import Intake
+from imagegate.gateway.options import read_options
+from imagegate.running import Outcome, RunningCall
+from imagegate.runtime.assemble import Runtime
+from imagegate.types import Operation
+from imagegate.wire.openai_calls import build_answer, error_body
+
+WATCH_AFTER_S = 1.0  # most calls take longer; the quick ones need no task that watches the caller
+OVERLOADED_RETRY_S = 5.0
+
+
+class ImageEndpoint:
+    """Serves image calls; counts those that are in flight."""
+
+    def __init__(self, runtime: Runtime, gatekeeper: Gatekeeper) -> None:
+        self._runtime = runtime
+        self._gatekeeper = gatekeeper
+        self._intake = Intake(runtime)
+        self._calls_max = runtime.settings.server.calls_max
+        self.running_count = 0
+        self.is_draining = False
+
+    async def serve(
+        self, scope: Scope, receive: Receive, send: Send, operation: Operation, path_model: str
+    ) -> None:
+        """Answer one request; `path_model` is the model named by the path, `""` for none."""
+        channel = Channel(receive, send)
+        call_id = clock.new_id("call")
+        self.running_count += 1
+        try:
+            headers = self._admit(scope)
+            running = await self._start(headers, receive, call_id, operation, path_model)
+            await self._answer(channel, running, headers)
+        except CallerLeftError:
+            pass  # nothing was dispatched and there is nobody to tell
+        except ImageError as error:
+            await _send_error(channel, error, call_id)
+        except Exception as fault:  # the last resort: a bug still gets an answer
+            await _send_error(channel, internal_error(fault, call_id), call_id)
+        finally:
+            self.running_count -= 1
+
+    def _admit(self, scope: Scope) -> Mapping[bytes, bytes]:
+        """Let the request in by its head alone; return its headers."""
+        self._gatekeeper.check(scope)
+        if self.is_draining:
+            raise OverloadedError(
+                "This gateway is shutting down; send the request again.",
+                code="shutting_down",
+                retry_after_s=OVERLOADED_RETRY_S,
+            )
+        if self.running_count > self._calls_max:
+            raise OverloadedError(
+                f"{self._calls_max} calls are in flight, which is the limit here (server."
+                "calls_max). Send the request again later.",
+                retry_after_s=OVERLOADED_RETRY_S,
+            )
+        return dict(scope["headers"])
+
+    async def _start(
+        self,
+        headers: Mapping[bytes, bytes],
+        receive: Receive,
+        call_id: str,
+        operation: Operation,
+        path_model: str,
+    ) -> RunningCall:
+        """Read the call and start it; from here on its files are its own."""
+        options = read_options(headers)
+        spool = self._runtime.spool.open_call(call_id)
+        try:
+            call = await self._intake.read_call(headers, receive, spool, operation, path_model)
+            return await self._runtime.pipeline.start(call, spool, options)
+        except BaseException:
+            spool.close()
+            raise
+
+    async def _answer(
+        self, channel: Channel, running: RunningCall, headers: Mapping[bytes, bytes]
+    ) -> None:
+        """Answer when the call has ended; a caller who left leaves the call running."""
+        is_delivered = False
+        try:
+            echo_quality = echoes_quality(running.call, headers)
+            if running.call.stream:
+                is_delivered = await send_events(channel, running, echo_quality=echo_quality)
+            else:
+                is_delivered = await _answer_whole(channel, running, echo_quality=echo_quality)
+        except ImageError:
+            is_delivered = True  # the error is the answer
+            raise
+        finally:
+            if is_delivered:
+                running.release()
+            else:
+                running.abandon()
+
+
+async def _answer_whole(channel: Channel, running: RunningCall, *, echo_quality: bool) -> bool:
+    outcome = await _wait_while_connected(channel, running)
+    if outcome is None:
+        return False
+    body = build_answer(outcome.result, created=int(clock.now_s()), echo_quality=echo_quality)
+    return await send_answer(channel, running, outcome, body)
+
+
+async def _wait_while_connected(channel: Channel, running: RunningCall) -> Outcome | None:
+    """Return the outcome, or None as soon as the caller has left."""
+    try:
+        async with asyncio.timeout(WATCH_AFTER_S):
+            return await running.wait()
+    except TimeoutError:
+        pass
+    outcome = asyncio.ensure_future(running.wait())
+    left = asyncio.ensure_future(channel.left())
+    try:
+        await asyncio.wait((outcome, left), return_when=asyncio.FIRST_COMPLETED)
+        return await outcome if outcome.done() else None
+    finally:
+        outcome.cancel()
+        left.cancel()
+
+
+async def _send_error(channel: Channel, error: ImageError, call_id: str) -> None:
+    if channel.is_head_sent:
+        return  # uvicorn closes a connection whose answer has no end
+    error.call_id = error.call_id or call_id
+    await channel.send_whole(error.http_status, error_headers(error), error_body(error))

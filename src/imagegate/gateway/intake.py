@@ -1,0 +1,102 @@
+"""From a request's body to a call whose inputs have been looked at; nothing is decided here."""
+
+import asyncio
+from collections.abc import Mapping
+
+import msgspec
+from starlette.types import Receive
+
+from imagegate.assets.spool import CallSpool
+from imagegate.errors import BadRequestError
+from imagegate.gateway.body import BodyReader, is_form, read_json
+from imagegate.gateway.form import read_form
+from imagegate.prepare import check_inputs
+from imagegate.runtime.assemble import Runtime
+from imagegate.transport.download import DownloadLimits
+from imagegate.types import Blob, ImageCall, Operation
+from imagegate.wire.openai_calls import ParsedCall, parse_form_call, parse_json_call
+
+FETCH_S_MAX = 120.0  # for all urls of one call together
+
+
+class Intake:
+    """Reads calls into their spools, within the limits of the settings."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._limits = runtime.settings.server
+        self._downloader = runtime.downloader
+
+    async def read_call(
+        self,
+        headers: Mapping[bytes, bytes],
+        receive: Receive,
+        spool: CallSpool,
+        operation: Operation,
+        path_model: str,
+    ) -> ImageCall:
+        """Return the call of a request; a model that the path names wins over the body's.
+
+        Raises `BadRequestError`, `RequestTooLargeError`, or `CallerLeftError`.
+        """
+        if is_form(headers):
+            call = await self._read_form(headers, receive, spool, operation)
+        else:
+            call = await self._read_json(headers, receive, spool, operation)
+        if path_model:
+            call = msgspec.structs.replace(call, model=path_model)
+        if operation == "generate":
+            return call
+        return self._check_inputs(call)
+
+    async def _read_form(
+        self,
+        headers: Mapping[bytes, bytes],
+        receive: Receive,
+        spool: CallSpool,
+        operation: Operation,
+    ) -> ImageCall:
+        body = BodyReader(receive, headers, self._limits.form_bytes_max)
+        content_type = headers[b"content-type"]
+        form = await read_form(
+            body, content_type, spool, file_bytes_max=self._limits.file_bytes_max
+        )
+        return parse_form_call(operation, form.fields, form.files, spool.call_id)
+
+    async def _read_json(
+        self,
+        headers: Mapping[bytes, bytes],
+        receive: Receive,
+        spool: CallSpool,
+        operation: Operation,
+    ) -> ImageCall:
+        body = BodyReader(receive, headers, self._limits.json_bytes_max)
+        parsed = parse_json_call(operation, await read_json(body, spool), spool.call_id)
+        if operation == "generate":
+            return parsed.call
+        return parsed.with_fetched(await self._fetch(parsed, spool))
+
+    async def _fetch(self, parsed: ParsedCall, spool: CallSpool) -> dict[str, Blob]:
+        """Return a blob for each https url among the inputs."""
+        try:
+            async with asyncio.timeout(FETCH_S_MAX):
+                return {url: await self._fetch_one(url, spool) for url in parsed.urls()}
+        except TimeoutError:
+            raise BadRequestError(
+                f"The image urls could not be fetched within {FETCH_S_MAX:.0f} s. Send the images "
+                "as data urls or as files.",
+                param="images",
+                code="invalid_image_url",
+            ) from None
+
+    async def _fetch_one(self, url: str, spool: CallSpool) -> Blob:
+        file = spool.new_file()
+        limits = DownloadLimits(bytes_max=self._limits.file_bytes_max)
+        await self._downloader.fetch(url, write=file.write, limits=limits, param="images")
+        return Blob(file, 0, file.size)
+
+    def _check_inputs(self, call: ImageCall) -> ImageCall:
+        return check_inputs(
+            call,
+            pixels_max=self._limits.image_pixels_max,
+            file_bytes_max=self._limits.file_bytes_max,
+        )

@@ -1,0 +1,27 @@
+"""`GET /v1/models`: the model groups that this gateway serves, in OpenAI's shape."""
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from imagegate.candidates import deployments_of, served_names
+from imagegate.config.settings import Settings
+from imagegate.types import Json
+
+
+async def list_models(request: Request) -> JSONResponse:
+    """Return every name that a call may give as its model."""
+    settings = request.app.state.gateway.runtime.settings
+    models = [describe(name, settings) for name in served_names(settings)]
+    return JSONResponse({"object": "list", "data": models})
+
+
+async def get_model(request: Request) -> JSONResponse:
+    """Return one model group. Raises `NotFoundError` that names those that exist."""
+    settings = request.app.state.gateway.runtime.settings
+    return JSONResponse(describe(request.path_params["id"], settings))
+
+
+def describe(name: str, settings: Settings) -> Json:
+    """Return OpenAI's model object for a model group or an alias of one."""
+    provider = deployments_of(name, settings)[0].provider.name
+    return {"id": name, "object": "model", "created": 0, "owned_by": provider}

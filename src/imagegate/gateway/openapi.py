@@ -1,0 +1,163 @@
+"""`GET /openapi.json`: the API as OpenAPI 3.1, made from the types that the calls become."""
+
+from functools import cache
+from importlib.metadata import version
+from typing import get_args
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from imagegate.catalogue.known_models import KnownImageModel
+from imagegate.types import ImageCall, Json, Usage
+
+_NOT_FIELDS = ("id", "operation", "images", "mask", "markup", "extra")
+_INPUT: Json = {
+    "type": "object",
+    "properties": {
+        "image_url": {"type": "string", "description": "an https or data url"},
+        "file_id": {"type": "string", "description": "a file that the provider holds already"},
+    },
+    "minProperties": 1,
+    "maxProperties": 1,
+    "additionalProperties": False,
+}
+_REFERENCES = "#/components/schemas/{name}"
+_FILE: Json = {"type": "string", "format": "binary"}
+_OPERATIONS = {
+    "generations": "Make images from a prompt",
+    "edits": "Make images from images and a prompt",
+    "variations": "Make images like an image",
+}
+
+
+async def document(_request: Request) -> JSONResponse:
+    """Return the description of the API."""
+    return JSONResponse(build_document())
+
+
+@cache
+def build_document() -> Json:
+    """Return the OpenAPI document."""
+    schemas = {
+        "GenerateCall": {"type": "object", "properties": call_properties(), "required": ["prompt"]},
+        "EditCall": _edit_schema(),
+        "EditForm": _form_schema(),
+        "VariationForm": _form_schema(),
+        "ImagesResponse": _answer_schema(),
+        "ErrorResponse": _error_schema(),
+        **msgspec.json.schema_components([Usage], ref_template=_REFERENCES)[1],
+    }
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "imagegate", "version": version("imagegate")},
+        "paths": _paths(),
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "apiKey": {"type": "apiKey", "in": "header", "name": "api-key"},
+            },
+        },
+        "security": [{"bearer": []}, {"apiKey": []}],
+    }
+
+
+def call_properties() -> dict[str, Json]:
+    """Return the schema of each field of an image call that a caller may write."""
+    fields = {
+        field.name: msgspec.json.schema(field.type)
+        for field in msgspec.structs.fields(ImageCall)
+        if field.name not in _NOT_FIELDS
+    }
+    known = {"type": "string", "examples": list(get_args(KnownImageModel))}
+    fields["model"] = known | {"description": "a model group of this gateway"}
+    fields["n"] |= {"minimum": 1, "maximum": 10}
+    return fields
+
+
+def _edit_schema() -> Json:
+    images = {"type": "array", "items": _INPUT, "minItems": 1, "maxItems": 16}
+    properties = call_properties() | {"images": images, "mask": _INPUT}
+    return {"type": "object", "properties": properties, "required": ["images"]}
+
+
+def _form_schema() -> Json:
+    files = {"image": _FILE, "image[]": {"type": "array", "items": _FILE}, "mask": _FILE}
+    return {"type": "object", "properties": call_properties() | files | {"markup": _FILE}}
+
+
+def _answer_schema() -> Json:
+    image = {
+        "type": "object",
+        "properties": {
+            "b64_json": {"type": "string", "contentEncoding": "base64"},
+            "revised_prompt": {"type": "string"},
+        },
+        "required": ["b64_json"],
+    }
+    texts = ("size", "quality", "background", "output_format")
+    properties: dict[str, Json] = {name: {"type": "string"} for name in texts}
+    properties |= {"created": {"type": "integer"}, "data": {"type": "array", "items": image}}
+    properties["usage"] = {"$ref": _REFERENCES.format(name="Usage")}
+    return {"type": "object", "properties": properties, "required": ["created", "data"]}
+
+
+def _error_schema() -> Json:
+    nullable = {"type": ["string", "null"]}
+    fields = {"message": {"type": "string"}, "type": {"type": "string"}}
+    error = {"type": "object", "properties": fields | {"param": nullable, "code": nullable}}
+    return {"type": "object", "properties": {"error": error}, "required": ["error"]}
+
+
+def _paths() -> Json:
+    paths: dict[str, Json] = {
+        f"/v1/images/{name}": {"post": _image_operation(name, summary)}
+        for name, summary in _OPERATIONS.items()
+    }
+    paths["/v1/models"] = {"get": _get("listModels", "List the models that are served")}
+    paths["/v1/models/{id}"] = {
+        "get": _get("getModel", "Describe one model")
+        | {"parameters": [_parameter("id", "path", required=True)]}
+    }
+    paths["/healthz"] = {"get": _get("healthz", "Say that the process lives") | {"security": []}}
+    paths["/readyz"] = {"get": _get("readyz", "Say whether calls are taken") | {"security": []}}
+    return paths
+
+
+def _image_operation(name: str, summary: str) -> Json:
+    contents = {
+        "generations": {"application/json": _ref("GenerateCall")},
+        "edits": {"multipart/form-data": _ref("EditForm"), "application/json": _ref("EditCall")},
+        "variations": {"multipart/form-data": _ref("VariationForm")},
+    }
+    headers = ("adjust", "max-cost", "timeout", "end-user")
+    answer = {"application/json": _ref("ImagesResponse")}
+    if name != "variations":
+        answer["text/event-stream"] = {"schema": {"type": "string"}}
+    return {
+        "operationId": f"images_{name}",
+        "summary": summary,
+        "parameters": [_parameter(f"x-imagegate-{header}", "header") for header in headers],
+        "requestBody": {"required": True, "content": contents[name]},
+        "responses": {
+            "200": {"description": "the images", "content": answer},
+            "default": {
+                "description": "an error",
+                "content": {"application/json": _ref("ErrorResponse")},
+            },
+        },
+    }
+
+
+def _get(operation_id: str, summary: str) -> dict[str, Json]:
+    responses = {"200": {"description": "as asked", "content": {"application/json": {}}}}
+    return {"operationId": operation_id, "summary": summary, "responses": responses}
+
+
+def _parameter(name: str, place: str, *, required: bool = False) -> Json:
+    return {"name": name, "in": place, "required": required, "schema": {"type": "string"}}
+
+
+def _ref(name: str) -> dict[str, Json]:
+    return {"schema": {"$ref": _REFERENCES.format(name=name)}}

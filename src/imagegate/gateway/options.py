@@ -1,0 +1,80 @@
+"""The `x-imagegate-*` headers of a request, as the options of a call."""
+
+import math
+import re
+from collections.abc import Mapping
+
+from imagegate.errors import BadRequestError
+from imagegate.running import CallOptions
+from imagegate.types import AdjustPolicy
+
+END_USER_CHARS_MAX = 256
+TIMEOUT_S_MAX = 3600.0
+_PREFIX = b"x-imagegate-"
+_USD = re.compile(r"([0-9]{1,7})(?:\.([0-9]{1,10}))?")
+_NO_OPTIONS = CallOptions()
+
+
+def read_options(headers: Mapping[bytes, bytes]) -> CallOptions:
+    """Return what the caller asked of us apart from the image.
+
+    Raises `BadRequestError` whose `param` is the header, where a value means nothing.
+    """
+    if not any(name.startswith(_PREFIX) for name in headers):
+        return _NO_OPTIONS
+    given = {
+        name: value.decode("latin-1").strip()
+        for name, value in headers.items()
+        if name.startswith(_PREFIX)
+    }
+    return CallOptions(
+        adjust=_adjust(given.get(b"x-imagegate-adjust")),
+        max_cost_e10=_max_cost_e10(given.get(b"x-imagegate-max-cost")),
+        timeout_s=_timeout_s(given.get(b"x-imagegate-timeout")),
+        end_user=_end_user(given.get(b"x-imagegate-end-user", "")),
+    )
+
+
+def _adjust(value: str | None) -> AdjustPolicy | None:
+    match value:
+        case None:
+            return None
+        case "nearest":
+            return "nearest"
+        case "strict":
+            return "strict"
+    raise _wrong("x-imagegate-adjust", value, "use 'nearest' or 'strict'")
+
+
+def _max_cost_e10(value: str | None) -> int | None:
+    """Return a price limit in 1e-10 USD, exactly as written."""
+    if value is None:
+        return None
+    match = _USD.fullmatch(value)
+    if match is None:
+        raise _wrong("x-imagegate-max-cost", value, "give USD as a plain number such as 0.20")
+    return int(match[1]) * 10**10 + int((match[2] or "0").ljust(10, "0"))
+
+
+def _timeout_s(value: str | None) -> float | None:
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds <= TIMEOUT_S_MAX:
+        advice = f"give seconds above 0 and up to {TIMEOUT_S_MAX:.0f}"
+        raise _wrong("x-imagegate-timeout", value, advice)
+    return seconds
+
+
+def _end_user(value: str) -> str:
+    if len(value) > END_USER_CHARS_MAX:
+        advice = f"use at most {END_USER_CHARS_MAX} characters"
+        raise _wrong("x-imagegate-end-user", value[:40] + "...", advice)
+    return value
+
+
+def _wrong(header: str, value: str, advice: str) -> BadRequestError:
+    return BadRequestError(f"The header {header} is {value!r}; {advice}.", param=header)

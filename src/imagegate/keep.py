@@ -1,0 +1,112 @@
+"""Keeps what an attempt brought: fetch urls, check each image once, make files assets."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from imagegate import clock
+from imagegate.assets.check import check_answer_blob
+from imagegate.assets.spool import CallSpool, SpoolFile
+from imagegate.assets.store import AssetStore
+from imagegate.errors import BadRequestError, UpstreamEmptyError
+from imagegate.ledger.records import AssetRecord
+from imagegate.transport.download import Downloader, DownloadLimits
+from imagegate.types import Blob, Image, ImageResult
+
+LIMITS = DownloadLimits(bytes_max=64 * 1024 * 1024, seconds_max=120.0)
+
+
+async def collect(
+    result: ImageResult, origin: str, spool: CallSpool, downloader: Downloader
+) -> ImageResult:
+    """Return the result with a checked blob in every image; urls are fetched at once.
+
+    `origin` is the deployment's base URL: a server of one's own may hand out its own addresses.
+    Size and format are those of the bytes that came, not those that were asked for. Raises
+    `UpstreamEmptyError` where one of them is no whole image: an ambiguous fault.
+    """
+    images = tuple(
+        [await _collect_image(image, origin, spool, downloader) for image in result.images]
+    )
+    first = images[0].blob
+    assert first is not None
+    return msgspec.structs.replace(
+        result,
+        images=images,
+        created=result.created or int(clock.now_s()),
+        size=f"{first.width_px}x{first.height_px}" if first.width_px else result.size,
+        output_format=first.media_type.removeprefix("image/").removesuffix("+xml"),
+    )
+
+
+async def _collect_image(
+    image: Image, origin: str, spool: CallSpool, downloader: Downloader
+) -> Image:
+    blob = image.blob
+    if blob is None:
+        blob = await _fetch(image.url or "", origin, spool, downloader)
+    return msgspec.structs.replace(image, blob=check_answer_blob(blob))
+
+
+async def _fetch(url: str, origin: str, spool: CallSpool, downloader: Downloader) -> Blob:
+    file = spool.new_file()
+    try:
+        await downloader.fetch(url, write=file.write, limits=LIMITS, trusted_origin=origin)
+    except BadRequestError as error:
+        raise UpstreamEmptyError(
+            f"The upstream answered with a url that could not be fetched: {error.message} "
+            "The image was probably billed.",
+            code="upstream_invalid_image",
+        ) from error
+    return Blob(source=file, offset=0, length=file.size)
+
+
+def keep(
+    result: ImageResult, store: AssetStore, *, call_id: str, attempt_id: str, expires_at: float
+) -> tuple[AssetRecord, ...]:
+    """Move the files of all images into the store; return the assets. Files may be shared.
+
+    `expires_at` is in unix seconds. The blobs stay readable: an open file survives its rename.
+    """
+    now = clock.now_s()
+    files: dict[int, str] = {}
+    return tuple(
+        AssetRecord(
+            id=clock.new_id("img"),
+            call_id=call_id,
+            attempt_id=attempt_id,
+            index=index,
+            file=_place(blob, store, attempt_id, files),
+            offset=blob.offset,
+            length=blob.length,
+            encoding=blob.encoding,
+            escaped=blob.escaped,
+            media_type=blob.media_type,
+            width_px=blob.width_px,
+            height_px=blob.height_px,
+            created_at=now,
+            expires_at=expires_at,
+        )
+        for index, blob in enumerate(_blobs(result))
+    )
+
+
+def asset_name(file_name: str, attempt_id: str) -> str:
+    """Return the name in the store of an attempt's spool file; a recovery finds it by that."""
+    return f"{file_name}-{attempt_id}"
+
+
+def _blobs(result: ImageResult) -> Iterator[Blob]:
+    return (image.blob for image in result.images if image.blob is not None)
+
+
+def _place(blob: Blob, store: AssetStore, attempt_id: str, files: dict[int, str]) -> str:
+    source = blob.source
+    if id(source) not in files:
+        if isinstance(source, SpoolFile):
+            name = store.keep_file(source, asset_name(source.name, attempt_id))
+        else:
+            assert isinstance(source, bytes)
+            name = store.keep_bytes(source, asset_name(f"small-{len(files)}", attempt_id))
+        files[id(source)] = name
+    return files[id(source)]

@@ -1,0 +1,63 @@
+"""What every call was, what became of it and what it cost: calls, attempts, assets.
+
+`records` holds the rows and the commands that write them, `store` keeps them in a database
+(behind it `schema`, `writer`, `sqlite`, `migrate`, `migrations/`), `memory` only while a call
+runs. SQLAlchemy is imported by `store` and what stands behind it, Alembic by a schema that is
+behind; this module imports neither.
+"""
+
+from typing import Protocol
+
+from imagegate.ledger.records import (
+    READ_ROWS_MAX,
+    AssetRecord,
+    AttemptRecord,
+    CallRecord,
+    Command,
+)
+
+
+class Ledger(Protocol):
+    """Where commands are written and rows are read; belongs to the event loop that uses it."""
+
+    async def commit(self, command: Command) -> None:
+        """Write `command` and return when it is durable; raises `LedgerError`, then nothing is.
+
+        Cancelling the waiter does not take the command back.
+        """
+
+    def note(self, command: Command) -> None:
+        """Write `command` with a later group, at close at the latest; nobody waits for it."""
+
+    async def get_call(self, call_id: str) -> CallRecord | None:
+        """Return the call, None where there is none."""
+
+    async def attempts_of(self, call_id: str) -> tuple[AttemptRecord, ...]:
+        """Return the attempts of a call, by number."""
+
+    async def assets_of(self, call_id: str) -> tuple[AssetRecord, ...]:
+        """Return the images of a call that are still kept, by attempt and index."""
+
+    async def open_calls(
+        self, *, not_owner: str, after: str = "", limit: int = READ_ROWS_MAX
+    ) -> tuple[CallRecord, ...]:
+        """Return running calls of other owners, by id, from the one behind `after` on."""
+
+    async def open_attempts(
+        self, *, not_owner: str, after: str = "", limit: int = READ_ROWS_MAX
+    ) -> tuple[AttemptRecord, ...]:
+        """Return attempts of other owners that have not ended, by id, from behind `after` on."""
+
+    async def expired_assets(
+        self, now_s: float, *, limit: int = READ_ROWS_MAX
+    ) -> tuple[AssetRecord, ...]:
+        """Return assets whose time was up at `now_s`, the longest expired first."""
+
+    async def oldest_assets(self, *, limit: int = READ_ROWS_MAX) -> tuple[AssetRecord, ...]:
+        """Return the assets that were kept first, oldest first."""
+
+    async def asset_bytes(self) -> int:
+        """Return how many bytes all assets have together, as they are stored."""
+
+    async def aclose(self) -> None:
+        """Write what was noted and let go of everything."""

@@ -1,0 +1,194 @@
+"""The tables, and each statement once, built at import.
+
+A change here is a migration in `migrations/versions/` and a new `REVISION`; a test compares
+both. Bind names of updates carry a prefix: SQLAlchemy takes an extra parameter named like a
+column for a value to set.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Delete,
+    Double,
+    ForeignKey,
+    Index,
+    Insert,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    Update,
+    asc,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
+
+REVISION = "0001"
+VERSION_TABLE = "imagegate_version"
+
+metadata = MetaData()
+
+calls = Table(
+    "calls",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("operation", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("fingerprint", Text),
+    Column("idempotency_key", Text),
+    Column("key_id", Text),
+    Column("end_user", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("finished_at", Double),
+    Column("delivered_at", Double),
+    Column("adjustments", Text, nullable=False),
+    Column("error_code", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("call_id", Text, ForeignKey("calls.id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("deployment_id", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("upstream_model", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("dispatched_at", Double, nullable=False),
+    Column("ended_at", Double),
+    Column("price", Text, nullable=False),
+    Column("estimate_e10", BigInteger),
+    Column("cost_e10", BigInteger),
+    Column("usage", Text),
+    Column("error_code", Text, nullable=False),
+    Column("error_text", Text, nullable=False),
+    Column("upstream_request_id", Text, nullable=False),
+    Column("upstream_status", Integer),
+    Column("owner", Text, nullable=False),
+    UniqueConstraint("call_id", "number", name="attempts_call_number"),
+)
+
+assets = Table(
+    "assets",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("call_id", Text, ForeignKey("calls.id"), nullable=False),
+    Column("attempt_id", Text, ForeignKey("attempts.id"), nullable=False),
+    Column("index", Integer, nullable=False),
+    Column("file", Text, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("length", BigInteger, nullable=False),
+    Column("encoding", Text, nullable=False),
+    Column("escaped", Boolean, nullable=False),
+    Column("media_type", Text, nullable=False),
+    Column("width_px", Integer, nullable=False),
+    Column("height_px", Integer, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double),
+    UniqueConstraint("call_id", "attempt_id", "index", name="assets_call_attempt_index"),
+)
+
+# Literals, not parameters: SQLite uses a partial index only for the very same words.
+_CALL_IS_OPEN = text("calls.state = 'running'")
+_ATTEMPT_IS_OPEN = text("attempts.state IN ('dispatched', 'answered')")
+_CALL_MAY_END = text("calls.state IN ('running', 'unknown')")
+_ATTEMPT_MAY_END = text("attempts.state IN ('dispatched', 'answered', 'unknown')")
+
+_RUNNING = text("state = 'running'")
+_UNDER_WAY = text("state IN ('dispatched', 'answered')")
+Index("calls_open", calls.c.id, sqlite_where=_RUNNING, postgresql_where=_RUNNING)
+Index("attempts_open", attempts.c.id, sqlite_where=_UNDER_WAY, postgresql_where=_UNDER_WAY)
+Index("assets_file", assets.c.file)
+Index("assets_expiry", assets.c.expires_at)
+
+INSERT_CALL = insert(calls).inline()
+INSERT_ATTEMPT = insert(attempts).inline()
+INSERT_ASSET = insert(assets).inline()
+
+END_ATTEMPT = (
+    update(attempts)
+    .where(attempts.c.id == bindparam("b_id"), _ATTEMPT_MAY_END)
+    .values(
+        state=bindparam("b_state"),
+        ended_at=bindparam("b_ended_at"),
+        cost_e10=bindparam("b_cost_e10"),
+        usage=bindparam("b_usage"),
+        error_code=bindparam("b_error_code"),
+        error_text=bindparam("b_error_text"),
+        upstream_request_id=bindparam("b_upstream_request_id"),
+        upstream_status=bindparam("b_upstream_status"),
+    )
+)
+END_CALL = (
+    update(calls)
+    .where(calls.c.id == bindparam("b_id"), _CALL_MAY_END)
+    .values(
+        state=bindparam("b_state"),
+        finished_at=bindparam("b_finished_at"),
+        adjustments=bindparam("b_adjustments"),
+        error_code=bindparam("b_error_code"),
+    )
+)
+MARK_DELIVERED = (
+    update(calls).where(calls.c.id == bindparam("b_id")).values(delivered_at=bindparam("b_at"))
+)
+FORGET_FILE = delete(assets).where(assets.c.file == bindparam("b_file"))
+
+WRITES: tuple[Insert | Update | Delete, ...] = (
+    INSERT_CALL,
+    INSERT_ATTEMPT,
+    END_ATTEMPT,
+    END_CALL,
+    INSERT_ASSET,
+    MARK_DELIVERED,
+    FORGET_FILE,
+)
+"""In the order of a call's life: a group runs each of them once, whatever came first in it."""
+
+EXACT_WRITES = frozenset((END_ATTEMPT, END_CALL, MARK_DELIVERED))
+"""Those that must meet exactly one row for each set of parameters."""
+
+SELECT_CALL = select(calls).where(calls.c.id == bindparam("b_id"))
+SELECT_ATTEMPTS = (
+    select(attempts).where(attempts.c.call_id == bindparam("b_id")).order_by(attempts.c.number)
+)
+SELECT_ASSETS = (
+    select(assets)
+    .where(assets.c.call_id == bindparam("b_id"))
+    .order_by(assets.c.attempt_id, assets.c.index)
+)
+SELECT_OPEN_CALLS = (
+    select(calls)
+    .where(_CALL_IS_OPEN, calls.c.owner != bindparam("b_owner"), calls.c.id > bindparam("b_after"))
+    .order_by(calls.c.id)
+    .limit(bindparam("b_limit"))
+)
+SELECT_OPEN_ATTEMPTS = (
+    select(attempts)
+    .where(
+        _ATTEMPT_IS_OPEN,
+        attempts.c.owner != bindparam("b_owner"),
+        attempts.c.id > bindparam("b_after"),
+    )
+    .order_by(attempts.c.id)
+    .limit(bindparam("b_limit"))
+)
+SELECT_EXPIRED_ASSETS = (
+    select(assets)
+    .where(assets.c.expires_at <= bindparam("b_now"))
+    .order_by(assets.c.expires_at, assets.c.id)
+    .limit(bindparam("b_limit"))
+)
+# Ids sort by the time they were drawn.
+SELECT_OLDEST_ASSETS = select(assets).order_by(asc(assets.c.id)).limit(bindparam("b_limit"))
+SELECT_ASSET_BYTES = select(func.coalesce(func.sum(assets.c.length), 0))

@@ -1,0 +1,143 @@
+"""Everything that is special to SQLite: its file, its lock, its connections, its failures."""
+
+import fcntl
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from sqlalchemy import URL, Connection, Engine, NullPool, QueuePool, create_engine, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from imagegate.errors import ConfigError
+
+Durability: TypeAlias = Literal["process", "power"]
+
+READERS_MAX = 4
+_SYNCHRONOUS: dict[Durability, str] = {"process": "NORMAL", "power": "FULL"}
+_MAGIC = b"SQLite format 3\0"
+
+
+class FileLock:
+    """Holds a SQLite file for this process until `release`; the kernel lets go if it dies."""
+
+    def __init__(self, database: Path) -> None:
+        path = database.with_name(f"{database.name}.lock")
+        try:
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise ConfigError(_unwritable(path, error)) from error
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(self._fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            os.close(self._fd)
+            raise ConfigError(
+                f"the ledger {database} is in use by another gateway (process {holder}); a SQLite "
+                "file serves one gateway process. Stop that one, or give this one a file of its "
+                "own with database_url."
+            ) from None
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Let the next process have the file; the lock file stays, empty."""
+        os.ftruncate(self._fd, 0)
+        os.close(self._fd)
+
+
+def prepare_file(url: URL) -> Path:
+    """Return the database's real path, its folder and file made where missing.
+
+    Raises ConfigError where there is no file, or where it cannot be written or is none of SQLite's.
+    """
+    if not url.database or url.database == ":memory:" or url.query:
+        raise ConfigError(
+            f"database_url {url.render_as_string()} names no plain file; a ledger in memory would "
+            "forget what was paid for. Use sqlite:///path/to/imagegate.db."
+        )
+    path = Path(os.path.realpath(url.database))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)  # end users' names are in it
+        with path.open("r+b") as file:
+            head = file.read(len(_MAGIC))
+    except OSError as error:
+        raise ConfigError(_unwritable(path, error)) from error
+    if head and head != _MAGIC:
+        raise ConfigError(damaged(path, "it does not begin as one"))
+    return path
+
+
+def damaged(path: Path, words: str) -> str:
+    """Return what to tell an operator whose database file is broken."""
+    return (
+        f"the ledger {path} is not a healthy SQLite database ({words}). It was left as it is: "
+        "restore it from a backup, repair a copy with `sqlite3 FILE .recover`, or move it away "
+        "to begin a new ledger."
+    )
+
+
+def _unwritable(path: Path, error: OSError) -> str:
+    return (
+        f"the ledger's {path} cannot be opened for writing ({error.strerror}); make its folder "
+        "writable for this user, or give another path with database_url."
+    )
+
+
+def open_writer(path: Path, *, durability: Durability, busy_timeout_s: float) -> Engine:
+    """Return an engine whose transactions take the write lock when they begin."""
+    engine = _engine(path, busy_timeout_s, pool=NullPool)
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+        _run(connection, "PRAGMA journal_mode=WAL")
+        _run(connection, f"PRAGMA synchronous={_SYNCHRONOUS[durability]}")
+        _run(connection, "PRAGMA foreign_keys=ON")
+
+    event.listen(engine, "begin", _begin("BEGIN IMMEDIATE"))
+    return engine
+
+
+def open_readers(path: Path, *, busy_timeout_s: float) -> Engine:
+    """Return an engine of at most `READERS_MAX` connections that cannot write."""
+    engine = _engine(path, busy_timeout_s, pool=QueuePool)
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+        _run(connection, "PRAGMA query_only=ON")
+
+    event.listen(engine, "begin", _begin("BEGIN"))
+    return engine
+
+
+def _engine(path: Path, busy_timeout_s: float, *, pool: type[NullPool | QueuePool]) -> Engine:
+    sizes = {"pool_size": READERS_MAX, "max_overflow": 0} if pool is QueuePool else {}
+    return create_engine(
+        URL.create("sqlite", database=str(path)),
+        poolclass=pool,
+        # No isolation level: Python's driver begins transactions by itself otherwise, and late.
+        connect_args={
+            "timeout": busy_timeout_s,
+            "check_same_thread": False,
+            "isolation_level": None,
+        },
+        **sizes,
+    )
+
+
+def _begin(statement: str) -> Callable[[Connection], None]:
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql(statement)
+
+    return begin
+
+
+def _run(connection: DBAPIConnection, statement: str) -> None:
+    cursor = connection.cursor()
+    try:
+        cursor.execute(statement)
+        cursor.fetchall()
+    finally:
+        cursor.close()

@@ -1,0 +1,142 @@
+"""Azure OpenAI: https://learn.microsoft.com/azure/ai-foundry/openai/reference.
+
+Two surfaces. A dated api-version means the deployment route, where the deployment stands in the
+path and the body must not name a model; `v1`, `preview` and `latest` mean the v1 route, where the
+body's model is the deployment's name.
+"""
+
+import re
+from collections.abc import Mapping
+from urllib.parse import quote
+
+import msgspec
+
+from imagegate.errors import ImageError, UpstreamModelNotFoundError
+from imagegate.types import ImageCall, Json
+from imagegate.wire import openai_errors, openai_images
+from imagegate.wire.exchange import Exchange, UpstreamRequest, UpstreamResponse
+from imagegate.wire.openai_errors import Refusal
+from imagegate.wire.provider import Provider, Target
+
+# The first dated version with image edits; LiteLLM's default, 2025-02-01-preview, has none.
+API_VERSION_DEFAULT = "2025-04-01-preview"
+V1_VERSIONS = frozenset(("v1", "preview", "latest"))
+# `latest` is a word of clients; on the wire it is the v1 route without a version.
+_V1_VERSIONS_SENT = frozenset(("v1", "preview"))
+_NAME = "Azure OpenAI"
+_WAIT = re.compile(r"(?:retry after|try again in) (\d{1,5}) seconds?", re.IGNORECASE)
+
+
+def generate(call: ImageCall, target: Target) -> Exchange:
+    """Send one request; its answer holds the images, or streams them."""
+    return (yield from openai_images.exchange(build_generate(call, target), read_error))
+
+
+def edit(call: ImageCall, target: Target) -> Exchange:
+    """Send one form with the inputs; its answer holds the images, or streams them."""
+    return (yield from openai_images.exchange(build_edit(call, target), read_error))
+
+
+def build_generate(call: ImageCall, target: Target) -> UpstreamRequest:
+    """Return the generation as JSON; only the v1 route names the model in it."""
+    body = openai_images.build_generation(call, target, model_in_body=_is_v1(target))
+    headers = {"content-type": "application/json"}
+    url = build_url(target, "generations")
+    return UpstreamRequest("POST", url, body, headers, events=call.stream)
+
+
+def build_edit(call: ImageCall, target: Target) -> UpstreamRequest:
+    """Return the edit as a form: Azure takes no JSON here."""
+    body, content_type = openai_images.build_edit_form(call, target, model_in_body=_is_v1(target))
+    headers = {"content-type": content_type}
+    return UpstreamRequest("POST", build_url(target, "edits"), body, headers, events=call.stream)
+
+
+def build_url(target: Target, operation: str) -> str:
+    """Return the URL of `operation` on the deployment's surface; a slash in the name is encoded."""
+    version = str(target.traits["api_version"])
+    if _is_v1(target):
+        query = f"?api-version={version}" if version in _V1_VERSIONS_SENT else ""
+        return f"{target.base_url}/openai/v1/images/{operation}{query}"
+    name = quote(target.upstream_model, safe=":")
+    path = f"{target.base_url}/openai/deployments/{name}/images/{operation}"
+    return f"{path}?api-version={quote(version, safe='')}"
+
+
+def _is_v1(target: Target) -> bool:
+    return bool(target.traits["surface"] == "v1")
+
+
+def read_error(response: UpstreamResponse) -> ImageError:
+    """Return the error of our tree; Azure speaks OpenAI's shape, its filter's and API Management's.
+
+    A 404 is either a deployment that does not exist (yet: for about five minutes after it was
+    made) or a path that this api-version does not have; the message says which.
+    """
+    refusal = parse_refusal(response.json())
+    wait_s = openai_errors.read_retry_after_s(response.headers) or _wait_s(refusal.message)
+    words = openai_errors.read_words(response)
+    error = openai_errors.map_refusal(refusal, words, name=_NAME, retry_after_s=wait_s)
+    if isinstance(error, UpstreamModelNotFoundError):
+        return _named_remedy(error, refusal)
+    return error
+
+
+def parse_refusal(body: Json) -> Refusal:
+    """Return what the body says, with the categories that Azure's filter named."""
+    refusal = openai_errors.parse_refusal(body)
+    if not isinstance(body, dict):
+        return refusal
+    if not refusal.has_shape and "statusCode" in body:  # API Management, without `error`
+        return msgspec.structs.replace(refusal, has_shape=True)
+    categories = refusal.categories or _filtered(body.get("error"))
+    return msgspec.structs.replace(refusal, categories=categories)
+
+
+def _filtered(error: Json) -> tuple[str, ...]:
+    """Return the categories that were filtered; the keys are spelled in two ways each."""
+    inner = _first(error, "inner_error", "innererror")
+    results = _first(inner, "content_filter_results", "content_filter_result")
+    return tuple(
+        name.replace("-", "_")
+        for name, result in results.items()
+        if isinstance(result, dict) and (result.get("filtered") or result.get("detected"))
+    )
+
+
+def _first(value: Json, *names: str) -> Mapping[str, Json]:
+    found = (value.get(name) for name in names) if isinstance(value, dict) else ()
+    return next((part for part in found if isinstance(part, dict)), {})
+
+
+def _wait_s(message: str) -> float | None:
+    found = _WAIT.search(message)
+    return float(found[1]) if found else None
+
+
+def _named_remedy(error: UpstreamModelNotFoundError, refusal: Refusal) -> ImageError:
+    if refusal.code == "DeploymentNotFound":
+        remedy = (
+            "The name after azure/ must be the deployment's own; a new deployment takes about "
+            "five minutes to appear."
+        )
+    elif refusal.code == "404":
+        remedy = (
+            f"Check api_base and api_version ({API_VERSION_DEFAULT} has generations and edits)."
+        )
+    else:
+        remedy = "The name after azure/ must be the deployment's own, not the model's."
+    return UpstreamModelNotFoundError(f"{error.message} {remedy}", upstream=error.upstream)
+
+
+PROVIDER = Provider(
+    name="azure",
+    auth="api-key",
+    generate=generate,
+    edit=edit,
+    read_error=read_error,
+    api_key_env=("AZURE_API_KEY", "AZURE_OPENAI_API_KEY"),
+    base_url_env=("AZURE_API_BASE", "AZURE_OPENAI_ENDPOINT"),
+    settings={"api_version": ("AZURE_API_VERSION", "OPENAI_API_VERSION")},
+    accepts_unknown_fields=True,
+)

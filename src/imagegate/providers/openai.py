@@ -1,0 +1,74 @@
+"""OpenAI: https://platform.openai.com/docs/api-reference/images.
+
+Generations and edits; `POST /images/variations` is retired there and accepts no requests.
+"""
+
+from collections.abc import Mapping
+
+from imagegate.errors import ImageError
+from imagegate.types import FileId, ImageCall
+from imagegate.wire import openai_errors, openai_images
+from imagegate.wire.exchange import Exchange, UpstreamRequest, UpstreamResponse
+from imagegate.wire.provider import Provider, Target
+
+BASE_URL = "https://api.openai.com/v1"
+ACCOUNT_HEADERS = {"organization": "OpenAI-Organization", "project": "OpenAI-Project"}
+
+
+def generate(call: ImageCall, target: Target) -> Exchange:
+    """Send one request; its answer holds the images, or streams them."""
+    return (yield from openai_images.exchange(build_generate(call, target), read_error))
+
+
+def edit(call: ImageCall, target: Target) -> Exchange:
+    """Send one request with the inputs; its answer holds the images, or streams them."""
+    return (yield from openai_images.exchange(build_edit(call, target), read_error))
+
+
+def build_generate(call: ImageCall, target: Target) -> UpstreamRequest:
+    """Return the generation as JSON."""
+    body = openai_images.build_generation(call, target, model_in_body=True)
+    headers = {"content-type": "application/json", **build_account_headers(target)}
+    url = f"{target.base_url}/images/generations"
+    return UpstreamRequest("POST", url, body, headers, events=call.stream)
+
+
+def build_edit(call: ImageCall, target: Target) -> UpstreamRequest:
+    """Return the edit as a form, or as JSON where an input is a file id."""
+    if any(isinstance(part, FileId) for part in (*call.images, call.mask)):
+        body = openai_images.build_edit_json(call, target, model_in_body=True)
+        content_type = "application/json"
+    else:
+        body, content_type = openai_images.build_edit_form(call, target, model_in_body=True)
+    headers = {"content-type": content_type, **build_account_headers(target)}
+    url = f"{target.base_url}/images/edits"
+    return UpstreamRequest("POST", url, body, headers, events=call.stream)
+
+
+def build_account_headers(target: Target) -> Mapping[str, str]:
+    """Return the headers that say which organization and project are charged."""
+    traits = target.traits
+    return {header: str(traits[key]) for key, header in ACCOUNT_HEADERS.items() if traits.get(key)}
+
+
+def read_error(response: UpstreamResponse) -> ImageError:
+    """Return the error of our tree that OpenAI's answer means."""
+    return openai_errors.read_error(response, name="OpenAI")
+
+
+PROVIDER = Provider(
+    name="openai",
+    base_url=BASE_URL,
+    auth="bearer",
+    generate=generate,
+    edit=edit,
+    read_error=read_error,
+    api_key_env=("OPENAI_API_KEY",),
+    base_url_env=("OPENAI_BASE_URL", "OPENAI_API_BASE"),
+    settings={
+        "organization": ("OPENAI_ORG_ID", "OPENAI_ORGANIZATION"),
+        "project": ("OPENAI_PROJECT_ID",),
+    },
+    accepts_unknown_fields=True,
+    knows_file_ids=True,
+)

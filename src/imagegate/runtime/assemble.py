@@ -1,0 +1,91 @@
+"""Settings -> everything that runs: for the gateway with its database, for the SDK without one."""
+
+import asyncio
+import shutil
+import tempfile
+
+import msgspec
+
+from imagegate.assets.spool import Spool
+from imagegate.assets.store import AssetStore
+from imagegate.config.settings import Settings
+from imagegate.ledger import Ledger
+from imagegate.pipeline import Pipeline
+from imagegate.runtime.reaper import reap_forever
+from imagegate.runtime.recovery import Recovery
+from imagegate.runtime.supervisor import Supervisor
+from imagegate.settle import Tools
+from imagegate.transport.download import Downloader
+from imagegate.transport.live import Transport
+
+
+class Runtime:
+    """Everything of one process, on the event loop that made it."""
+
+    def __init__(self, settings: Settings, tools: Tools, supervisor: Supervisor) -> None:
+        self.settings = settings
+        self.tools = tools
+        self.spool = tools.spool
+        self.downloader = tools.downloader
+        self.supervisor = supervisor
+        self.pipeline = Pipeline(settings, tools)
+        self.background: list[asyncio.Task[object]] = []
+        self.private_folder = ""
+
+    async def aclose(self) -> None:
+        """Close all, without waiting for calls: `supervisor.drain` comes before, if wanted."""
+        for task in self.background:
+            task.cancel()
+        await asyncio.gather(*self.background, return_exceptions=True)
+        self.spool.has_leftovers |= self.supervisor.running_count > 0
+        await self.supervisor.cancel()
+        await self.tools.transport.aclose()
+        await self.downloader.aclose()
+        await self.tools.ledger.aclose()
+        self.spool.close()
+        if self.private_folder:
+            shutil.rmtree(self.private_folder, ignore_errors=True)
+
+
+async def open_runtime(settings: Settings, *, embedded: bool) -> Runtime:
+    """Return a running runtime. `embedded` is the SDK: no database, a private temporary spool.
+
+    Otherwise it claims what processes that are gone left behind, and recovers it in the
+    background. Raises `ConfigError` where the folder or the database is not ours to use.
+    """
+    if embedded:
+        return _open_embedded(settings)
+    from imagegate.ledger.store import open_ledger
+
+    ledger = await asyncio.to_thread(
+        open_ledger, settings.database_url, durability=settings.assets.durability
+    )
+    runtime = _assemble(settings, ledger)
+    recovery = Recovery(settings, runtime.tools)
+    reaping = reap_forever(settings.assets, ledger, runtime.tools.store)
+    runtime.background = [asyncio.create_task(recovery.run()), asyncio.create_task(reaping)]
+    return runtime
+
+
+def _open_embedded(settings: Settings) -> Runtime:
+    from imagegate.ledger.memory import MemoryLedger
+
+    folder = tempfile.mkdtemp(prefix="imagegate-")
+    assets = msgspec.structs.replace(settings.assets, folder=folder, retention_s=0)
+    runtime = _assemble(msgspec.structs.replace(settings, assets=assets), MemoryLedger())
+    runtime.private_folder = folder
+    return runtime
+
+
+def _assemble(settings: Settings, ledger: Ledger) -> Runtime:
+    spool = Spool(settings.assets)
+    supervisor = Supervisor()
+    tools = Tools(
+        spool=spool,
+        store=AssetStore(settings.assets),
+        transport=Transport(spool, settings.proxies),
+        downloader=Downloader(),
+        ledger=ledger,
+        start_task=supervisor.start,
+    )
+    return Runtime(settings, tools, supervisor)

@@ -1,0 +1,204 @@
+"""Recovery at start: exchanges of processes that are gone are replayed from their journals.
+
+A complete answer is adopted, kept and settled; an attempt that was never sent is released; all
+else is `unknown`, with its charge held and its fragments kept as evidence.
+"""
+
+import logging
+from pathlib import Path
+from typing import Literal
+
+from msgspec import Struct
+
+from imagegate import clock, telemetry
+from imagegate.assets.leftovers import AttemptLog, Leftovers, open_leftover
+from imagegate.assets.spool import SpoolFile
+from imagegate.attempt import usage_json
+from imagegate.catalogue.price import cost_of
+from imagegate.config.settings import Settings
+from imagegate.errors import ImageError
+from imagegate.keep import asset_name, collect, keep
+from imagegate.ledger.records import (
+    AssetRecord,
+    AttemptEnd,
+    AttemptRecord,
+    CallEnd,
+    CloseCall,
+    Fail,
+    Keep,
+    Settle,
+    state_of,
+)
+from imagegate.providers import PROVIDERS
+from imagegate.settle import Tools
+from imagegate.transport.replay import LogEnded, LoggedAnswer, ReplayedConversation
+from imagegate.transport.run import run
+from imagegate.types import ImageResult, PartialImage
+
+log = logging.getLogger(telemetry.LOGGER)
+
+
+class Recovered(Struct):
+    """How many attempts a recovery ended, by how."""
+
+    adopted: int = 0
+    unsent: int = 0
+    unknown: int = 0
+
+
+class Recovery:
+    """One recovery; the leftovers are claimed when it is made, before anything is served."""
+
+    def __init__(self, settings: Settings, tools: Tools) -> None:
+        self._settings = settings
+        self._tools = tools
+        self._leftovers = Leftovers(tools.spool.root, own=tools.spool.owner)
+        self.recovered = Recovered()
+
+    async def run(self) -> Recovered:
+        """End every open attempt of processes that are gone, then remove their folders."""
+        owner = self._tools.spool.owner
+        after = ""
+        while attempts := await self._tools.ledger.open_attempts(not_owner=owner, after=after):
+            for attempt in attempts:
+                await self._end(attempt)
+            after = attempts[-1].id
+        await self._keep_undelivered()
+        await self._close_calls()
+        self._leftovers.remove()
+        return self.recovered
+
+    async def _end(self, attempt: AttemptRecord) -> None:
+        command = await self._command_for(attempt)
+        await self._tools.ledger.commit(command)
+        state = command.attempt.state
+        extra = {"call_id": attempt.call_id, "attempt": attempt.id, "state": state}
+        if state == "settled":
+            self.recovered.adopted += 1
+            log.warning(telemetry.CALL_RECOVERED, extra=extra)
+        elif state == "unknown":
+            self.recovered.unknown += 1
+            log.warning(telemetry.CALL_UNKNOWN, extra=extra)
+        else:
+            self.recovered.unsent += 1
+
+    async def _command_for(self, attempt: AttemptRecord) -> Settle | Fail:
+        attempt_log = self._leftovers.logs.get(attempt.id)
+        if attempt_log is None:
+            # The journal's line comes before anything is sent: without it nothing was bought,
+            # unless the journal itself is gone.
+            is_known = attempt.owner in self._leftovers.owners
+            return _fail(attempt, "unsent" if is_known else "unknown", "process_ended")
+        try:
+            result = await self._replay(attempt_log)
+        except LogEnded:
+            self._keep_fragments(attempt_log)
+            return _fail(attempt, "unknown", "process_ended")
+        except ImageError as error:
+            self._keep_fragments(attempt_log)
+            is_unknown = error.fault == "ambiguous"
+            return _fail(attempt, "unknown" if is_unknown else "refused", error.code)
+        return self._settled(attempt, attempt_log, result)
+
+    def _settled(
+        self, attempt: AttemptRecord, attempt_log: AttemptLog, result: ImageResult
+    ) -> Settle:
+        opened = attempt_log.opened
+        model = self._settings.catalogue.find(opened.model) if opened.model else None
+        end = AttemptEnd(
+            id=attempt.id,
+            state="settled",
+            ended_at=clock.now_s(),
+            cost_e10=cost_of(model, opened.call, result.usage) if model else None,
+            usage=usage_json(result),
+            upstream_status=200,
+        )
+        return Settle(end, self._kept(attempt, result), _call_end(attempt, "done"))
+
+    def _kept(self, attempt: AttemptRecord, result: ImageResult) -> tuple[AssetRecord, ...]:
+        assets = self._settings.assets
+        return keep(
+            result,
+            self._tools.store,
+            call_id=attempt.call_id,
+            attempt_id=attempt.id,
+            expires_at=clock.now_s() + max(assets.retention_s, assets.evidence_s),
+        )
+
+    async def _replay(self, attempt_log: AttemptLog) -> ImageResult:
+        """Return what the logged answers amount to. Raises `LogEnded` or the logged failure."""
+        opened = attempt_log.opened
+        provider = next(one for one in PROVIDERS if one.name == opened.provider)
+        adapter = provider.adapter(opened.call.operation)
+        assert adapter is not None
+        conversation = ReplayedConversation(
+            [
+                LoggedAnswer(head, self._open(path, size, opened.attempt) if path else None)
+                for head, path, size in attempt_log.answers()
+            ]
+        )
+        result = await run(adapter(opened.call, opened.target), conversation, _ignore)
+        spool = self._tools.spool.open_call(opened.call.id)
+        return await collect(result, opened.target.base_url, spool, self._tools.downloader)
+
+    def _open(self, path: Path, size: int, attempt_id: str) -> SpoolFile:
+        self._tools.store.take_back(asset_name(path.name, attempt_id), path)
+        return open_leftover(path, size)
+
+    def _keep_fragments(self, attempt_log: AttemptLog) -> None:
+        for path in attempt_log.fragments():
+            self._tools.store.keep_evidence(path, asset_name(path.name, attempt_log.opened.attempt))
+
+    async def _keep_undelivered(self) -> None:
+        """Keep images that were settled without assets (retention off) and never delivered."""
+        for attempt_log in self._leftovers.logs.values():
+            opened = attempt_log.opened
+            attempts = await self._tools.ledger.attempts_of(opened.call.id)
+            settled = [one for one in attempts if one.id == opened.attempt]
+            if await self._tools.ledger.assets_of(opened.call.id) or not settled:
+                continue
+            if settled[0].state == "settled":
+                await self._keep_settled(settled[0], attempt_log)
+
+    async def _keep_settled(self, attempt: AttemptRecord, attempt_log: AttemptLog) -> None:
+        result = await self._replay(attempt_log)
+        await self._tools.ledger.commit(Keep(self._kept(attempt, result)))
+        self.recovered.adopted += 1
+        extra = {"call_id": attempt.call_id, "attempt": attempt.id, "state": "settled"}
+        log.warning(telemetry.CALL_RECOVERED, extra=extra)
+
+    async def _close_calls(self) -> None:
+        """End calls whose attempts had all ended: their process died between two of them."""
+        after = ""
+        owner = self._tools.spool.owner
+        while calls := await self._tools.ledger.open_calls(not_owner=owner, after=after):
+            for call in calls:
+                attempts = await self._tools.ledger.attempts_of(call.id)
+                state = state_of(attempt.state for attempt in attempts)
+                if state != "running":
+                    end = CallEnd(id=call.id, state=state, finished_at=clock.now_s())
+                    await self._tools.ledger.commit(CloseCall(end))
+            after = calls[-1].id
+
+
+def _fail(
+    attempt: AttemptRecord, state: Literal["unsent", "refused", "unknown"], code: str
+) -> Fail:
+    end = AttemptEnd(
+        id=attempt.id,
+        state=state,
+        ended_at=clock.now_s(),
+        cost_e10=None if state == "unknown" else 0,
+        error_code=code,
+    )
+    return Fail(end, _call_end(attempt, "unknown" if state == "unknown" else "failed", code))
+
+
+def _call_end(
+    attempt: AttemptRecord, state: Literal["done", "failed", "unknown"], code: str = ""
+) -> CallEnd:
+    return CallEnd(id=attempt.call_id, state=state, finished_at=clock.now_s(), error_code=code)
+
+
+def _ignore(_: PartialImage) -> None:
+    """A replay shows nobody anything."""

@@ -1,0 +1,1 @@
+"""The only sockets to upstreams: exchanges, credentials, untrusted urls, and the sandbox."""

@@ -1,0 +1,243 @@
+"""A credential becomes headers, for the deployment's own origin and its trusted hosts only.
+
+One credential kind, one function. Tokens of Entra ID are fetched off the event loop by
+azure-identity, an extra that is imported when the first token is needed.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol, TypeVar
+from urllib.parse import urlsplit
+
+from imagegate import clock
+from imagegate.config.settings import Credential
+from imagegate.errors import (
+    ConfigError,
+    ImageError,
+    UpstreamCredentialError,
+    UpstreamUnreachableError,
+)
+from imagegate.types import Secret
+
+T = TypeVar("T")
+
+REFRESH_BEFORE_S = 300.0
+FETCH_S_MAX = 60.0
+ACCOUNTS_MAX = 256
+MESSAGE_CHARS_MAX = 300
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class AccessToken(Protocol):
+    """What azure-identity returns: the token, and its end in unix seconds."""
+
+    @property
+    def token(self) -> str:
+        """The bearer token."""
+        ...
+
+    @property
+    def expires_on(self) -> int:
+        """Unix seconds."""
+        ...
+
+
+class TokenSource(Protocol):
+    """A credential of azure-identity."""
+
+    def get_token(self, *scopes: str) -> AccessToken:
+        """Return a token; waits for the network."""
+        ...
+
+
+async def headers_for(
+    credential: Credential, url: str, origin: str, trusted_hosts: tuple[str, ...]
+) -> dict[str, str]:
+    """Return the headers that sign a request to `url` in; none for any other host.
+
+    `origin` is a URL of the deployment's own place. Raises `UpstreamCredentialError` where a
+    token is refused, `UpstreamUnreachableError` where it cannot be fetched now.
+    """
+    if not _may_see(url, origin, trusted_hosts):
+        return {}
+    own = {name: value.reveal() for name, value in credential.headers.items()}
+    return {**own, **await _KINDS[credential.kind](credential)}
+
+
+def _may_see(url: str, origin: str, trusted_hosts: tuple[str, ...]) -> bool:
+    if _origin(url) == _origin(origin):
+        return True
+    parts = urlsplit(url)
+    return parts.scheme == "https" and parts.hostname in trusted_hosts
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or _DEFAULT_PORTS.get(parts.scheme)
+
+
+async def _none(_: Credential) -> dict[str, str]:
+    return {}
+
+
+async def _bearer(credential: Credential) -> dict[str, str]:
+    if credential.token_provider is None:
+        return {"authorization": f"Bearer {credential.secret.reveal()}"}
+    token = await _off_loop(credential.token_provider)
+    if not isinstance(token, str) or not token:
+        raise UpstreamCredentialError(
+            "azure_ad_token_provider returned no token; it must return a non-empty string."
+        )
+    return {"authorization": f"Bearer {token}"}
+
+
+async def _api_key(credential: Credential) -> dict[str, str]:
+    return {"api-key": credential.secret.reveal()}
+
+
+async def _entra(credential: Credential) -> dict[str, str]:
+    return {"authorization": f"Bearer {await TOKENS.token(credential)}"}
+
+
+_KINDS: Mapping[str, Callable[[Credential], Awaitable[dict[str, str]]]] = {
+    "none": _none,
+    "bearer": _bearer,
+    "api-key": _api_key,
+    "entra": _entra,
+}
+
+
+async def _off_loop(fetch: Callable[[], T | Awaitable[T]]) -> T:
+    """Return what `fetch` returns, run in a thread; its failures become ours."""
+    try:
+        async with asyncio.timeout(FETCH_S_MAX):
+            found = await asyncio.to_thread(fetch)
+            return await found if isinstance(found, Awaitable) else found
+    except TimeoutError as error:
+        raise UpstreamUnreachableError(
+            f"Entra ID gave no token within {FETCH_S_MAX:.0f} s; nothing was sent."
+        ) from error
+    except ImageError:
+        raise
+    except Exception as error:
+        raise _fetch_error(error) from error
+
+
+def _fetch_error(error: Exception) -> ImageError:
+    """Return our error for one of azure-identity's, or of a caller's own token provider."""
+    said = str(error).partition("\n")[0][:MESSAGE_CHARS_MAX]
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if isinstance(error, OSError) or "ServiceRequestError" in names:
+        return UpstreamUnreachableError(f"Entra ID cannot be reached: {said}. Nothing was sent.")
+    return UpstreamCredentialError(
+        f"Entra ID gave no token: {said}. Check tenant, client, secret, and the role "
+        "'Cognitive Services OpenAI User' on the resource."
+    )
+
+
+class Tokens:
+    """Tokens by account, each kept until five minutes before its end and fetched once at a time."""
+
+    def __init__(
+        self,
+        make: Callable[[Mapping[str, str], Secret], TokenSource],
+        now_s: Callable[[], float] = clock.now_s,
+    ) -> None:
+        self._make = make
+        self._now_s = now_s
+        self._sources: dict[object, TokenSource] = {}
+        self._kept: dict[object, AccessToken] = {}
+        self._fetches: dict[object, asyncio.Task[str]] = {}
+
+    async def token(self, credential: Credential) -> str:
+        """Return a token that is good for a while; the old one where a refresh fails early."""
+        account = (frozenset(credential.entra.items()), credential.secret)
+        kept = self._kept.get(account)
+        if kept and kept.expires_on - self._now_s() > REFRESH_BEFORE_S:
+            return kept.token
+        try:
+            return await self._fetch(account, credential)
+        except ImageError:
+            if kept and kept.expires_on > self._now_s():
+                return kept.token
+            raise
+
+    async def _fetch(self, account: object, credential: Credential) -> str:
+        # Keyed by loop: an SDK may run on several, and a task belongs to one.
+        key = (account, id(asyncio.get_running_loop()))
+        running = self._fetches.get(key)
+        if running is None:
+            running = asyncio.create_task(self._refresh(account, credential))
+            self._fetches[key] = running
+            running.add_done_callback(lambda _: self._fetches.pop(key, None))
+        return await asyncio.shield(running)
+
+    async def _refresh(self, account: object, credential: Credential) -> str:
+        fresh = await _off_loop(lambda: self._get(account, credential))
+        if len(self._kept) >= ACCOUNTS_MAX:
+            self._kept.clear()
+            self._sources.clear()
+        self._kept[account] = fresh
+        return fresh.token
+
+    def _get(self, account: object, credential: Credential) -> AccessToken:
+        source = self._sources.get(account)
+        if source is None:
+            source = self._sources[account] = self._make(credential.entra, credential.secret)
+        return source.get_token(credential.entra["scope"])
+
+
+def make_source(settings: Mapping[str, str], secret: Secret) -> TokenSource:
+    """Return the credential of azure-identity that `settings` name. Raises `ConfigError`."""
+    try:
+        return _SOURCES[settings["credential"]](settings, secret.reveal())
+    except ImportError as error:
+        raise ConfigError(
+            "Entra ID needs azure-identity: pip install 'imagegate[azure]', or use an api_key."
+        ) from error
+    except ValueError as error:
+        raise UpstreamCredentialError(
+            f"Entra ID cannot be used: {str(error).partition(chr(10))[0][:MESSAGE_CHARS_MAX]}"
+        ) from error
+
+
+def _client_secret(settings: Mapping[str, str], secret: str) -> TokenSource:
+    from azure.identity import ClientSecretCredential
+
+    return ClientSecretCredential(settings["tenant_id"], settings["client_id"], secret)
+
+
+def _default(settings: Mapping[str, str], _: str) -> TokenSource:
+    from azure.identity import DefaultAzureCredential
+
+    return DefaultAzureCredential(managed_identity_client_id=settings.get("client_id"))
+
+
+def _managed(settings: Mapping[str, str], _: str) -> TokenSource:
+    from azure.identity import ManagedIdentityCredential
+
+    return ManagedIdentityCredential(client_id=settings.get("client_id"))
+
+
+def _workload(settings: Mapping[str, str], _: str) -> TokenSource:
+    from azure.identity import WorkloadIdentityCredential
+
+    given = {name: settings[name] for name in ("tenant_id", "client_id") if name in settings}
+    return WorkloadIdentityCredential(**given)
+
+
+def _cli(settings: Mapping[str, str], _: str) -> TokenSource:
+    from azure.identity import AzureCliCredential
+
+    return AzureCliCredential(tenant_id=settings.get("tenant_id", ""))
+
+
+_SOURCES: Mapping[str, Callable[[Mapping[str, str], str], TokenSource]] = {
+    "ClientSecretCredential": _client_secret,
+    "DefaultAzureCredential": _default,
+    "ManagedIdentityCredential": _managed,
+    "WorkloadIdentityCredential": _workload,
+    "AzureCliCredential": _cli,
+}
+
+TOKENS = Tokens(make_source)

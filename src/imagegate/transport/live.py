@@ -1,0 +1,273 @@
+"""A conversation on real sockets. It writes every answer to the journal as it arrives."""
+
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from typing import Self
+from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from imagegate.assets.journal import Done, Head
+from imagegate.assets.spool import CallSpool, Spool, SpoolFile
+from imagegate.config.settings import Deployment
+from imagegate.errors import ImageError, UpstreamFailedError, UpstreamUnreachableError
+from imagegate.transport.auth import headers_for
+from imagegate.transport.bodies import (
+    IncomingBody,
+    OutgoingBody,
+    inflated,
+    new_tag,
+    read_body,
+    too_large,
+)
+from imagegate.transport.gate import BodyGate
+from imagegate.transport.sandbox import SandboxUpstream
+from imagegate.wire.exchange import Event, UpstreamRequest, UpstreamResponse
+from imagegate.wire.lift import Lift
+from imagegate.wire.sse import EventScanner
+
+CONNECT_S = 10.0
+# A reset on an older idle connection could not be told from a lost image (design.md 7).
+IDLE_CONNECTION_S = 9.0
+OWN_HEADERS = {
+    "accept": "application/json",
+    "accept-encoding": "identity",
+    "user-agent": "imagegate",
+}
+
+
+class Transport:
+    """The sockets of one runtime: a connection pool, the sandbox, and the gate for large bodies."""
+
+    def __init__(self, spool: Spool, proxies: Mapping[str, str]) -> None:
+        self.spool = spool
+        self.gate = BodyGate()
+        self.sandbox = SandboxUpstream()
+        self._proxies = dict(proxies)
+        self.session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_CONNECTION_S),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            read_bufsize=64 * 1024,
+            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
+        )
+
+    def proxy_for(self, url: URL) -> str | None:
+        """Return the proxy that the environment names for `url`, or None."""
+        proxy = self._proxies.get(url.scheme)
+        if proxy and url.host and not proxy_bypass_environment(url.host, self._proxies):
+            return proxy
+        return None
+
+    async def aclose(self) -> None:
+        """Close all connections and the sandbox's worker."""
+        await self.session.close()
+        await self.sandbox.aclose()
+
+
+class LiveConversation:
+    """One exchange's sockets; an async context manager that closes what is still open.
+
+    `headers` are the last answer's; `files` hold large answers, for evidence of what went wrong.
+    """
+
+    def __init__(
+        self, transport: Transport, deployment: Deployment, attempt_id: str, spool: CallSpool
+    ) -> None:
+        self._transport = transport
+        self._deployment = deployment
+        self._spool = spool
+        self._log = _AnswerLog(transport.spool, attempt_id)
+        self._response: aiohttp.ClientResponse | None = None
+        self._events: EventStream | None = None
+        self.headers: Mapping[str, str] = {}
+        self.files: list[SpoolFile] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._response is not None:
+            self._response.close()
+
+    async def send(self, request: UpstreamRequest) -> UpstreamResponse:
+        """Send one request; when this returns, its answer's body is in the spool.
+
+        Raises the fault of design.md 7: `moment` while the body was not fully handed over,
+        `ambiguous` from then on.
+        """
+        status: int
+        headers: Mapping[str, str]
+        if request.url.startswith("sandbox:"):
+            answer = await self._transport.sandbox.send(request)
+            status, headers, chunks = answer.status, answer.headers, answer.chunks
+        else:
+            status, headers, chunks = await self._send_http(request)
+        self.headers = headers
+        try:
+            return await self._take(request, status, headers, chunks)
+        except (aiohttp.ClientError, OSError) as error:
+            raise broke_off(error) from error
+
+    async def next_event(self) -> Event | None:
+        """Return the next event of the stream, or None at its end."""
+        assert self._events is not None
+        try:
+            return await self._events.next_event()
+        except (aiohttp.ClientError, OSError) as error:
+            raise broke_off(error) from error
+
+    async def _send_http(
+        self, request: UpstreamRequest
+    ) -> tuple[int, Mapping[str, str], AsyncIterator[bytes]]:
+        url = URL(request.url, encoded=True)
+        headers = await self._headers_of(request)
+        body = OutgoingBody(request.body, headers.get("content-type", ""))
+        try:
+            response = await self._transport.session.request(
+                request.method,
+                url,
+                data=body if request.body else None,
+                headers=headers,
+                allow_redirects=False,
+                proxy=self._transport.proxy_for(url),
+            )
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise fault_of(error, url, is_sent=body.is_sent) from error
+        self._response = response
+        lowered = {name.lower(): value for name, value in response.headers.items()}
+        return response.status, lowered, response.content.iter_any()
+
+    async def _headers_of(self, request: UpstreamRequest) -> dict[str, str]:
+        deployment = self._deployment
+        credential = await headers_for(
+            deployment.credential,
+            request.url,
+            deployment.target.base_url,
+            deployment.provider.trusted_hosts,
+        )
+        return {**OWN_HEADERS, **request.headers, **deployment.headers, **credential}
+
+    async def _take(
+        self,
+        request: UpstreamRequest,
+        status: int,
+        headers: Mapping[str, str],
+        chunks: AsyncIterator[bytes],
+    ) -> UpstreamResponse:
+        limit = self._transport.spool.settings.answer_bytes_max
+        encoding = headers.get("content-encoding", "").lower()
+        if encoding not in ("", "identity"):
+            chunks = inflated(chunks, encoding, bytes_max=limit)
+        head = self._log.begin(status, headers)
+        if request.events and status == 200 and _is_event_stream(headers):
+            file = self._spool.new_file()
+            self.files.append(file)
+            head.in_file(file, events=True)
+            self._events = EventStream(chunks, file, head, bytes_max=limit)
+            return UpstreamResponse(status, headers, Lift("").finish(b""), is_event_stream=True)
+
+        def on_file(file: SpoolFile) -> None:
+            self.files.append(file)
+            head.in_file(file)
+
+        body = IncomingBody(self._spool, on_file)
+        await read_body(chunks, body, self._transport.gate, bytes_max=limit)
+        head.end(body.data, body.file)
+        return UpstreamResponse(status, headers, body.finish())
+
+
+class EventStream:
+    """An event stream that is being read: every byte goes to the file, events come out."""
+
+    def __init__(
+        self, chunks: AsyncIterator[bytes], file: SpoolFile, head: "_LoggedHead", *, bytes_max: int
+    ) -> None:
+        self._chunks = chunks
+        self._file = file
+        self._head = head
+        self._bytes_max = bytes_max
+        self._scanner = EventScanner(file, new_tag())
+        self._pending: deque[Event] = deque()
+        self._has_ended = False
+
+    async def next_event(self) -> Event | None:
+        """Return the next event, or None at the end of the stream."""
+        while not self._pending and not self._has_ended:
+            chunk = await anext(self._chunks, None)
+            if chunk is None:
+                self._has_ended = True
+                self._pending.extend(self._scanner.finish())
+                self._head.end(b"", self._file)
+                break
+            self._file.write(chunk)
+            if self._file.size > self._bytes_max:
+                raise too_large(self._bytes_max)
+            self._pending.extend(self._scanner.feed(chunk))
+        return self._pending.popleft() if self._pending else None
+
+
+class _AnswerLog:
+    """Numbers the answers of an attempt and writes them to the journal."""
+
+    def __init__(self, spool: Spool, attempt_id: str) -> None:
+        self.journal = spool.journal
+        self.attempt_id = attempt_id
+        self._number = 0
+
+    def begin(self, status: int, headers: Mapping[str, str]) -> "_LoggedHead":
+        self._number += 1
+        return _LoggedHead(self, Head(self.attempt_id, self._number, status, headers))
+
+
+class _LoggedHead:
+    """One answer in the journal: its head with a file's name, then its end, or both at once."""
+
+    def __init__(self, log: _AnswerLog, head: Head) -> None:
+        self._log = log
+        self._head = head
+
+    def in_file(self, file: SpoolFile, *, events: bool = False) -> None:
+        head = msgspec.structs.replace(self._head, file=file.name, events=events)
+        self._log.journal.append(head)
+
+    def end(self, data: bytes, file: SpoolFile | None) -> None:
+        if file is None:
+            self._log.journal.append(msgspec.structs.replace(self._head, body=data))
+        else:
+            self._log.journal.append(Done(self._log.attempt_id, self._head.number, file.size))
+
+
+def fault_of(error: Exception, url: URL, *, is_sent: bool) -> ImageError:
+    """Return the fault of a request that got no answer.
+
+    Until the whole body was handed over nothing can have been bought (`moment`).
+    """
+    if is_sent and not isinstance(error, aiohttp.ClientConnectorError):
+        return UpstreamFailedError(
+            f"{url.host} took the request and closed the connection without an answer "
+            f"({_words(error)}). The image may have been made and billed."
+        )
+    return UpstreamUnreachableError(
+        f"Nothing was sent: {url.host} could not be reached ({_words(error)}). Check api_base, "
+        "DNS, proxy and TLS settings."
+    )
+
+
+def broke_off(error: Exception) -> ImageError:
+    """Return the fault of an answer that ends too early."""
+    return UpstreamFailedError(
+        f"The upstream's answer breaks off ({_words(error)}). The image may have been made and "
+        "billed."
+    )
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:300]
+
+
+def _is_event_stream(headers: Mapping[str, str]) -> bool:
+    return headers.get("content-type", "").startswith("text/event-stream")

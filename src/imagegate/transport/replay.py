@@ -1,0 +1,64 @@
+"""A conversation out of the journal: what an upstream said before its process died."""
+
+from collections import deque
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from imagegate.assets.blobs import CHUNK_BYTES
+from imagegate.assets.journal import Head
+from imagegate.assets.spool import SpoolFile
+from imagegate.transport.bodies import new_tag
+from imagegate.wire.exchange import Event, UpstreamRequest, UpstreamResponse
+from imagegate.wire.lift import Lift
+from imagegate.wire.sse import EventScanner
+
+
+class LogEnded(Exception):
+    """The log ends before the exchange does: what happened after that is unknown."""
+
+
+class LoggedAnswer(Struct, frozen=True):
+    """One complete answer of the log; `file` holds its body where the head does not."""
+
+    head: Head
+    file: SpoolFile | None
+
+
+class ReplayedConversation:
+    """Gives an exchange its logged answers, in order, and never sends anything."""
+
+    def __init__(self, answers: Sequence[LoggedAnswer]) -> None:
+        self._answers = deque(answers)
+        self._events: deque[Event] = deque()
+
+    async def send(self, request: UpstreamRequest) -> UpstreamResponse:
+        """Return the next logged answer. Raises `LogEnded` where there is none."""
+        if not self._answers:
+            raise LogEnded(f"no answer to {request.method} is in the log")
+        answer = self._answers.popleft()
+        head = answer.head
+        if head.events and answer.file is not None:
+            self._events.extend(_events_of(answer.file))
+            empty = Lift(new_tag()).finish(b"")
+            return UpstreamResponse(head.status, head.headers, empty, is_event_stream=True)
+        lift = Lift(new_tag())
+        if answer.file is None:
+            lift.feed(head.body or b"")
+            return UpstreamResponse(head.status, head.headers, lift.finish(head.body or b""))
+        for start in range(0, answer.file.size, CHUNK_BYTES):
+            lift.feed(answer.file.read_at(start, CHUNK_BYTES))
+        return UpstreamResponse(head.status, head.headers, lift.finish(answer.file))
+
+    async def next_event(self) -> Event | None:
+        """Return the next logged event, or None at the stream's end."""
+        return self._events.popleft() if self._events else None
+
+
+def _events_of(file: SpoolFile) -> list[Event]:
+    scanner = EventScanner(file, new_tag())
+    events = []
+    for start in range(0, file.size, CHUNK_BYTES):
+        events.extend(scanner.feed(file.read_at(start, CHUNK_BYTES)))
+    events.extend(scanner.finish())
+    return events

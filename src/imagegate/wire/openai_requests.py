@@ -1,0 +1,117 @@
+"""Requests in the shape of OpenAI's Images API, as its own client sends them."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+
+from imagegate.types import Blob, Body, FileId, ImageCall, Json
+from imagegate.wire.json_body import DataUrl, build_json
+from imagegate.wire.multipart import FormFile, build_form
+from imagegate.wire.provider import Target
+
+JSON_TYPE = "application/json"
+# OpenAI's client sorts them so, after model and prompt.
+_FIELDS = (
+    "background",
+    "complexity",
+    "frame_count",
+    "frame_duration_ms",
+    "input_fidelity",
+    "moderation",
+    "output_compression",
+    "output_format",
+    "partial_images",
+    "quality",
+    "response_format",
+    "safety_identifier",
+    "size",
+    "style",
+    "svg",
+    "user",
+)
+_SUFFIXES = {
+    "image/png": "png",
+    "image/jpeg": "jpg",
+    "image/webp": "webp",
+    "image/gif": "gif",
+    "image/svg+xml": "svg",
+}
+
+
+def build_generation(call: ImageCall, target: Target, *, model_in_body: bool) -> Body:
+    """Return the JSON body of a generation; only what was given is in it."""
+    return build_json(build_fields(call, target, model_in_body=model_in_body))
+
+
+def build_edit_json(call: ImageCall, target: Target, *, model_in_body: bool) -> Body:
+    """Return the JSON body of an edit, where inputs are file ids; blobs go as data URLs."""
+    fields = build_fields(call, target, model_in_body=model_in_body)
+    fields["images"] = [_reference(image) for image in call.images]
+    for name, overlay in (("mask", call.mask), ("markup", call.markup)):
+        if overlay is not None:
+            fields[name] = _reference(overlay)
+    return build_json(fields)
+
+
+def build_edit_form(call: ImageCall, target: Target, *, model_in_body: bool) -> tuple[Body, str]:
+    """Return the form of an edit and its Content-Type. All inputs must be blobs."""
+    fields = build_fields(call, target, model_in_body=model_in_body)
+    name = "image" if len(call.images) == 1 else "image[]"
+    files = [_form_file(name, image) for image in call.images]
+    for name, overlay in (("mask", call.mask), ("markup", call.markup)):
+        if overlay is not None:
+            files.append(_form_file(name, overlay))
+    return build_form(list(_flatten(fields)), files, build_boundary(call))
+
+
+def build_variation_form(
+    call: ImageCall, target: Target, *, model_in_body: bool
+) -> tuple[Body, str]:
+    """Return the form of a variation and its Content-Type: an edit's form, often without prompt."""
+    return build_edit_form(call, target, model_in_body=model_in_body)
+
+
+def build_fields(call: ImageCall, target: Target, *, model_in_body: bool) -> dict[str, Json]:
+    """Return the fields in the order of OpenAI's client, the caller's own last, without inputs."""
+    fields: dict[str, Json] = {"model": target.upstream_model} if model_in_body else {}
+    if call.prompt:
+        fields["prompt"] = call.prompt
+    given = {name: getattr(call, name) for name in _FIELDS if getattr(call, name) is not None}
+    if call.n != 1:
+        given["n"] = call.n
+    if call.stream:
+        given["stream"] = True
+    fields.update(sorted(given.items()))
+    return fields | {name: value for name, value in call.extra.items() if name not in fields}
+
+
+def build_boundary(call: ImageCall) -> str:
+    """Return the boundary of a call's form: always the same, and nobody can have foreseen it."""
+    return hashlib.sha256(f"form {call.id}".encode()).hexdigest()[:32]
+
+
+def _flatten(fields: Mapping[str, Json]) -> Iterator[tuple[str, str]]:
+    """Yield form fields: nested ones in brackets, booleans as `true`, nothing for null."""
+    for name, value in fields.items():
+        if isinstance(value, Mapping):
+            yield from _flatten({f"{name}[{key}]": inner for key, inner in value.items()})
+        elif isinstance(value, list | tuple):
+            for item in value:
+                yield from _flatten({f"{name}[]": item})
+        elif value is not None:
+            yield name, _form_text(value)
+
+
+def _form_text(value: Json) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _form_file(name: str, blob: Blob | FileId) -> FormFile:
+    assert isinstance(blob, Blob)
+    suffix = _SUFFIXES[blob.media_type]
+    return FormFile(name, f"{name.removesuffix('[]')}.{suffix}", blob.media_type, blob)
+
+
+def _reference(image: Blob | FileId) -> dict[str, Json]:
+    if isinstance(image, FileId):
+        return {"file_id": image.id}
+    return {"image_url": DataUrl(image)}

@@ -1,0 +1,56 @@
+"""Requests as bytes: what is no HTTP, or two opinions of where a request ends."""
+
+import json
+
+import pytest
+
+from imagegate.gateway.protocol import HEAD_BYTES_MAX
+from tests.gateway.running import RunningGateway
+from tests.upstream.fake import FakeUpstream
+
+BODY = json.dumps({"model": "img", "prompt": "a fox"}).encode()
+LINE = b"POST /v1/images/generations HTTP/1.1\r\nHost: localhost\r\n"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Content-Length: 5\r\nContent-Length: 39\r\n",
+        b"Content-Length: 39\r\nTransfer-Encoding: chunked\r\n",
+        b"Content-Length: +39\r\n",
+        b"Content-Length: -1\r\n",
+        b"Content-Length: x\r\n",
+        b"Transfer-Encoding: chunked, identity\r\n",
+        b"Bad Header: 1\r\n",
+    ],
+)
+def test_two_opinions_are_refused(
+    head: bytes, gateway: RunningGateway, upstream: FakeUpstream
+) -> None:
+    answer = gateway.send_raw(LINE + head + b"Connection: close\r\n\r\n" + BODY)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert upstream.bill == []
+
+
+@pytest.mark.parametrize("filler", [b"x: " + b"a" * 300_000, b"x: a\r\n" * 60_000])
+def test_a_head_without_end_is_cut(
+    filler: bytes, gateway: RunningGateway, upstream: FakeUpstream
+) -> None:
+    assert len(filler) > HEAD_BYTES_MAX
+    answer = gateway.send_raw(LINE + filler)
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    error = json.loads(answer.partition(b"\r\n\r\n")[2])["error"]
+    assert error["code"] == "headers_too_large"
+    assert upstream.bill == []
+
+
+def test_one_connection_serves_many(gateway: RunningGateway) -> None:
+    call = LINE + b"Content-Length: %d\r\n" % len(BODY)
+    data = (call + b"\r\n" + BODY) * 2 + call + b"Connection: close\r\n\r\n" + BODY
+    assert gateway.send_raw(data).count(b"HTTP/1.1 200 OK") == 3
+
+
+def test_an_upload_starts_when_it_is_asked_for(gateway: RunningGateway) -> None:
+    head = LINE + b"Content-Length: %d\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n"
+    answer = gateway.send_raw(head % len(BODY) + BODY)
+    assert b"HTTP/1.1 200 OK" in answer

@@ -1,0 +1,1 @@
+"""The ledger's tests; `rows` builds what they write."""

@@ -1,0 +1,98 @@
+"""The schema: made by migrations alone, once, and the same as the tables that we write to."""
+
+import contextlib
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine
+
+from imagegate.errors import ConfigError
+from imagegate.ledger import migrate, schema
+from imagegate.ledger.records import AssetRecord, AttemptRecord, CallRecord
+from imagegate.ledger.store import open_ledger
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "100%.db"
+
+
+def rows(file, query: str) -> list[tuple[object, ...]]:
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        return connection.execute(query).fetchall()
+
+
+def execute(file, statement: str) -> None:
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        connection.execute(statement)
+
+
+def test_migrations_make_the_tables_that_we_write_to(file):
+    open_ledger(f"sqlite:///{file}").close()
+    engine = create_engine(f"sqlite:///{file}")
+    with engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"version_table": "imagegate_version"}
+        )
+        assert compare_metadata(context, schema.metadata) == []
+    engine.dispose()
+
+
+def test_opening_again_changes_nothing(file):
+    open_ledger(f"sqlite:///{file}").close()
+    before = rows(file, "SELECT * FROM sqlite_master")
+    open_ledger(f"sqlite:///{file}").close()
+    assert rows(file, "SELECT * FROM sqlite_master") == before
+    assert rows(file, "SELECT version_num FROM imagegate_version") == [(schema.REVISION,)]
+
+
+def test_the_revision_is_the_newest_migration():
+    config = Config()
+    config.set_main_option("script_location", str(migrate.MIGRATIONS))
+    assert ScriptDirectory.from_config(config).get_current_head() == schema.REVISION
+
+
+def test_columns_are_the_fields_of_the_records():
+    for table, record in (
+        (schema.calls, CallRecord),
+        (schema.attempts, AttemptRecord),
+        (schema.assets, AssetRecord),
+    ):
+        assert tuple(table.columns.keys()) == record.__struct_fields__
+
+
+def test_a_newer_database_is_refused_and_left_as_it_is(file):
+    open_ledger(f"sqlite:///{file}").close()
+    execute(file, "UPDATE imagegate_version SET version_num = '9999'")
+    with pytest.raises(ConfigError, match="newer imagegate"):
+        open_ledger(f"sqlite:///{file}")
+    assert rows(file, "SELECT version_num FROM imagegate_version") == [("9999",)]
+
+
+def test_a_migration_that_fails_half_way_leaves_nothing_behind(file):
+    execute(file, "CREATE TABLE assets (mine TEXT)")
+    with pytest.raises(ConfigError, match="already exists"):
+        open_ledger(f"sqlite:///{file}")
+    assert rows(file, "SELECT name FROM sqlite_master") == [("assets",)]
+
+
+LOADED = """
+import sys
+import imagegate.ledger, imagegate.ledger.memory
+assert "sqlalchemy" not in sys.modules
+from imagegate.ledger.store import open_ledger
+open_ledger(sys.argv[1]).close()
+print("alembic" in sys.modules)
+"""
+
+
+def test_alembic_is_imported_only_where_the_schema_is_behind(file):
+    command = [sys.executable, "-c", LOADED, f"sqlite:///{file}"]
+    told = [subprocess.run(command, capture_output=True, check=True).stdout for _ in range(2)]
+    assert told == [b"True\n", b"False\n"]
