@@ -11,7 +11,7 @@ from pathlib import Path
 import uvloop
 
 from bench.cases import CASES, Case, Row
-from bench.contenders import BENCH, Contender, contenders
+from bench.contenders import BENCH, contenders
 from bench.measure import LOAD_CPU, cpus, keep_memory
 from bench.report import LEGEND, as_json, case_table, start_table, write_json
 from bench.rounds import Pace, run_case
@@ -52,30 +52,6 @@ def show_names() -> None:
         print(f"{contender.name:<16}{contender.missing or 'installed'}")
 
 
-async def start_all(
-    taking_part: list[Contender], upstream_port: int, folder: Path
-) -> tuple[list[Gateway], dict[str, str]]:
-    """Return the gateways that run, and why the others do not."""
-    running: list[Gateway] = []
-    absent: dict[str, str] = {}
-    for contender in taking_part:
-        gateway = Gateway(contender, upstream_port, folder)
-        try:
-            await (_nothing() if contender.missing else gateway.start())
-        except StartError as error:
-            absent[contender.name] = f"does not start: {error}"[:80]
-            continue
-        if contender.missing:
-            absent[contender.name] = contender.missing
-        else:
-            running.append(gateway)
-    return running, absent
-
-
-async def _nothing() -> None:
-    return
-
-
 async def run_cases(
     cases: list[Case], gateways: list[Gateway], absent: dict[str, str], pace: Pace
 ) -> Results:
@@ -84,29 +60,38 @@ async def run_cases(
     for case in cases:
         rows: dict[str, Row] = {}
         for gateway in gateways:
-            rows[gateway.contender.name] = await run_case(case, gateway, pace)
+            rows[gateway.contender.name] = await _run_case(case, gateway, pace)
         results[case.name] = (case, rows)
         print(case_table(case, rows, absent), end="\n\n", flush=True)
     return results
+
+
+async def _run_case(case: Case, gateway: Gateway, pace: Pace) -> Row:
+    try:
+        return await run_case(case, gateway, pace)
+    except StartError as error:
+        return Row(note=f"does not start: {error}")
 
 
 async def run(options: argparse.Namespace, folder: Path) -> None:
     """Measure, print and write the results."""
     pace = Pace(1, 1.0) if options.quick else Pace(options.rounds, options.seconds)
     cases = [case for case in CASES if chosen(case.name, options.cases)]
-    taking_part = [each for each in contenders() if chosen(each.name, options.only)]
+    wanted = [each for each in contenders() if chosen(each.name, options.only)]
+    absent = {each.name: each.missing for each in wanted if each.missing}
     print(LEGEND, end="\n\n")
     results: Results = {}
     starts: dict[str, Start] = {}
     with Upstream() as upstream:
-        gateways, absent = await start_all(taking_part if cases else [], upstream.port, folder)
+        taking_part = (each for each in wanted if not each.missing)
+        gateways = [Gateway(each, upstream.port, folder) for each in taking_part]
         try:
             results = await run_cases(cases, gateways, absent, pace)
         finally:
             for gateway in gateways:
                 await gateway.stop()
         if chosen("start", options.cases):
-            names = {contender.name for contender in taking_part}
+            names = {each.name for each in wanted}
             starts = await measure_start(names, upstream.port, folder, install=options.install)
             print(start_table(starts), end="\n\n")
     path = BENCH / "results" / f"{time.strftime('%Y%m%d-%H%M%S')}.json"

@@ -86,8 +86,8 @@ def check_answer(status: int, sink: Sink) -> Verdict:
 
 
 def _check_stream(body: bytes, order: Order) -> Verdict:
-    events = body.replace(b"\r\n", b"\n").split(b"\n\n")
-    frames = [frame for frame in events if b"b64_json" in frame]
+    ends = b"\r\n\r\n" if b"\r\n\r\n" in body else b"\n\n"
+    frames = [frame for frame in body.split(ends) if b"b64_json" in frame]
     if not frames or b".completed" not in frames[-1][:200]:
         return Verdict(f"no completed event in {body[:200]!r}")
     faults = [_check_partial(frame, order) for frame in frames[:-1]]

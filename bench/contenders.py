@@ -69,7 +69,9 @@ http {{
       proxy_http_version 1.1;
       proxy_set_header Connection "";
       proxy_buffering off;
-      proxy_buffer_size 256k;
+      proxy_buffer_size 64k;
+      proxy_buffers 8 64k;
+      proxy_busy_buffers_size 64k;
       proxy_request_buffering off;
     }}
   }}
@@ -98,7 +100,12 @@ def _model_list(model: str, upstream_port: int) -> str:
         "api_base": f"http://127.0.0.1:{upstream_port}/v1",
         "api_key": "sk-test-bench",
     }
-    return f"model_list: {json.dumps([{'model_name': 'bench', 'litellm_params': params}])}\n"
+    entry = {
+        "model_name": "bench",
+        "litellm_params": params,
+        "model_info": {"mode": "image_generation"},
+    }
+    return f"model_list: {json.dumps([entry])}\n"
 
 
 def _missing_imagegate() -> str:
@@ -111,7 +118,10 @@ def _missing_imagegate() -> str:
 
 
 def _prepare_litellm(folder: Path, upstream_port: int, port: int) -> list[str]:
-    (folder / "config.yaml").write_text(_model_list("openai/gpt-image-2", upstream_port))
+    # Without a key and a database: the fastest that it can be.
+    open_door = "general_settings: {dangerously_permit_weak_or_unset_master_key: true}\n"
+    models = _model_list("openai/gpt-image-2", upstream_port)
+    (folder / "config.yaml").write_text(models + open_door)
     place = ["--host", "127.0.0.1", "--port", str(port)]
     return [str(LITELLM / "bin" / "litellm"), "--config", "config.yaml", *place]
 
@@ -164,8 +174,8 @@ def contenders() -> list[Contender]:
     ]
 
 
-def environment_of(contender: Contender) -> dict[str, str]:
-    """Return the environment to start it in: this one, but nothing goes through a proxy."""
+def environment_of(contender: Contender, folder: Path) -> dict[str, str]:
+    """Return the environment to start it in: no proxies, and all its data in `folder`."""
     proxies = {"http_proxy", "https_proxy", "all_proxy"}
     kept = {name: value for name, value in os.environ.items() if name.lower() not in proxies}
-    return {**kept, "no_proxy": "*", **contender.environment}
+    return {**kept, "no_proxy": "*", "IMAGEGATE_HOME": str(folder), **contender.environment}

@@ -48,7 +48,8 @@ def case_table(case: Case, rows: Mapping[str, Row], absent: Mapping[str, str]) -
 
 def _line(name: str, row: Row, rows: Mapping[str, Row]) -> str:
     if row.note:
-        return f"  {name:<16}fails {row.wrong} of {row.calls}: {row.note}"[:WIDTH]
+        fails = f"fails {row.wrong} of {row.calls}: " if row.calls else ""
+        return f"  {name:<16}  {fails}{row.note}"[:WIDTH]
     base = Row() if name == "direct" else rows.get("direct", Row())
     cells = (
         _number(row.cpu_ms),

@@ -23,8 +23,11 @@ class Pace:
 
 
 async def run_case(case: Case, gateway: Gateway, pace: Pace) -> Row:
-    """Return what the contender did; its row has a note and no figures where it fails."""
-    if gateway.pid is not None and (case.fresh or gateway.contender.one_folder_a_case):
+    """Return what the contender did; its row has a note and no figures where it fails.
+
+    Raises StartError where the contender does not come up.
+    """
+    if gateway.pid is None or case.fresh or gateway.contender.one_folder_a_case:
         await gateway.restart()
     wish = wish_for(case, gateway)
     warm = await _warm_up(case, wish)

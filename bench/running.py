@@ -17,7 +17,7 @@ from typing import Self
 from bench.contenders import ROOT, Contender, environment_of
 from bench.measure import GATEWAY_CPU, LOAD_CPU, cpus, tree
 
-READY_S_MAX = 60.0
+READY_S_MAX = 30.0
 STOP_S_MAX = 10.0
 
 
@@ -88,7 +88,7 @@ class Gateway:
             self._process = subprocess.Popen(
                 command,
                 cwd=self._folder,
-                env=environment_of(self.contender),
+                env=environment_of(self.contender, self._folder),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -102,7 +102,9 @@ class Gateway:
         assert self._process is not None
         while time.perf_counter() - begin < READY_S_MAX:
             if self._process.poll() is not None:
-                raise StartError(f"ended with {self._process.returncode}: {self._last_words()}")
+                words = f"ended with {self._process.returncode}: {self._last_words()}"
+                await self.stop()
+                raise StartError(words)
             if await self._answers():
                 return
             await asyncio.sleep(0.01)
@@ -128,8 +130,8 @@ class Gateway:
 
     def _last_words(self) -> str:
         assert self._folder is not None
-        lines = (self._folder / "output.log").read_text(errors="replace").strip().splitlines()
-        return lines[-1][:200] if lines else "without a word"
+        log = (self._folder / "output.log").read_text(errors="replace").strip()
+        return " / ".join(log.splitlines()[-3:]) or "without a word"
 
     async def stop(self) -> None:
         """Stop its processes by their ids and remove its folder."""

@@ -1,10 +1,11 @@
-"""Write what follows from the catalogue and the error tree: types and reference pages.
+"""Write what follows from catalogue, error tree and recorded cases: types and reference pages.
 
 `generate.py` writes the files, `generate.py --check` fails where one is stale.
 """
 
 import argparse
 import inspect
+import json
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
@@ -14,6 +15,7 @@ from imagegate import errors
 from imagegate.catalogue.model import Model, Price
 from imagegate.catalogue.price import format_usd
 from imagegate.catalogue.rows import builtin_catalogue
+from imagegate.config.reference import config_reference
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_MODEL = "openai/gpt-image-2.5-flare"
@@ -291,10 +293,43 @@ def _error_classes() -> list[type[errors.ImageError]]:
     ]
 
 
+# docs/reference/conformance.md
+
+
+def conformance_page() -> str:
+    """Return the table of the recorded conversations: cases by provider and operation."""
+    counts: dict[str, dict[str, list[bool]]] = {}
+    for path in sorted((ROOT / "tests/exchanges").glob("*/*.json")):
+        case = json.loads(path.read_text("utf-8"))
+        column = f"{path.parent.name} {case['call']['operation']}"
+        is_checked = "request" not in case["official"].get("unchecked", {})
+        counts.setdefault(case["case"], {}).setdefault(column, []).append(is_checked)
+    columns = sorted({column for row in counts.values() for column in row})
+    rows = [
+        [f"`{name}`", *(_conversations(counts[name].get(column, [])) for column in columns)]
+        for name in sorted(counts)
+    ]
+    return (
+        f"{MARKDOWN_NOTICE}\n\n# Conformance\n\n"
+        "How many recorded conversations each adapter is held against, in `tests/exchanges`: what"
+        " it sends, to the byte, and\nwhat it makes of the answers. The requests are also what the"
+        " provider's official SDK sends for the same call, but for\nthose counted after `+`; each"
+        " of these says why.\n\n"
+        f"{_table(('case', *columns), rows)}"
+    )
+
+
+def _conversations(checked: Sequence[bool]) -> str:
+    others = len(checked) - sum(checked)
+    return (f"{sum(checked)} + {others}" if others else str(len(checked))) if checked else ""
+
+
 OUTPUTS: dict[str, Callable[[], str]] = {
     "src/imagegate/catalogue/known_models.py": known_models,
     "docs/reference/models.md": models_page,
     "docs/reference/errors.md": errors_page,
+    "docs/reference/conformance.md": conformance_page,
+    "docs/reference/config.md": config_reference,
 }
 """Every generated file, by its path in the repository."""
 

@@ -1,6 +1,7 @@
 """Keeps what an attempt brought: fetch urls, check each image once, make files assets."""
 
 from collections.abc import Iterator
+from urllib.parse import urljoin
 
 import msgspec
 
@@ -50,6 +51,7 @@ async def _collect_image(
 
 async def _fetch(url: str, origin: str, spool: CallSpool, downloader: Downloader) -> Blob:
     file = spool.new_file()
+    url = urljoin(f"{origin}/", url)  # some servers name a path of their own
     try:
         await downloader.fetch(url, write=file.write, limits=LIMITS, trusted_origin=origin)
     except BadRequestError as error:

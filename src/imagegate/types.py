@@ -57,7 +57,8 @@ class ImageCall(Struct, frozen=True, kw_only=True):
     """What a caller asked for, in OpenAI's terms. `None` means: not given.
 
     `model` is the model group's name as asked. `n` counts images, >= 1. `output_compression` is
-    0 to 100. `extra` holds fields that are none of OpenAI's, as given.
+    0 to 100. `aspect_ratio` ("16:9") and `resolution` ("2K") are what a plan makes of `size` for
+    models that take no pixels. `extra` holds fields that are none of OpenAI's, as given.
     """
 
     id: str
@@ -72,6 +73,10 @@ class ImageCall(Struct, frozen=True, kw_only=True):
     output_compression: int | None = None
     moderation: str | None = None
     style: str | None = None
+    aspect_ratio: str | None = None
+    resolution: str | None = None
+    seed: int | None = None
+    negative_prompt: str | None = None
     response_format: str | None = None
     input_fidelity: str | None = None
     complexity: str | None = None

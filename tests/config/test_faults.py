@@ -2,6 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from imagegate.config.load import load_settings
+from imagegate.errors import ConfigError
 from tests.config.files import ISSUE, faults_of, load
 
 KEY = {"AZURE_API_KEY": "sk-test-azure-0001", "OPENAI_API_KEY": "sk-test-openai"}
@@ -73,8 +75,9 @@ def test_all_faults_come_at_once_with_line_path_and_remedy(tmp_path: Path) -> No
         ("model_list: [\n", "this is no valid YAML"),
         ("a: b: c\n", "line 1: this is no valid YAML"),
         ("a: *nobody\n", "this is no valid YAML"),
-        ("a: !!python/object/apply:os.system [ls]\n", "a"),
-        ("a: {a: " * 60 + "1" + "}" * 60, "nested deeper than"),
+        ("server: !!python/object/apply:os.system [ls]\n", "line 1, server: this value has a tag"),
+        ("server: !env HOST\n", "line 1, server: this value has a tag"),
+        ("{a: " * 60 + "1" + "}" * 60, "nested deeper than"),
         ("a: &a [*a]\nb: *a\n", "aliases expand"),
         ("model_list: &a {<<: *a}\n", "aliases expand"),
         ("model_list: nothing\n", "model_list: must be a list"),
@@ -118,9 +121,6 @@ model_list:
 def test_a_file_that_is_no_text(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     path.write_bytes(b"\xff\xfe\x00a")
-    from imagegate.config.load import load_settings
-    from imagegate.errors import ConfigError
-
     with pytest.raises(ConfigError, match="is no UTF-8 text"):
         load_settings(str(path), env={})
     with pytest.raises(ConfigError, match="cannot be read"):

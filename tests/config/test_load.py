@@ -119,7 +119,7 @@ def test_image_parameters_and_unknown_fields_become_defaults(tmp_path: Path) -> 
         + """\
       quality: low
       size: 1024x1024
-      seed: 7
+      cfg_scale: 7
       extra_body: {steps: 30}
       timeout: 1e2
       variations: no
@@ -128,12 +128,12 @@ def test_image_parameters_and_unknown_fields_become_defaults(tmp_path: Path) -> 
     )
     settings = load(tmp_path, text, KEY)
     (deployment,) = settings.deployments
-    expected = {"quality": "low", "size": "1024x1024", "seed": 7, "steps": 30}
+    expected = {"quality": "low", "size": "1024x1024", "cfg_scale": 7, "steps": 30}
     assert deployment.defaults == expected
     assert deployment.timeout_s == 100
     assert deployment.headers == {"X-Team": "images"}
     assert deployment.credential.headers["Ocp-Apim-Subscription-Key"].reveal() == "sk-test-apim"
-    assert any("sent upstream as fields of the request: seed" in n.text for n in settings.notes)
+    assert any("sent upstream as fields of the request: cfg_scale" in n.text for n in settings.notes)
 
 
 def test_base_model_decides_the_row_and_never_the_wire(tmp_path: Path) -> None:
@@ -262,8 +262,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
 
 def test_the_report_says_what_is_served_skipped_and_different(tmp_path: Path) -> None:
     text = (
-        ISSUE
-        + "      rpm: 5\n  - {model_name: c, litellm_params: {model: groq/x, api_key: os.environ/G}}"
+        ISSUE + "      rpm: 5\n  - {model_name: c, params: {model: groq/x, api_key: os.environ/G}}"
     )
     report = check_report(load(tmp_path, text, KEY))
     assert [(line.state, line.name) for line in report] == [

@@ -1,4 +1,4 @@
-"""A gateway with one deployment, which is the fake upstream."""
+"""A gateway in front of the fake upstream: `img` is on Azure, `any` is a server without limits."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -14,11 +14,20 @@ CONFIG = """
 model_list:
   - model_name: img
     litellm_params:
-      model: openai/gpt-image-2
-      api_base: {upstream}
+      model: azure/gpt-image-2
+      api_base: {azure}
       api_key: sk-test-upstream
+      api_version: 2025-04-01-preview
+  - model_name: any
+    model_info: {{mode: image_generation}}
+    litellm_params:
+      model: openai/gpt-image-2.6-flare
+      api_base: {v1}
+      api_key: sk-test-upstream
+      quality: max
 general_settings: {{{general}}}
 assets: {{folder: {folder}}}
+database_url: sqlite:///{folder}.db
 server: {{{server}}}
 """
 
@@ -34,7 +43,11 @@ def start(upstream: FakeUpstream, tmp_path: Path) -> Iterator[Start]:
             file = tmp_path / "config.yaml"
             file.write_text(
                 CONFIG.format(
-                    upstream=upstream.v1, general=general, server=server, folder=tmp_path / "data"
+                    azure=upstream.url,
+                    v1=upstream.v1,
+                    general=general,
+                    server=server,
+                    folder=tmp_path / "data",
                 )
             )
             return stack.enter_context(RunningGateway(load_settings(str(file))))

@@ -4,6 +4,7 @@ import base64
 import http.client
 import json
 import socket
+import time
 
 import pytest
 
@@ -45,7 +46,7 @@ def test_the_headers_say_how_it_went(gateway: RunningGateway) -> None:
 def test_a_large_image_comes_whole(
     kind: str, gateway: RunningGateway, upstream: FakeUpstream
 ) -> None:
-    upstream.always("good", kind=kind)
+    upstream.always("ok", picture=kind)
     body = gateway.generate(n=2).json()
     images = [base64.b64decode(one["b64_json"]) for one in body["data"]]
     assert len(images) == 2
@@ -56,7 +57,7 @@ def test_a_large_image_comes_whole(
 def test_an_edit_by_form_sends_the_files_as_they_are(
     gateway: RunningGateway, upstream: FakeUpstream
 ) -> None:
-    files = [pictures.picture("WEBP"), pictures.picture("JPEG")]
+    files = [pictures.picture("JPEG"), pictures.picture("PNG", size=(300, 64))]
     mask = pictures.picture(mode="RGBA")
     parts = [Part("image[]", file, "upload") for file in files]
     answer = gateway.edit(
@@ -105,13 +106,12 @@ def test_a_file_part_needs_no_file_name(gateway: RunningGateway) -> None:
 def test_codex_never_reads_a_quality_that_it_does_not_know(
     client: str, gateway: RunningGateway, upstream: FakeUpstream
 ) -> None:
-    upstream.always("good", quality="xhigh")
-    answer = gateway.post(
-        "/v1/images/generations",
-        {"model": "img", "prompt": "a", "quality": "auto"},
-        user_agent=client,
-    )
-    assert answer.json().get("quality") in (None, "low", "medium", "high", "auto")
+    call = {"model": "any", "prompt": "a"}
+    answer = gateway.post("/v1/images/generations", call, user_agent=client)
+    assert upstream.calls[0].field_of("quality") == "max"
+    assert "quality" not in answer.json()
+    named = gateway.post("/v1/images/generations", call | {"quality": "max"}, user_agent=client)
+    assert named.json().get("quality") == (None if "codex" in client else "max")
 
 
 @pytest.mark.parametrize(
@@ -180,6 +180,25 @@ def test_a_caller_who_left_does_not_stop_the_call(
     upstream.wait_finished()
     assert upstream.images_billed == 1
     assert gateway.generate().status == 200
+
+
+def test_the_handler_of_a_caller_who_left_ends_before_the_call(
+    gateway: RunningGateway, upstream: FakeUpstream
+) -> None:
+    upstream.reply("hold")
+    body = json.dumps({"model": "img", "prompt": "a fox"}).encode()
+    head = f"POST /images/generations HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}"
+    with socket.create_connection(("127.0.0.1", gateway.port)) as connection:
+        connection.sendall(f"{head}\r\n\r\n".encode() + body)
+        upstream.wait_held()
+        assert gateway.gateway.images.running_count == 1
+    deadline = time.monotonic() + 15
+    while gateway.gateway.images.running_count and time.monotonic() < deadline:
+        assert gateway.get("/healthz").status == 200
+    assert gateway.gateway.images.running_count == 0
+    assert gateway.gateway.running_count == 1
+    upstream.release()
+    upstream.wait_finished()
 
 
 def test_a_caller_who_leaves_amid_the_body_buys_nothing(

@@ -219,8 +219,8 @@ def test_urls_that_are_not_public_https_are_refused(
 
 
 def test_files_and_bodies_have_a_limit(start: Start, upstream: FakeUpstream) -> None:
-    gateway = start(server="json_bytes_max: 2000, form_bytes_max: 90000, file_bytes_max: 20000")
-    large = pictures.picture(size=(256, 256))
+    gateway = start(server="json_bytes_max: 2000, form_bytes_max: 100000, file_bytes_max: 20000")
+    large = pictures.picture(size=(100, 100))
     assert len(large) > 20000
     check_refused(gateway.edit(*edit_parts(large)), 413, "request_too_large", "image")
     check_refused(gateway.edit(*edit_parts(*[PNG] * 16)), 413, "request_too_large", None)

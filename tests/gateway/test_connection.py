@@ -29,6 +29,7 @@ def test_two_opinions_are_refused(
 ) -> None:
     answer = gateway.send_raw(LINE + head + b"Connection: close\r\n\r\n" + BODY)
     assert answer.startswith(b"HTTP/1.1 400 ")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["code"] == "invalid_request"
     assert upstream.bill == []
 
 

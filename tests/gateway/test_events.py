@@ -61,8 +61,8 @@ def test_several_images_share_the_usage(gateway: RunningGateway) -> None:
     events = [event for _, event in gateway.generate(stream=True, n=3).events]
     assert len(events) == 3
     whole = gateway.generate(n=3).json()["usage"]
-    for field in ("input_tokens", "output_tokens", "total_tokens"):
-        assert sum(event["usage"][field] for event in events) == whole[field]
+    assert sum(event["usage"]["output_tokens"] for event in events) == whole["output_tokens"]
+    assert all(event["usage"]["input_tokens"] > 0 for event in events)
 
 
 def test_a_refusal_before_the_first_event_keeps_its_status(

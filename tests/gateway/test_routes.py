@@ -42,7 +42,7 @@ def test_the_path_wins_over_the_body(
     )
     edits = path.replace("generations", "edits")
     assert gateway.request("POST", edits, body, {"content-type": content_type}).status == 200
-    assert [call.model for call in upstream.calls] == ["gpt-image-2"] * 3
+    assert len(upstream.calls) == 3
 
 
 def test_a_name_in_the_path_may_hold_slashes(gateway: RunningGateway) -> None:
@@ -54,9 +54,10 @@ def test_a_name_in_the_path_may_hold_slashes(gateway: RunningGateway) -> None:
 
 
 def test_models(gateway: RunningGateway) -> None:
-    expected = {"id": "img", "object": "model", "created": 0, "owned_by": "openai"}
+    expected = {"id": "img", "object": "model", "created": 0, "owned_by": "azure"}
+    other = {"id": "any", "object": "model", "created": 0, "owned_by": "openai_compatible"}
     for path in ("/v1/models", "/models"):
-        assert gateway.get(path).json() == {"object": "list", "data": [expected]}
+        assert gateway.get(path).json() == {"object": "list", "data": [expected, other]}
     assert gateway.get("/v1/models/img").json() == expected
     missing = gateway.get("/v1/models/openai/none")
     assert (missing.status, missing.error["code"]) == (404, "model_not_found")

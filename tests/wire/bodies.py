@@ -64,8 +64,8 @@ class Played:
             try:
                 command = exchange.send(self._answer(command))
             except StopIteration as end:
-                assert isinstance(end.value, ImageResult)
-                return end.value
+                result: ImageResult = end.value
+                return result
 
     def _answer(self, command: object) -> UpstreamResponse | Event | None:
         match command:

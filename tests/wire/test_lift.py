@@ -1,6 +1,7 @@
 """Lifting gives the same document as a JSON parser, wherever the chunks are cut."""
 
 import base64
+import itertools
 import json
 import re
 
@@ -12,7 +13,6 @@ from hypothesis import strategies as st
 from imagegate.errors import UpstreamEmptyError
 from imagegate.types import Blob, Json
 from imagegate.wire.lift import HEAD, LONG, SMALL, Base64, Lift, Lifted, LiftError
-import itertools
 
 TAG = "blob:0123456789abcdef:"
 

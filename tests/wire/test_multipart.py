@@ -27,7 +27,7 @@ def test_fields_and_files() -> None:
         io.BytesIO(joined(body)), multipart.parse_options_header(content_type)[1]["boundary"]
     )
     parts = [(part.name, part.filename, part.content_type, part.raw) for part in parser]
-    assert parts[0][0], parts[0][3] == ("prompt", "ein \u00e4 \u2603".encode())
+    assert (parts[0][0], parts[0][3]) == ("prompt", "ein \u00e4 \u2603".encode())
     assert parts[1][3] == b"2"
     assert parts[2] == ("image[]", "a.png", "image/png", b"\r\n--B\r\nbytes")
     assert parts[3][:2] == ("mask", "m")

@@ -23,10 +23,10 @@ COMMANDS = {
 USAGES = {"edit": "Usage: imagegate edit IMAGE... PROMPT [OPTIONS]"}
 EXIT_CODES = """\
 Exit codes:
-  0  done                               4  provider failed, may have billed
-  1  a file could not be written        5  rate limit, overload or budget
-  2  wrong usage or request             6  refused by a content policy
-  3  configuration or credential      130  Ctrl-C"""
+  0  done                             4  provider failed, may have billed
+  1  file not written; bug of ours    5  rate limit, overload or budget
+  2  wrong usage or request           6  refused by a content policy
+  3  configuration or credential    130  Ctrl-C"""
 
 
 def build_app() -> "App":
@@ -67,6 +67,8 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:  # `imagegate models | head`
         sys.stderr.close()
         return OK
+    except Exception as error:  # the last resort: users get no traceback
+        return failure.report_bug(error)
     return result if isinstance(result, int) else OK
 
 

@@ -27,9 +27,8 @@ def check(config: Path, /) -> int:
         _print_line(console, line)
     groups = {deployment.group for deployment in settings.deployments}
     console.print(
-        f"{config}: {len(settings.deployments)} deployments in {len(groups)} model groups, "
-        f"{len(settings.skipped)} entries skipped",
-        markup=False,
+        f"{len(settings.deployments)} deployments in {len(groups)} model groups, "
+        f"{len(settings.skipped)} entries skipped"
     )
     return OK
 

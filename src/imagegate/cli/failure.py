@@ -2,9 +2,11 @@
 
 import json
 import sys
+import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagegate.cli.exits import INTERRUPTED, Interrupted, exit_code
+from imagegate.cli.exits import INTERRUPTED, LOCAL_FAILURE, Interrupted, exit_code
 from imagegate.errors import AuthenticationError, ImageError, RateLimitError
 from imagegate.types import Json
 
@@ -12,10 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 SANDBOX_MODEL = "sandbox/gpt-image-2.5-flare"
-_BILLED = (
-    "The provider may have made and billed the image. Look at its usage page before you send "
-    "the same call again."
-)
+_BILLED = "Look at the provider's usage page before you send the same call again: it may be there."
 
 
 def report_error(error: ImageError, *, as_json: bool) -> int:
@@ -46,6 +45,18 @@ def report_interrupt(interrupted: Interrupted, *, as_json: bool) -> int:
     else:
         error_console().print(text, markup=False, highlight=False)
     return INTERRUPTED
+
+
+def report_bug(error: Exception) -> int:
+    """Tell of an error that no one foresaw, with the place where it was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "unknown"
+    text = f"imagegate: {type(error).__name__}: {error}"
+    error_console().print(text, style="bold red", markup=False, highlight=False)
+    if not isinstance(error, OSError):
+        hint = f"This is a bug in imagegate (at {place}). Please report it with the command."
+        error_console().print(hint, markup=False, highlight=False)
+    return LOCAL_FAILURE
 
 
 def error_console() -> "Console":

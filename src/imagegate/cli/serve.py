@@ -4,6 +4,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from imagegate.cli.failure import error_console
 from imagegate.config.load import load_settings
 from imagegate.config.settings import Settings
 from imagegate.gateway.server import serve as serve_gateway
@@ -24,7 +25,9 @@ import base64{also}
 from openai import OpenAI  # pip install openai
 
 client = OpenAI(base_url="{url}/v1", api_key={key})
-result = client.images.generate(model="{model}", prompt="a red circle")
+result = client.images.generate(
+    model="{model}", prompt="a red circle"
+)
 open("circle.png", "wb").write(base64.b64decode(result.data[0].b64_json))"""
 
 
@@ -43,11 +46,19 @@ def serve(*, config: Path | None = None, host: str | None = None, port: int | No
         Port to listen on; 4000 unless the file says otherwise.
     """
     settings = load_settings(None if config is None else str(config), host, port)
-    for note in settings.notes:
-        sys.stderr.write(f"{note.name}: {note.text}\n" if note.name else f"{note.text}\n")
-    for entry in settings.skipped:
-        sys.stderr.write(f"skipped {entry.name} (line {entry.line}): {entry.reason}\n")
+    _tell(settings)
     return serve_gateway(settings, on_ready=partial(_announce, settings))
+
+
+def _tell(settings: Settings) -> None:
+    """Say on stderr what an operator should know before the first call."""
+    console = error_console()
+    for note in settings.notes:
+        text = f"{note.name}: {note.text}" if note.name else note.text
+        console.print(text, markup=False, highlight=False)
+    for entry in settings.skipped:
+        text = f"skipped {entry.name} (line {entry.line}): {entry.reason}"
+        console.print(text, markup=False, highlight=False)
 
 
 def _announce(settings: Settings, url: str) -> None:

@@ -29,6 +29,9 @@ _SIGNATURES: dict[Callable[..., object], inspect.Signature] = {
 _KNOWN = {name for signature in _SIGNATURES.values() for name in signature.parameters}
 _open_doors: "weakref.WeakSet[Door]" = weakref.WeakSet()
 
+# Pools from before a fork: their connections are the parent's, who will close them.
+_inherited: list[Pool | None] = []
+
 
 class Door:
     """What both clients share: the configuration, the defaults and the pool of runtimes."""
@@ -74,6 +77,7 @@ class Door:
     def _pool_here(self) -> Pool:
         thread = loop_thread()
         if self._pool is None or self._pool.thread is not thread:  # new, or behind a fork
+            _inherited.append(self._pool)
             self._pool = Pool(thread)
         return self._pool
 

@@ -113,7 +113,9 @@ class Course:
             await self.begin()
             return None
         self._held.done()
-        return ImageResponse(outcome, self._held)
+        # Asked of us, not of the upstream: what is sent there may have left it out.
+        as_url = self._request.fields.get("response_format") == "url"
+        return ImageResponse(outcome, self._held, as_url=as_url)
 
     async def _wait_or_raise(self, error: ImageError) -> None:
         error.model = error.model or self._tries.candidate.model or ""

@@ -60,7 +60,7 @@ def loop_thread() -> LoopThread:
     with _lock:
         if _current is None:
             _current = LoopThread()
-            atexit.register(_stop_at_exit, _current)
+            _register_exit(_current)
         return _current
 
 
@@ -82,6 +82,15 @@ async def await_run(work: Coroutine[Any, Any, T]) -> T:
 def close_at_exit(close: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Have `close` run on the loop when the process ends, before the loop does."""
     _on_exit.append(close)
+
+
+def _register_exit(thread: LoopThread) -> None:
+    # Plain `atexit` comes after Python has shut its thread pools, which closing still needs. These
+    # hooks run last in, first out, so that of the pools has to be registered before ours.
+    import concurrent.futures.thread  # noqa: F401
+
+    register = getattr(threading, "_register_atexit", atexit.register)
+    register(_stop_at_exit, thread)
 
 
 def _stop_at_exit(thread: LoopThread) -> None:

@@ -136,9 +136,8 @@ class ImageResponse(Record):
         "usage",
     )
 
-    def __init__(self, outcome: "Outcome", held: Held) -> None:
+    def __init__(self, outcome: "Outcome", held: Held, *, as_url: bool = False) -> None:
         result = outcome.result
-        as_url = outcome.call.response_format == "url"
         self.created = result.created
         self.data = [_image_data(image, held, as_url=as_url) for image in result.images]
         self.background = result.background

@@ -66,7 +66,27 @@ def load_settings(
     variables = environment() if env is None else env
     if path is None:
         return _embedded(host, port, variables)
-    return _from_file(FilePath(path), host, port, variables)
+    file = FilePath(path)
+    return _from_source(_Source(str(file), _text(file), file.parent), host, port, variables)
+
+
+def load_mapping(config: Mapping[str, Json], env: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings of a configuration given as values; paths are relative to the cwd.
+
+    Raises `ConfigError` that lists all faults.
+    """
+    variables = environment() if env is None else env
+    text = msgspec.json.encode(config).decode()  # JSON is YAML
+    source = _Source("the configuration", text, FilePath.cwd())
+    return _from_source(source, None, None, variables)
+
+
+class _Source(msgspec.Struct, frozen=True):
+    """A configuration's name in messages, its text, and where its relative paths begin."""
+
+    name: str
+    text: str
+    folder: FilePath
 
 
 def _embedded(host: str | None, port: int | None, env: Mapping[str, str]) -> Settings:
@@ -110,14 +130,14 @@ def _listening(server: ServerSettings, host: str | None, port: int | None) -> Se
 # --- a file ------------------------------------------------------------------------------------
 
 
-def _from_file(
-    path: FilePath, host: str | None, port: int | None, env: Mapping[str, str]
+def _from_source(
+    source: _Source, host: str | None, port: int | None, env: Mapping[str, str]
 ) -> Settings:
     from imagegate.config.entries import Entries
 
-    faults = Faults(str(path))
-    config, unset, variables, notes_read = _read(path, env, faults)
-    catalogue = _catalogue(config, path.parent, faults)
+    faults = Faults(source.name)
+    config, unset, variables, notes_read = _read(source.text, env, faults)
+    catalogue = _catalogue(config, source.folder, faults)
     entries = Entries(config, unset, catalogue, faults)
     entries.read()
     deployments, notes_found = resolve_deployments(entries.served, catalogue, variables, faults)
@@ -136,8 +156,8 @@ def _from_file(
         adjust=_adjust(config),
         on_retired=config.on_retired,
         server=server,
-        assets=_assets(config, path.parent, home),
-        database_url=_database(config, path.parent, home, faults),
+        assets=_assets(config, source.folder, home),
+        database_url=_database(config, source.folder, home, faults),
         late_s=config.late_s,
         log_format=config.log_format,
         skipped=skipped,
@@ -148,14 +168,14 @@ def _from_file(
 
 
 def _read(
-    path: FilePath, env: Mapping[str, str], faults: Faults
+    text: str, env: Mapping[str, str], faults: Faults
 ) -> tuple["ConfigFile", dict[Path, str], Mapping[str, str], list[Note]]:
     """Return the checked file, unset variables by path, all variables, and what to know."""
     from imagegate.config.schema import ConfigFile
     from imagegate.config.source import parse_document
     from imagegate.config.validate import validate
 
-    document = parse_document(_text(path), faults)
+    document = parse_document(text, faults)
     if not document:
         faults.check()
     variables = {**env, **_own_variables(document)}

@@ -112,7 +112,7 @@ class ModelInfo(LiteLLMSection):
     """The same as in the params."""
 
 
-class ModelEntry(Section):
+class ModelEntry(LiteLLMSection):
     """One deployment. Entries with the same `model_name` are one model group."""
 
     model_name: Text
@@ -120,6 +120,7 @@ class ModelEntry(Section):
     litellm_params: DeploymentParams
     """Also spelled `params`."""
     model_info: ModelInfo = ModelInfo()
+    """What is known about the model: `mode`, `base_model`, `id`."""
 
 
 class GroupAlias(LiteLLMSection):
@@ -207,14 +208,19 @@ class ConfigFile(Section):
     model_list: list[dict[str, Json]] = []
     """The deployments."""
     router_settings: RouterSettings = RouterSettings()
+    """LiteLLM's section, below."""
     litellm_settings: LiteLLMSettings = LiteLLMSettings()
+    """LiteLLM's section, below."""
     general_settings: GeneralSettings = GeneralSettings()
+    """LiteLLM's section, below."""
     credential_list: list[CredentialEntry] = []
     """Named credentials for `litellm_credential_name`."""
     environment_variables: dict[str, str] = {}
     """Values for `os.environ/NAME`, before the environment's own."""
     server: Server = Server()
+    """How the gateway listens, below."""
     assets: Assets = Assets()
+    """Where images live, below."""
     database_url: Text | None = None
     """Ledger: `sqlite:///path`. Default: `imagegate.db` in imagegate's data home."""
     catalogue: list[Text] = []

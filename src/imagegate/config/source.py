@@ -4,6 +4,7 @@ Two differences from `yaml.safe_load`: a key that stands twice in a mapping is a
 stay text (`api_version: 2024-10-21` is no date to anybody).
 """
 
+from contextlib import suppress
 from typing import cast
 
 import yaml
@@ -17,6 +18,8 @@ VALUES_MAX = 200_000
 DEPTH_MAX = 40
 
 _TIMESTAMP_TAG = "tag:yaml.org,2002:timestamp"
+_MAPPING_TAG = "tag:yaml.org,2002:map"
+_SEQUENCE_TAG = "tag:yaml.org,2002:seq"
 _MERGE_TAG = "tag:yaml.org,2002:merge"
 
 
@@ -87,7 +90,7 @@ class _Builder:
     def __init__(self, loader: _Loader, faults: Faults) -> None:
         self._loader = loader
         self._faults = faults
-        self._lines: dict[Path, int] = faults.lines if isinstance(faults.lines, dict) else {}
+        self._lines: dict[Path, int] = {}
         self._count = 0
         faults.lines = self._lines
 
@@ -106,20 +109,20 @@ class _Builder:
         if self._count > VALUES_MAX or len(path) > DEPTH_MAX:
             raise _TooLarge(_TOO_MANY)
         self._lines.setdefault(path, node.start_mark.line + 1)
-        if isinstance(node, MappingNode):
+        if isinstance(node, MappingNode) and node.tag == _MAPPING_TAG:
             return self._build_mapping(node, path)
-        if isinstance(node, SequenceNode):
+        if isinstance(node, SequenceNode) and node.tag == _SEQUENCE_TAG:
             return [self._build(item, (*path, i)) for i, item in enumerate(node.value)]
-        return self._build_scalar(node, path)
+        return self._build_plain(node, path)
 
-    def _build_scalar(self, node: Node, path: Path) -> Json:
-        try:
-            return self._loader.construct_object(node, deep=True)
-        except (yaml.YAMLError, ValueError):
-            self._faults.add(
-                path, "this value has a tag or form that is not allowed; write it in quotes"
-            )
-            return None
+    def _build_plain(self, node: Node, path: Path) -> Json:
+        """Return a scalar. Anything with a tag that is not plain YAML is a fault, and None."""
+        if isinstance(node, ScalarNode):
+            with suppress(yaml.YAMLError, ValueError):
+                return self._loader.construct_object(node)
+        text = "this value has a tag or form that is not allowed; write it in quotes"
+        self._faults.add(path, text)
+        return None
 
     def _build_mapping(self, node: MappingNode, path: Path) -> dict[str, Json]:
         merged: dict[str, Json] = {}

@@ -1,26 +1,30 @@
 """The image routes: read a call, start it, answer it. A plain ASGI callable: the hot path."""
 
 import asyncio
+import logging
 from collections.abc import Mapping
 
 from starlette.types import Receive, Scope, Send
 
-from imagegate import clock
+from imagegate import clock, telemetry
+from imagegate.assets.spool import CallSpool
 from imagegate.errors import ImageError, OverloadedError
 from imagegate.gateway.answer import echoes_quality, send_answer
 from imagegate.gateway.auth import Gatekeeper
 from imagegate.gateway.channel import CallerLeftError, Channel
 from imagegate.gateway.errors import error_headers, internal_error
 from imagegate.gateway.events import send_events
-from imagegate.gateway.intake import Intake
+from imagegate.gateway.intake import Intake, Request
 from imagegate.gateway.options import read_options
 from imagegate.running import Outcome, RunningCall
 from imagegate.runtime.assemble import Runtime
-from imagegate.types import Operation
+from imagegate.types import ImageCall, Operation
 from imagegate.wire.openai_calls import build_answer, error_body
 
 WATCH_AFTER_S = 1.0  # most calls take longer; the quick ones need no task that watches the caller
 OVERLOADED_RETRY_S = 5.0
+
+logger = logging.getLogger(telemetry.LOGGER)
 
 
 class ImageEndpoint:
@@ -42,20 +46,24 @@ class ImageEndpoint:
         call_id = clock.new_id("call")
         self.running_count += 1
         try:
-            headers = self._admit(scope)
-            running = await self._start(headers, receive, call_id, operation, path_model)
-            await self._answer(channel, running, headers)
+            self._admit(scope)
+            request = Request(dict(scope["headers"]), receive, operation, path_model)
+            running = await self._start(request, call_id)
+            await self._answer(channel, running, request.headers)
         except CallerLeftError:
             pass  # nothing was dispatched and there is nobody to tell
         except ImageError as error:
+            if error.call_id is None:  # no row tells of it, so the log has to
+                told = {"call_id": call_id, "code": error.code, "status": error.http_status}
+                logger.info(telemetry.CALL_REFUSED, extra=told)
             await _send_error(channel, error, call_id)
         except Exception as fault:  # the last resort: a bug still gets an answer
             await _send_error(channel, internal_error(fault, call_id), call_id)
         finally:
             self.running_count -= 1
 
-    def _admit(self, scope: Scope) -> Mapping[bytes, bytes]:
-        """Let the request in by its head alone; return its headers."""
+    def _admit(self, scope: Scope) -> None:
+        """Let the request in, or raise, by its head and our state alone."""
         self._gatekeeper.check(scope)
         if self.is_draining:
             raise OverloadedError(
@@ -63,31 +71,36 @@ class ImageEndpoint:
                 code="shutting_down",
                 retry_after_s=OVERLOADED_RETRY_S,
             )
-        if self.running_count > self._calls_max:
+        supervised = self._runtime.supervisor.running_count  # callers may have left, calls go on
+        if max(self.running_count - 1, supervised) >= self._calls_max:
             raise OverloadedError(
-                f"{self._calls_max} calls are in flight, which is the limit here (server."
+                f"{self._calls_max} calls are in work, which is the limit here (server."
                 "calls_max). Send the request again later.",
                 retry_after_s=OVERLOADED_RETRY_S,
             )
-        return dict(scope["headers"])
 
-    async def _start(
-        self,
-        headers: Mapping[bytes, bytes],
-        receive: Receive,
-        call_id: str,
-        operation: Operation,
-        path_model: str,
-    ) -> RunningCall:
+    async def _start(self, request: Request, call_id: str) -> RunningCall:
         """Read the call and start it; from here on its files are its own."""
-        options = read_options(headers)
+        options = read_options(request.headers)
         spool = self._runtime.spool.open_call(call_id)
         try:
-            call = await self._intake.read_call(headers, receive, spool, operation, path_model)
+            call = await self._read(request, spool)
             return await self._runtime.pipeline.start(call, spool, options)
         except BaseException:
             spool.close()
             raise
+
+    async def _read(self, request: Request, spool: CallSpool) -> ImageCall:
+        """Return the call; a disk that takes no more is our trouble, not the caller's."""
+        try:
+            return await self._intake.read_call(request, spool)
+        except OSError as error:
+            raise OverloadedError(
+                f"The gateway cannot store the request's files ({error.strerror}). Nothing was "
+                "sent on; send the request again later.",
+                code="spool_unavailable",
+                retry_after_s=OVERLOADED_RETRY_S,
+            ) from error
 
     async def _answer(
         self, channel: Channel, running: RunningCall, headers: Mapping[bytes, bytes]

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 
 import msgspec
+from msgspec import Struct
 from starlette.types import Receive
 
 from imagegate.assets.spool import CallSpool
@@ -19,6 +20,18 @@ from imagegate.wire.openai_calls import ParsedCall, parse_form_call, parse_json_
 FETCH_S_MAX = 120.0  # for all urls of one call together
 
 
+class Request(Struct, frozen=True):
+    """An image request that was let in: headers by lower-case name, the body still to come.
+
+    `path_model` is the model that the path names, `""` where it names none.
+    """
+
+    headers: Mapping[bytes, bytes]
+    receive: Receive
+    operation: Operation
+    path_model: str
+
+
 class Intake:
     """Reads calls into their spools, within the limits of the settings."""
 
@@ -26,52 +39,33 @@ class Intake:
         self._limits = runtime.settings.server
         self._downloader = runtime.downloader
 
-    async def read_call(
-        self,
-        headers: Mapping[bytes, bytes],
-        receive: Receive,
-        spool: CallSpool,
-        operation: Operation,
-        path_model: str,
-    ) -> ImageCall:
+    async def read_call(self, request: Request, spool: CallSpool) -> ImageCall:
         """Return the call of a request; a model that the path names wins over the body's.
 
         Raises `BadRequestError`, `RequestTooLargeError`, or `CallerLeftError`.
         """
-        if is_form(headers):
-            call = await self._read_form(headers, receive, spool, operation)
+        if is_form(request.headers):
+            call = await self._read_form(request, spool)
         else:
-            call = await self._read_json(headers, receive, spool, operation)
-        if path_model:
-            call = msgspec.structs.replace(call, model=path_model)
-        if operation == "generate":
+            call = await self._read_json(request, spool)
+        if request.path_model:
+            call = msgspec.structs.replace(call, model=request.path_model)
+        if request.operation == "generate":
             return call
         return self._check_inputs(call)
 
-    async def _read_form(
-        self,
-        headers: Mapping[bytes, bytes],
-        receive: Receive,
-        spool: CallSpool,
-        operation: Operation,
-    ) -> ImageCall:
-        body = BodyReader(receive, headers, self._limits.form_bytes_max)
-        content_type = headers[b"content-type"]
+    async def _read_form(self, request: Request, spool: CallSpool) -> ImageCall:
+        body = BodyReader(request.receive, request.headers, self._limits.form_bytes_max)
+        content_type = request.headers[b"content-type"]
         form = await read_form(
             body, content_type, spool, file_bytes_max=self._limits.file_bytes_max
         )
-        return parse_form_call(operation, form.fields, form.files, spool.call_id)
+        return parse_form_call(request.operation, form.fields, form.files, spool.call_id)
 
-    async def _read_json(
-        self,
-        headers: Mapping[bytes, bytes],
-        receive: Receive,
-        spool: CallSpool,
-        operation: Operation,
-    ) -> ImageCall:
-        body = BodyReader(receive, headers, self._limits.json_bytes_max)
-        parsed = parse_json_call(operation, await read_json(body, spool), spool.call_id)
-        if operation == "generate":
+    async def _read_json(self, request: Request, spool: CallSpool) -> ImageCall:
+        body = BodyReader(request.receive, request.headers, self._limits.json_bytes_max)
+        parsed = parse_json_call(request.operation, await read_json(body, spool), spool.call_id)
+        if request.operation == "generate":
             return parsed.call
         return parsed.with_fetched(await self._fetch(parsed, spool))
 

@@ -1,20 +1,29 @@
 """uvicorn's HTTP protocol with the limits that it lacks: the size of a request's head, its time."""
 
 import asyncio
+from http import HTTPStatus
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from imagegate.errors import ImageError
+from imagegate.gateway.errors import error_headers
+from imagegate.wire.openai_calls import error_body
+
 HEAD_BYTES_MAX = 32 * 1024
 HEAD_S_MAX = 30.0
-_TOO_LARGE = (
-    b'{"error":{"message":"The request line and headers have more than 32768 bytes.",'
-    b'"type":"invalid_request_error","param":null,"code":"headers_too_large"}}'
+LINGER_S = 2.0
+_TOO_LARGE = ImageError(
+    f"The request line and headers have more than {HEAD_BYTES_MAX} bytes.",
+    code="headers_too_large",
+    http_status=431,
 )
-_ANSWER = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\n"
-    b"x-should-retry: false\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%s"
-) % (len(_TOO_LARGE), _TOO_LARGE)
+_NO_HTTP = ImageError(
+    "This is no valid HTTP request: its head breaks the rules, or says in two ways how long the "
+    "body is.",
+    code="invalid_request",
+    http_status=400,
+)
 
 
 class GatewayProtocol(HttpToolsProtocol):
@@ -24,6 +33,7 @@ class GatewayProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._is_head_open = True
         self._head_bytes = 0
+        self._is_refused = False
         self._head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -38,12 +48,19 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Count what belongs to a head only; the piece in which a head ends is not counted."""
+        if self._is_refused:
+            return
         was_open = self._is_head_open
         super().data_received(data)
         if self._is_head_open:
             self._start_clock()
             if was_open:
                 self._count(len(data))
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the parser's words, not OpenAI's
+        """Answer what the parser refused, in the shape of all other errors."""
+        self.transport.write(_answer(_NO_HTTP))
+        self.transport.close()
 
     def on_message_begin(self) -> None:
         """Count anew."""
@@ -60,8 +77,15 @@ class GatewayProtocol(HttpToolsProtocol):
     def _count(self, size_bytes: int) -> None:
         self._head_bytes += size_bytes
         if self._head_bytes > HEAD_BYTES_MAX and not self.transport.is_closing():
-            self.transport.write(_ANSWER)
-            self.transport.close()
+            self._refuse()
+
+    def _refuse(self) -> None:
+        # Closing at once, with bytes still coming in, would reset the connection and take the
+        # answer from the client: say that nothing more follows, and read on for a moment.
+        self._is_refused = True
+        self.transport.write(_answer(_TOO_LARGE))
+        self.transport.write_eof()
+        self.loop.call_later(LINGER_S, self.transport.close)
 
     def _start_clock(self) -> None:
         if self._head_timer is None and not self.transport.is_closing():
@@ -71,3 +95,16 @@ class GatewayProtocol(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+
+def _answer(error: ImageError) -> bytes:
+    """Return a whole answer for a request that never reached the application."""
+    body = error_body(error)
+    status = HTTPStatus(error.http_status)
+    headers = [
+        *error_headers(error),
+        (b"connection", b"close"),
+        (b"content-length", b"%d" % len(body)),
+    ]
+    lines = b"".join(b"%s: %s\r\n" % header for header in headers)
+    return f"HTTP/1.1 {status} {status.phrase}\r\n".encode() + lines + b"\r\n" + body

@@ -38,8 +38,8 @@ def serve(settings: Settings, *, on_ready: Callable[[str], None]) -> int:
     """Serve until SIGINT or SIGTERM, then drain; return the process's exit code.
 
     `on_ready` gets the address (`http://127.0.0.1:4000`) once requests are taken. Exit codes: 0
-    after a drain, 130 where a second signal cut it short. Raises `ConfigError` where the address
-    cannot be had.
+    when all calls have ended, 130 where a second signal or `drain_s` left some to the next start.
+    Raises `ConfigError` where the address cannot be had.
     """
     tune_allocator()
     listener = bind(settings.server)

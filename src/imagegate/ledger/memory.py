@@ -121,7 +121,7 @@ class MemoryLedger:
         self._attempts.clear()
         self._assets.clear()
 
-    def _write(self, command: Command) -> None:  # noqa: C901 - one line a command
+    def _write(self, command: Command) -> None:
         match command:
             case Admit(call, attempt):
                 self._admit(call, attempt)

@@ -58,13 +58,14 @@ async def headers_for(
     `origin` is a URL of the deployment's own place. Raises `UpstreamCredentialError` where a
     token is refused, `UpstreamUnreachableError` where it cannot be fetched now.
     """
-    if not _may_see(url, origin, trusted_hosts):
+    if not may_see(url, origin, trusted_hosts):
         return {}
     own = {name: value.reveal() for name, value in credential.headers.items()}
     return {**own, **await _KINDS[credential.kind](credential)}
 
 
-def _may_see(url: str, origin: str, trusted_hosts: tuple[str, ...]) -> bool:
+def may_see(url: str, origin: str, trusted_hosts: tuple[str, ...]) -> bool:
+    """Return whether `url` is of the deployment's own place or on a trusted host, over https."""
     if _origin(url) == _origin(origin):
         return True
     parts = urlsplit(url)

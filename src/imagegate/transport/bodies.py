@@ -3,6 +3,7 @@
 import os
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 
 from aiohttp import payload
 from aiohttp.abc import AbstractStreamWriter
@@ -17,7 +18,7 @@ from imagegate.assets.spool import (
 from imagegate.errors import UpstreamFailedError
 from imagegate.transport.gate import BodyGate, Slot
 from imagegate.types import Body
-from imagegate.wire.lift import Lift, Lifted
+from imagegate.wire.lift import Lift, Lifted, LiftError
 
 INFLATE_CHUNK_BYTES = 256 * 1024
 
@@ -76,7 +77,8 @@ class IncomingBody:
 
     def feed(self, chunk: bytes) -> None:
         """Take the next chunk."""
-        self._lift.feed(chunk)
+        with suppress(LiftError):  # no answer of an image API; its start stays readable
+            self._lift.feed(chunk)
         self._size += len(chunk)
         if self.file is not None:
             self.file.write(chunk)

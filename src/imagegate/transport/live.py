@@ -13,7 +13,7 @@ from imagegate.assets.journal import Done, Head
 from imagegate.assets.spool import CallSpool, Spool, SpoolFile
 from imagegate.config.settings import Deployment
 from imagegate.errors import ImageError, UpstreamFailedError, UpstreamUnreachableError
-from imagegate.transport.auth import headers_for
+from imagegate.transport.auth import headers_for, may_see
 from imagegate.transport.bodies import (
     IncomingBody,
     OutgoingBody,
@@ -143,13 +143,14 @@ class LiveConversation:
 
     async def _headers_of(self, request: UpstreamRequest) -> dict[str, str]:
         deployment = self._deployment
-        credential = await headers_for(
-            deployment.credential,
-            request.url,
-            deployment.target.base_url,
-            deployment.provider.trusted_hosts,
-        )
-        return {**OWN_HEADERS, **request.headers, **deployment.headers, **credential}
+        place = (request.url, deployment.target.base_url, deployment.provider.trusted_hosts)
+        own = deployment.headers if may_see(*place) else {}
+        return {
+            **OWN_HEADERS,
+            **request.headers,
+            **own,
+            **await headers_for(deployment.credential, *place),
+        }
 
     async def _take(
         self,

@@ -1,7 +1,8 @@
 """A conversation out of the journal: what an upstream said before its process died."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 from msgspec import Struct
 
@@ -10,7 +11,7 @@ from imagegate.assets.journal import Head
 from imagegate.assets.spool import SpoolFile
 from imagegate.transport.bodies import new_tag
 from imagegate.wire.exchange import Event, UpstreamRequest, UpstreamResponse
-from imagegate.wire.lift import Lift
+from imagegate.wire.lift import Lift, LiftError
 from imagegate.wire.sse import EventScanner
 
 
@@ -43,16 +44,21 @@ class ReplayedConversation:
             empty = Lift(new_tag()).finish(b"")
             return UpstreamResponse(head.status, head.headers, empty, is_event_stream=True)
         lift = Lift(new_tag())
-        if answer.file is None:
-            lift.feed(head.body or b"")
-            return UpstreamResponse(head.status, head.headers, lift.finish(head.body or b""))
-        for start in range(0, answer.file.size, CHUNK_BYTES):
-            lift.feed(answer.file.read_at(start, CHUNK_BYTES))
-        return UpstreamResponse(head.status, head.headers, lift.finish(answer.file))
+        with suppress(LiftError):  # as when it was read first: its start stays readable
+            for chunk in _chunks_of(answer.file, head.body or b""):
+                lift.feed(chunk)
+        body = lift.finish(answer.file or head.body or b"")
+        return UpstreamResponse(head.status, head.headers, body)
 
     async def next_event(self) -> Event | None:
         """Return the next logged event, or None at the stream's end."""
         return self._events.popleft() if self._events else None
+
+
+def _chunks_of(file: SpoolFile | None, body: bytes) -> Iterator[bytes]:
+    if file is None:
+        return iter((body,))
+    return (file.read_at(start, CHUNK_BYTES) for start in range(0, file.size, CHUNK_BYTES))
 
 
 def _events_of(file: SpoolFile) -> list[Event]:

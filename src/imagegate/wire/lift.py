@@ -24,7 +24,7 @@ HEAD = 16 * 1024
 """So much of a string decides whether it is base64; decoding checks the rest, later."""
 TAIL_OF_KEY = 96
 
-_SLASH, _BACKSLASH = b"/\\"
+_SLASH, _BACKSLASH, _QUOTE = b'/\\"'
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _DATA_URL = re.compile(rb"data:([\w.+\\/-]*)(?:;[\w.+=-]+)*?;base64,", re.IGNORECASE)
@@ -279,6 +279,7 @@ class Lift:
         """Return the index of the closing quote, -1 where it is not in this chunk."""
         if self._escape_open:
             self._escape_open = False
+            self._holds_quote |= chunk[at] == _QUOTE
             at += 1
         while True:
             end = chunk.find(b'"', at)

@@ -257,9 +257,9 @@ def _bad_request(refusal: Refusal, name: str) -> BadRequestError:
 
 def read_retry_after_s(headers: Mapping[str, str]) -> float | None:
     """Return the seconds that the headers ask for; None where there are none or only a date."""
-    for header, unit_s in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+    for header, per_second in (("retry-after-ms", 1000), ("retry-after", 1)):
         try:
-            seconds = float(headers.get(header, "")) * unit_s
+            seconds = float(headers.get(header, "")) / per_second
         except ValueError:
             continue
         if 0 <= seconds <= _SECONDS_MAX:
@@ -273,7 +273,7 @@ def _seconds_of(message: str) -> float | None:
     if not found or not (found[1] or found[2]):
         return None
     number = found[2] if found[2] and re.fullmatch(r"\d{1,6}(\.\d+)?", found[2]) else "0"
-    return int(found[1] or 0) * 60 + float(number) * (0.001 if found[3] == "ms" else 1.0)
+    return int(found[1] or 0) * 60 + float(number) / (1000 if found[3] == "ms" else 1)
 
 
 def _text(value: Json) -> str:

@@ -1,0 +1,1 @@
+"""The benchmark must notice a wrong answer."""

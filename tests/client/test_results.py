@@ -1,0 +1,108 @@
+"""The objects that callers hold: OpenAI's attributes, files, cost, and bytes that stay."""
+
+import base64
+import gc
+import json
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from imagegate import Client, ImageResponse
+from tests.upstream import FakeUpstream
+
+
+@pytest.fixture
+def response(client: Client) -> ImageResponse:
+    return client.image_generation(
+        "a red circle", size="1024x1024", quality="low", base_model="gpt-image-2"
+    )
+
+
+def test_attributes_and_keys_agree(response: ImageResponse) -> None:
+    assert response["data"][0]["b64_json"] == response.data[0].b64_json
+    assert base64.b64decode(response.data[0].b64_json) == response.images[0].bytes
+    assert response.get("size") == response.size
+    assert response.get("nothing", 7) == 7
+    assert "created" in response
+    with pytest.raises(KeyError):
+        response["cost_usd"]
+
+
+def test_model_dump_is_openais_body(response: ImageResponse) -> None:
+    dumped = json.loads(response.model_dump_json())
+    assert dumped == response.model_dump()
+    assert dumped["data"][0]["b64_json"] == response.data[0].b64_json
+    assert dumped["usage"]["total_tokens"] == response.usage.total_tokens  # type: ignore[union-attr]
+
+
+def test_repr_shows_sizes_and_no_base64(response: ImageResponse) -> None:
+    shown = repr(response) + repr(response.data[0])
+    assert f"{response.images[0].width}x{response.images[0].height}" in shown
+    assert response.data[0].b64_json[:40] not in shown
+
+
+def test_the_cost_is_exact(response: ImageResponse) -> None:
+    assert isinstance(response.cost_usd, Decimal)
+    assert response._hidden_params["response_cost"] == float(response.cost_usd)
+
+
+def test_an_unknown_price_is_none(upstream: FakeUpstream) -> None:
+    with Client(model="openai/my-own", api_base=upstream.v1, api_key="k") as client:
+        response = client.image_generation("a red circle")
+    assert response.cost_usd is None
+    assert response._hidden_params["response_cost"] is None
+
+
+def test_save_adds_the_suffix(response: ImageResponse, tmp_path: Path) -> None:
+    path = response.images[0].save(tmp_path / "circle")
+    assert path == tmp_path / "circle.png"
+    assert path.read_bytes() == response.images[0].bytes
+    assert [each.name for each in tmp_path.iterdir()] == ["circle.png"]
+
+
+def test_save_replaces_a_file_as_a_whole(response: ImageResponse, tmp_path: Path) -> None:
+    target = tmp_path / "circle.png"
+    target.write_bytes(b"old")
+    response.images[0].save(str(target))
+    assert target.read_bytes() == response.images[0].bytes
+
+
+def test_a_failed_save_leaves_nothing(response: ImageResponse, tmp_path: Path) -> None:
+    with pytest.raises(OSError):
+        response.images[0].save(tmp_path / "missing" / "circle.png")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_url_is_a_data_url_where_it_was_asked_for(client: Client) -> None:
+    response = client.image_generation(
+        "a red circle", response_format="url", base_model="gpt-image-2"
+    )
+    assert response.data[0].url == f"data:image/png;base64,{response.data[0].b64_json}"
+
+
+def test_bytes_stay_readable_after_the_client_closed(upstream: FakeUpstream) -> None:
+    with Client(model="gpt-image-2", api_base=upstream.v1, api_key="k") as client:
+        kept = client.image_generation("[picture=large] kept").images[0]
+        before = kept.bytes
+    assert kept.bytes == before
+
+
+def test_a_later_call_does_not_overwrite_what_is_held(client: Client) -> None:
+    first = client.image_generation("[picture=large] first").images[0]
+    before = first.bytes
+    for number in range(3):
+        client.image_generation(f"[picture=large] other {number}")
+        gc.collect()
+    assert first.bytes == before
+
+
+def test_spool_files_are_given_back(client: Client) -> None:
+    for number in range(5):
+        response = client.image_generation(f"[picture=large] {number}")
+        assert response.images[0].bytes
+        del response
+        gc.collect()
+    client.image_generation("last")
+    (entry,) = client._pool._entries  # type: ignore[union-attr]
+    assert entry.runtime.spool._made <= 4

@@ -1,0 +1,102 @@
+"""The process: where it listens, what it says when it cannot, how it ends."""
+
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from imagegate.config.settings import ServerSettings
+from imagegate.errors import ConfigError
+from imagegate.gateway.server import bind, tune_allocator, url_of
+from tests.gateway.conftest import Start
+from tests.gateway.running import RunningGateway
+from tests.upstream.fake import FakeUpstream
+
+START = """
+import sys
+from imagegate.config.load import load_settings
+from imagegate.gateway.server import serve
+sys.exit(serve(load_settings(sys.argv[1]), on_ready=lambda url: print(url, flush=True)))
+"""
+
+
+def test_a_port_in_use_is_named_with_what_to_do() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=rf"port {port}.*--port"):
+            bind(ServerSettings(port=port))
+
+
+def test_an_address_of_another_machine_is_refused() -> None:
+    with pytest.raises(ConfigError, match="--host"):
+        bind(ServerSettings(host="192.0.2.1", port=0))
+
+
+def test_the_address_that_is_told_can_be_opened() -> None:
+    with bind(ServerSettings(port=0)) as listener:
+        port = listener.getsockname()[1]
+        assert port
+        assert url_of(listener) == f"http://127.0.0.1:{port}"
+    with bind(ServerSettings(host="0.0.0.0", port=0)) as everywhere:
+        assert url_of(everywhere).startswith("http://127.0.0.1:")
+
+
+def test_the_allocator_may_be_tuned_anywhere() -> None:
+    tune_allocator()
+
+
+def test_the_first_signal_drains_and_the_second_leaves(
+    start: Start, upstream: FakeUpstream
+) -> None:
+    gateway = start()
+    upstream.reply("hang")
+    with socket.create_connection(("127.0.0.1", gateway.port)) as connection:
+        connection.sendall(
+            b"POST /v1/images/generations HTTP/1.1\r\nHost: localhost\r\n"
+            b'Content-Length: 31\r\n\r\n{"model": "img", "prompt": "a"}'
+        )
+        upstream.wait_held()
+        gateway.stop()
+        assert gateway.get("/readyz").status == 503
+        gateway.stop()
+        gateway.wait_stopped()
+    assert gateway.server.force_exit
+
+
+def test_a_drain_has_a_limit(start: Start, upstream: FakeUpstream) -> None:
+    gateway = start(server="drain_s: 0.3")
+    upstream.reply("hang")
+    with socket.create_connection(("127.0.0.1", gateway.port)) as connection:
+        connection.sendall(
+            b"POST /v1/images/generations HTTP/1.1\r\nHost: localhost\r\n"
+            b'Content-Length: 31\r\n\r\n{"model": "img", "prompt": "a"}'
+        )
+        upstream.wait_held()
+        gateway.stop()
+        gateway.wait_stopped()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_process_ends_in_good_order(
+    number: int, start: Start, gateway: RunningGateway, tmp_path: Path
+) -> None:
+    gateway.stop()
+    gateway.wait_stopped()  # one process at a time owns the database
+    config = tmp_path / "config.yaml"
+    config.write_text(config.read_text().replace("server: {", "server: {port: 0"))
+    process = subprocess.Popen(
+        [sys.executable, "-c", START, str(config)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    url = process.stdout.readline().strip()
+    assert url.startswith("http://127.0.0.1:")
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 0, errors
+    assert "Traceback" not in errors
