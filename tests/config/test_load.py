@@ -69,7 +69,7 @@ def test_what_makes_no_images_is_skipped_with_its_unset_variables(tmp_path: Path
     litellm_params: {model: anthropic/claude-5, api_key: os.environ/ANTHROPIC_KEY}
   - model_name: nano
     model_info: {mode: image_generation}
-    litellm_params: {model: gemini/gemini-3-image}
+    litellm_params: {model: fal_ai/fal-ai/flux-pro}
   - model_name: embed
     model_info: {mode: embedding}
     litellm_params: {model: openai/text-embedding-3-small}
@@ -81,7 +81,7 @@ def test_what_makes_no_images_is_skipped_with_its_unset_variables(tmp_path: Path
     assert skipped["chat"].unset == ("BASE", "CHAT_KEY")
     assert "model_info.mode: image_generation" in skipped["chat"].reason
     assert skipped["claude"].reason == "provider 'anthropic' is not available in this version"
-    assert skipped["nano"].reason == "provider 'gemini' is not available in this version"
+    assert skipped["nano"].reason == "provider 'fal_ai' is not available in this version"
     assert "'embedding'" in skipped["embed"].reason
     assert "wildcard" in skipped["all"].reason
     assert skipped["claude"].line == 11
@@ -133,7 +133,9 @@ def test_image_parameters_and_unknown_fields_become_defaults(tmp_path: Path) -> 
     assert deployment.timeout_s == 100
     assert deployment.headers == {"X-Team": "images"}
     assert deployment.credential.headers["Ocp-Apim-Subscription-Key"].reveal() == "sk-test-apim"
-    assert any("sent upstream as fields of the request: cfg_scale" in n.text for n in settings.notes)
+    assert any(
+        "sent upstream as fields of the request: cfg_scale" in n.text for n in settings.notes
+    )
 
 
 def test_base_model_decides_the_row_and_never_the_wire(tmp_path: Path) -> None:

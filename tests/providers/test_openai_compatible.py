@@ -82,4 +82,4 @@ def test_the_list_of_providers() -> None:
         "sandbox",
     ]
     assert provider_for("azure") is PROVIDERS[1]
-    assert provider_for("gemini") is None
+    assert provider_for("fal_ai") is None
