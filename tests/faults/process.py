@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 WAIT_S_MAX = 20.0
-TRIES_MAX = 2000
+TRIES_MAX = 20_000
 READY = re.compile(r"http://127\.0\.0\.1:(\d+)")
 
 CONFIG = """
