@@ -76,7 +76,7 @@ BAD = {
     "svg": (b"<svg xmlns='http://www.w3.org/2000/svg'></svg>", "svg"),
     "pdf": (b"%PDF-1.7\n", "PDF"),
     "tiff": (b"II*\x00" + bytes(64), "TIFF"),
-    "truncated": (PICTURE[:-20], "cut off"),
+    "truncated": (PICTURE[:-20], "is a PNG that is cut off"),
     "empty": (b"", "empty"),
     "bomb": (PICTURE[:16] + struct.pack(">II", 40_000, 40_000) + PICTURE[24:], "px"),
     "broken data url": ("data:image/png;base64,!!!", "base64"),
