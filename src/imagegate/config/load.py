@@ -27,6 +27,7 @@ from imagegate.config.resolve import (
     sandbox_settings,
     unspent_keys,
 )
+from imagegate.config.retirement import retirement_notes
 from imagegate.config.settings import AssetSettings, Note, ServerSettings, Settings
 from imagegate.errors import ConfigError
 from imagegate.types import AdjustPolicy, Json, Secret
@@ -97,12 +98,15 @@ def _embedded(host: str | None, port: int | None, env: Mapping[str, str]) -> Set
     server = _listening(ServerSettings(master_key=key), host, port)
     notes = check_master_key(server, (), faults)
     faults.check()
-    today = datetime.datetime.fromtimestamp(clock.now_s(), datetime.UTC).date()
     settings = sandbox_settings(
-        AssetSettings(folder=str(home / "assets")), _database_url(home), today
+        AssetSettings(folder=str(home / "assets")), _database_url(home), _today()
     )
     notes = (_home_note(home), *notes, *unspent_keys(env))
     return msgspec.structs.replace(settings, server=server, notes=notes)
+
+
+def _today() -> datetime.date:
+    return datetime.datetime.fromtimestamp(clock.now_s(), datetime.UTC).date()
 
 
 def _home_note(home: FilePath) -> Note:
@@ -164,7 +168,10 @@ def _from_source(
         late_s=config.late_s,
         log_format=config.log_format,
         skipped=skipped,
-        notes=(*notes_read, *entries.notes, *notes_found, *notes_key),
+        notes=(
+            *(*notes_read, *entries.notes, *notes_found, *notes_key),
+            *retirement_notes(deployments, _today()),
+        ),
     )
     faults.check()
     return settings
