@@ -14,6 +14,7 @@ from imagegate.types import ImageCall
 from imagegate.wire import openai_errors, openai_images
 from imagegate.wire.exchange import Exchange, UpstreamRequest, UpstreamResponse
 from imagegate.wire.openai_errors import Refusal
+from imagegate.wire.probes import ProbeExchange, Probes, ask_invalid, ask_list
 from imagegate.wire.provider import Provider, Target
 
 _NAME = "The server"
@@ -99,6 +100,17 @@ def _translated(refusal: Refusal) -> Refusal:
     return refusal
 
 
+def probe_models(target: Target) -> ProbeExchange:
+    """List the models that the server has."""
+    return (yield from ask_list(f"{target.base_url}/models"))
+
+
+def probe_invalid(target: Target) -> ProbeExchange:
+    """Send a generation without a prompt, and of no images: some servers take any prompt."""
+    url = f"{target.base_url}/images/generations"
+    return (yield from ask_invalid(url, {"model": target.upstream_model, "n": 0}))
+
+
 PROVIDER = Provider(
     name="openai_compatible",
     auth="bearer",
@@ -109,4 +121,5 @@ PROVIDER = Provider(
     api_key_env=("OPENAI_API_KEY",),
     base_url_env=("OPENAI_BASE_URL", "OPENAI_API_BASE"),
     accepts_unknown_fields=True,
+    probes=Probes(models=probe_models, invalid=probe_invalid),
 )
