@@ -199,6 +199,7 @@ def _build(
         assets=_assets(config, source.folder, home),
         database_url=_database(config, source.folder, home, faults),
         proxies=read_proxies(variables),
+        status_pages=config.status_pages,
         late_s=config.late_s,
         log_format=config.log_format,
         skipped=skipped,

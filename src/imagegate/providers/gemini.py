@@ -63,7 +63,7 @@ def probe_models(target: Target) -> ProbeExchange:
     """List the models; the list goes on showing what has been shut down."""
     version = str(target.traits.get("api_version") or API_VERSION_DEFAULT)
     url = f"{target.base_url}/{version}/models?pageSize=1000"
-    return (yield from ask_list(url, "models"))
+    return (yield from ask_list(url, "models", "name"))
 
 
 def probe_model(target: Target) -> ProbeExchange:

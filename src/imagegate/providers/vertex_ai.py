@@ -103,7 +103,7 @@ def probe_models(target: Target) -> ProbeExchange:
     """List Google's publisher models, at this location's host."""
     version = str(target.traits.get("api_version") or API_VERSION_DEFAULT)
     url = f"{target.base_url}/{version}/publishers/google/models?pageSize=1000"
-    return (yield from ask_list(url, "publisherModels"))
+    return (yield from ask_list(url, "publisherModels", "name"))
 
 
 def probe_model(target: Target) -> ProbeExchange:

@@ -1,6 +1,7 @@
 """Whether a place can be reached at all: name, connection, TLS. Nothing is asked there."""
 
 import asyncio
+import os
 import socket
 import ssl
 from typing import Literal
@@ -32,17 +33,17 @@ async def reach(url: str, proxy: str | None = None) -> Reached:
 
     With a `proxy` that is connected to instead: names are then its business.
     """
-    place = URL(proxy or url, encoded=True)
-    host, port = place.host or "", place.port or 443
+    place, first = URL(url, encoded=True), URL(proxy or url, encoded=True)
     started_s = clock.monotonic_s()
-    hurdle, reason, addresses = await _go(host, port, is_tls=place.scheme == "https")
+    hurdle, reason, addresses = await _go(first)
     if proxy and hurdle:
-        hurdle, reason = "proxy", f"the proxy {host}:{port}: {reason}"
+        hurdle, reason = "proxy", f"{first.host}:{first.port}: {reason}"
     elapsed_s = clock.monotonic_s() - started_s
-    return Reached(host, port, hurdle, reason, addresses, elapsed_s)
+    return Reached(place.host or "", place.port or 443, hurdle, reason, addresses, elapsed_s)
 
 
-async def _go(host: str, port: int, *, is_tls: bool) -> tuple[Hurdle, str, tuple[str, ...]]:
+async def _go(place: URL) -> tuple[Hurdle, str, tuple[str, ...]]:
+    host, port = place.host or "", place.port or 443
     try:
         async with asyncio.timeout(REACH_S_MAX):
             found = await asyncio.get_running_loop().getaddrinfo(
@@ -53,7 +54,7 @@ async def _go(host: str, port: int, *, is_tls: bool) -> tuple[Hurdle, str, tuple
     addresses = tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
     try:
         async with asyncio.timeout(REACH_S_MAX):
-            context = ssl.create_default_context() if is_tls else None
+            context = ssl.create_default_context() if place.scheme == "https" else None
             _, writer = await asyncio.open_connection(host, port, ssl=context)
     except ssl.SSLError as error:
         return "tls", _words(error), addresses
@@ -66,5 +67,7 @@ async def _go(host: str, port: int, *, is_tls: bool) -> tuple[Hurdle, str, tuple
 def _words(error: BaseException) -> str:
     if isinstance(error, TimeoutError) and not error.args:
         return f"no answer within {REACH_S_MAX:g} s"
+    if isinstance(error, ConnectionError) and error.errno:
+        return os.strerror(error.errno)  # asyncio's own words name the address once more
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return text[:_REASON_CHARS_MAX]
