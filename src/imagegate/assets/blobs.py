@@ -1,6 +1,6 @@
 """Reads blobs and bodies in chunks, as raw bytes or as base64, without ever holding a whole one.
 
-Plain calls on the event loop, 256 KiB a chunk: a thread a chunk costs more than the read.
+Plain calls on the event loop, 192 KiB a chunk: a thread a chunk costs more than the read.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,9 @@ import pybase64
 
 from imagegate.types import Blob, Body, Encoded
 
-CHUNK_BYTES = 256 * 1024  # divisible by 4 (base64 decoding)
+# Divisible by 4 (base64 decoding). Each slow caller holds one: with 256 KiB 64 callers of 6 MB cost
+# 4 MB more memory, and no less CPU.
+CHUNK_BYTES = 192 * 1024
 _SMALL_BYTES = 4096  # a piece up to here is not worth a write of its own
 _RAW_CHUNK_BYTES = CHUNK_BYTES * 3 // 4  # encodes to CHUNK_BYTES, divisible by 3
 

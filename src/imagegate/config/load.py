@@ -15,7 +15,7 @@ import msgspec
 from imagegate import clock
 from imagegate.catalogue.model import Catalogue
 from imagegate.catalogue.rows import builtin_catalogue, read_rows
-from imagegate.config.faults import Faults, Path, nearest
+from imagegate.config.faults import ConfigFault, Faults, Path, nearest
 from imagegate.config.litellm import TOP_LEVEL_NOT_HERE
 from imagegate.config.master_key import check_master_key
 from imagegate.config.proxies import read_proxies
@@ -27,6 +27,7 @@ from imagegate.config.resolve import (
     sandbox_settings,
     unspent_keys,
 )
+from imagegate.config.retirement import retirement_notes
 from imagegate.config.settings import AssetSettings, Note, ServerSettings, Settings
 from imagegate.errors import ConfigError
 from imagegate.types import AdjustPolicy, Json, Secret
@@ -72,6 +73,31 @@ def load_settings(
     return _from_source(_Source(str(file), _text(file), file.parent), host, port, variables)
 
 
+class Inspection(msgspec.Struct, frozen=True):
+    """A configuration with all that is wrong in it; `settings` hold what could be read."""
+
+    settings: Settings | None
+    faults: tuple[ConfigFault, ...]
+
+
+def inspect_settings(path: str, env: Mapping[str, str] | None = None) -> Inspection:
+    """Return the settings of a file and all its faults; what is wrong is left out of them.
+
+    Raises `ConfigError` where the file cannot be read at all.
+    """
+    variables = environment() if env is None else env
+    file = FilePath(path)
+    faults = Faults(str(file))
+    try:
+        source = _Source(str(file), _text(file), file.parent)
+        settings = _build(source, None, None, variables, faults)
+    except ConfigError:
+        if not faults:
+            raise
+        settings = None
+    return Inspection(settings, tuple(sorted(faults.found, key=lambda fault: fault.line)))
+
+
 def load_mapping(config: Mapping[str, Json], env: Mapping[str, str] | None = None) -> Settings:
     """Return the settings of a configuration given as values; paths are relative to the cwd.
 
@@ -98,12 +124,15 @@ def _embedded(host: str | None, port: int | None, env: Mapping[str, str]) -> Set
     server = _listening(ServerSettings(master_key=key), host, port, faults)
     notes = check_master_key(server, (), faults)
     faults.check()
-    today = datetime.datetime.fromtimestamp(clock.now_s(), datetime.UTC).date()
     settings = sandbox_settings(
-        AssetSettings(folder=str(home / "assets")), _database_url(home), today
+        AssetSettings(folder=str(home / "assets")), _database_url(home), _today()
     )
     notes = (_home_note(home), *notes, *unspent_keys(env))
     return msgspec.structs.replace(settings, server=server, notes=notes)
+
+
+def _today() -> datetime.date:
+    return datetime.datetime.fromtimestamp(clock.now_s(), datetime.UTC).date()
 
 
 def _home_note(home: FilePath) -> Note:
@@ -139,9 +168,18 @@ def _listening(
 def _from_source(
     source: _Source, host: str | None, port: int | None, env: Mapping[str, str]
 ) -> Settings:
+    faults = Faults(source.name)
+    settings = _build(source, host, port, env, faults)
+    faults.check()
+    return settings
+
+
+def _build(
+    source: _Source, host: str | None, port: int | None, env: Mapping[str, str], faults: Faults
+) -> Settings:
+    """Return the settings as far as they can be read; what is wrong is in `faults`."""
     from imagegate.config.entries import Entries
 
-    faults = Faults(source.name)
     config, unset, variables, notes_read = _read(source.text, env, faults)
     catalogue = _catalogue(config, source.folder, faults)
     entries = Entries(config, unset, catalogue, faults)
@@ -154,7 +192,7 @@ def _from_source(
     default_model = config.default_model or ""
     aliases = check_names(_aliases(config), default_model, asked, deployments, faults)
     home = data_home(variables)
-    settings = Settings(
+    return Settings(
         deployments=deployments,
         catalogue=catalogue,
         aliases=aliases,
@@ -166,13 +204,15 @@ def _from_source(
         assets=_assets(config, source.folder, home),
         database_url=_database(config, source.folder, home, faults),
         proxies=read_proxies(variables),
+        status_pages=config.status_pages,
         late_s=config.late_s,
         log_format=config.log_format,
         skipped=skipped,
-        notes=(*notes_read, *entries.notes, *notes_found, *notes_key),
+        notes=(
+            *(*notes_read, *entries.notes, *notes_found, *notes_key),
+            *retirement_notes(deployments, _today()),
+        ),
     )
-    faults.check()
-    return settings
 
 
 def _read(

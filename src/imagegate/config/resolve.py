@@ -58,7 +58,8 @@ def resolve_deployments(
             _tell(problem, entry.path, faults)
         line = faults.line_of(entry.path)
         notes += [Note(entry.wanted.group, line, text) for text in findings.notes]
-        if deployment is not None:
+        # What is noted as wrong is not served in part: an unset key would be sent as its own name.
+        if deployment is not None and not faults.has(entry.path, below=True):
             deployments.append(_with_own_id(deployment, entry, deployments, faults))
     return tuple(deployments), tuple(notes)
 
