@@ -38,6 +38,9 @@ class Ledger(Protocol):
     async def assets_of(self, call_id: str) -> tuple[AssetRecord, ...]:
         """Return the images of a call that are still kept, by attempt and index."""
 
+    async def get_asset(self, asset_id: str) -> AssetRecord | None:
+        """Return the image with this id, None where it is not kept."""
+
     async def open_calls(
         self, *, not_owner: str, after: str = "", limit: int = READ_ROWS_MAX
     ) -> tuple[CallRecord, ...]:

@@ -73,6 +73,10 @@ class MemoryLedger:
         found = [one for one in self._assets.values() if one.call_id == call_id]
         return tuple(sorted(found, key=lambda one: (one.attempt_id, one.index)))
 
+    async def get_asset(self, asset_id: str) -> AssetRecord | None:
+        """Return the image with this id, None where its call is closed."""
+        return self._assets.get(asset_id)
+
     async def open_calls(
         self, *, not_owner: str, after: str = "", limit: int = READ_ROWS_MAX
     ) -> tuple[CallRecord, ...]:
@@ -123,10 +127,10 @@ class MemoryLedger:
 
     def _write(self, command: Command) -> None:
         match command:
-            case Admit(call, attempt):
-                self._admit(call, attempt)
-            case Redispatch(attempt, ended):
-                self._redispatch(attempt, ended)
+            case Admit(call, attempt, parts):
+                self._admit(call, (attempt, *parts))
+            case Redispatch(attempt, ended, parts):
+                self._redispatch((attempt, *parts), ended)
             case Settle(end, assets, call_end):
                 self._end(end, call_end, assets)
             case Fail(end, call_end):
@@ -146,21 +150,23 @@ class MemoryLedger:
             case _:
                 assert_never(command)
 
-    def _admit(self, call: CallRecord, attempt: AttemptRecord) -> None:
+    def _admit(self, call: CallRecord, attempts: Sequence[AttemptRecord]) -> None:
         _check(call.id not in self._calls, f"call {call.id} is there already")
-        _check(attempt.call_id == call.id, f"attempt {attempt.id} is of another call")
-        _check(attempt.id not in self._attempts, f"attempt {attempt.id} is there already")
+        for attempt in attempts:
+            _check(attempt.call_id == call.id, f"attempt {attempt.id} is of another call")
+            _check(attempt.id not in self._attempts, f"attempt {attempt.id} is there already")
         self._calls[call.id] = call
-        self._attempts[attempt.id] = attempt
+        self._attempts.update((attempt.id, attempt) for attempt in attempts)
 
-    def _redispatch(self, attempt: AttemptRecord, ended: AttemptEnd | None) -> None:
-        _check(attempt.call_id in self._calls, f"call {attempt.call_id} is not there")
-        _check(attempt.id not in self._attempts, f"attempt {attempt.id} is there already")
-        _check(self._is_number_free(attempt), f"attempt {attempt.id} has a number that is taken")
+    def _redispatch(self, attempts: Sequence[AttemptRecord], ended: AttemptEnd | None) -> None:
+        for attempt in attempts:
+            _check(attempt.call_id in self._calls, f"call {attempt.call_id} is not there")
+            _check(attempt.id not in self._attempts, f"attempt {attempt.id} is there already")
+            _check(self._is_number_free(attempt), f"the number of attempt {attempt.id} is taken")
         if ended is not None:
             self._check_attempt_may_end(ended)
             self._end_attempt(ended)
-        self._attempts[attempt.id] = attempt
+        self._attempts.update((attempt.id, attempt) for attempt in attempts)
 
     def _end(
         self, end: AttemptEnd, call: CallEnd | None, assets: tuple[AssetRecord, ...] = ()

@@ -137,17 +137,25 @@ class CallEnd(Struct, frozen=True, kw_only=True):
 
 
 class Admit(Struct, frozen=True):
-    """Commit 1: a call and its first attempt, before anything is sent."""
+    """Commit 1: a call and its first attempt, before anything is sent.
+
+    `parts` are further attempts that are made at the same time, each for some of the images.
+    """
 
     call: CallRecord
     attempt: AttemptRecord
+    parts: tuple[AttemptRecord, ...] = ()
 
 
 class Redispatch(Struct, frozen=True):
-    """A further attempt (or part) of an admitted call; `ended` is the attempt that it replaces."""
+    """A further attempt of an admitted call; `ended` is the attempt that it replaces.
+
+    `parts` are further attempts that are made at the same time, each for some of its images.
+    """
 
     attempt: AttemptRecord
     ended: AttemptEnd | None = None
+    parts: tuple[AttemptRecord, ...] = ()
 
 
 class Settle(Struct, frozen=True):

@@ -162,6 +162,7 @@ SELECT_CALL = select(calls).where(calls.c.id == bindparam("b_id"))
 SELECT_ATTEMPTS = (
     select(attempts).where(attempts.c.call_id == bindparam("b_id")).order_by(attempts.c.number)
 )
+SELECT_ASSET = select(assets).where(assets.c.id == bindparam("b_id"))
 SELECT_ASSETS = (
     select(assets)
     .where(assets.c.call_id == bindparam("b_id"))

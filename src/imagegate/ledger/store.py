@@ -88,6 +88,11 @@ class SqlLedger:
         """Return the images of a call that are still kept, by attempt and index."""
         return await self._select(AssetRecord, schema.SELECT_ASSETS, b_id=call_id)
 
+    async def get_asset(self, asset_id: str) -> AssetRecord | None:
+        """Return the image with this id, None where it is not kept."""
+        found = await self._select(AssetRecord, schema.SELECT_ASSET, b_id=asset_id)
+        return found[0] if found else None
+
     async def open_calls(
         self, *, not_owner: str, after: str = "", limit: int = READ_ROWS_MAX
     ) -> tuple[CallRecord, ...]:
@@ -238,12 +243,12 @@ def _execute(connection: Connection, batch: Mapping[Executable, list[_Parameters
 def _writes(command: Command) -> Iterator[_Write]:
     """Yield what `command` is in SQL."""
     match command:
-        case Admit(call, attempt):
+        case Admit(call, attempt, parts):
             yield schema.INSERT_CALL, asdict(call) | {"end_user": storable(call.end_user)}
-            yield schema.INSERT_ATTEMPT, asdict(attempt)
-        case Redispatch(attempt, ended):
+            yield from ((schema.INSERT_ATTEMPT, asdict(one)) for one in (attempt, *parts))
+        case Redispatch(attempt, ended, parts):
             yield from () if ended is None else (_end_attempt(ended),)
-            yield schema.INSERT_ATTEMPT, asdict(attempt)
+            yield from ((schema.INSERT_ATTEMPT, asdict(one)) for one in (attempt, *parts))
         case Settle(end, assets, call_end):
             yield from _ends(end, call_end)
             yield from ((schema.INSERT_ASSET, asdict(asset)) for asset in assets)
