@@ -133,7 +133,9 @@ def test_image_parameters_and_unknown_fields_become_defaults(tmp_path: Path) -> 
     assert deployment.timeout_s == 100
     assert deployment.headers == {"X-Team": "images"}
     assert deployment.credential.headers["Ocp-Apim-Subscription-Key"].reveal() == "sk-test-apim"
-    assert any("sent upstream as fields of the request: cfg_scale" in n.text for n in settings.notes)
+    assert any(
+        "sent upstream as fields of the request: cfg_scale" in n.text for n in settings.notes
+    )
 
 
 def test_base_model_decides_the_row_and_never_the_wire(tmp_path: Path) -> None:
