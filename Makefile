@@ -46,8 +46,9 @@ $(VENV):
 	$(BIN)/pip install -q --disable-pip-version-check --no-deps -e .
 	@mkdir -p .make && touch $@ .make/run
 
-.make/node: tests/clients/package-lock.json
-	cd tests/clients && npm ci --no-audit --no-fund --loglevel=error
+# node and npm come with the development requirements; nothing has to be on the machine.
+.make/node: tests/clients/package-lock.json | .make/dev
+	cd tests/clients && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --no-audit --no-fund --loglevel=error
 	@mkdir -p .make && touch $@
 
 clean:

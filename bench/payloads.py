@@ -17,6 +17,8 @@ from PIL import Image
 
 VARIANTS = 4
 PARTIALS = 2
+# A stream comes through TLS and proxies, so in pieces of a TLS record.
+CHUNK_BYTES = 16 * 1024
 BOUNDARY = b"imagegate-bench-7d1b93c2"
 _ORDER = re.compile(rb"bench\|(json|sse)\|(\d+)\|(\d+)\|([\d.]+)\|([0-9a-f]*)\|")
 
@@ -118,20 +120,21 @@ def stream_response(answer_bytes: int, variant: int, event: str) -> tuple[bytes,
     )
     parts = [_partial(answer_bytes, variant, part, event) for part in range(PARTIALS)]
     whole = {"b64_json": picture_text(answer_bytes, variant).decode(), **_FACTS, "usage": _USAGE}
-    return (head, *parts, _chunk(f"{event}.completed", whole), b"0\r\n\r\n")
+    return (head, *parts, _chunks(f"{event}.completed", whole), b"0\r\n\r\n")
 
 
 def _partial(answer_bytes: int, variant: int, part: int, event: str) -> bytes:
     text = picture_text(answer_bytes, partial_seed(variant, part)).decode()
-    return _chunk(
+    return _chunks(
         f"{event}.partial_image", {"b64_json": text, "partial_image_index": part} | _FACTS
     )
 
 
-def _chunk(name: str, body: dict[str, object]) -> bytes:
+def _chunks(name: str, body: dict[str, object]) -> bytes:
     data = json.dumps({"type": name, **body}, separators=(",", ":"))
     frame = f"event: {name}\ndata: {data}\n\n".encode()
-    return b"%x\r\n%b\r\n" % (len(frame), frame)
+    pieces = (frame[at : at + CHUNK_BYTES] for at in range(0, len(frame), CHUNK_BYTES))
+    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
 
 
 def request_parts(

@@ -10,7 +10,7 @@ from imagegate.wire.exchange import Exchange, Send
 from imagegate.wire.provider import Provider
 from tests.exchanges import case as cases
 from tests.exchanges.case import Case, read_case
-from tests.exchanges.official import CLIENTS, check_answer, check_request
+from tests.exchanges.official import CHECKS
 from tests.exchanges.play import Played, body_of, plain_partial, plain_result
 
 PATHS = cases.paths()
@@ -40,11 +40,9 @@ def test_exchange(path: Path) -> None:
     """Given the call and the recorded responses, the adapter sends the recorded requests and
     returns the recorded result, or raises the recorded error."""
     case = read_case(path)
-    played = Played(
-        exchange_of(case, path.parent.name), [turn.response for turn in case.conversation]
-    )
+    played = Played(exchange_of(case, path.parent.name), [turn.response for turn in case.turns])
     assert played.unused == 0
-    for sent, turn in zip(played.requests, case.conversation, strict=True):
+    for sent, turn in zip(played.requests, case.turns, strict=True):
         recorded = turn.request
         assert (sent.method, sent.url) == (recorded.method, recorded.url)
         assert dict(sent.headers) == recorded.headers
@@ -74,12 +72,12 @@ def test_the_official_client_says_the_same(path: Path) -> None:
     if official.client is None:
         assert "request" in official.unchecked
         return
-    assert official.client in CLIENTS
+    check = CHECKS[official.client]
     for turn in case.conversation:
         if "request" not in official.unchecked:
-            check_request(case, turn)
+            check.request(case, turn)
         if case.result is not None and "answer" not in official.unchecked:
-            check_answer(case, turn.response)
+            check.answer(case, turn.response)
 
 
 @pytest.mark.parametrize(
@@ -90,6 +88,8 @@ def test_no_case_is_missing(provider: Provider, operation: Operation) -> None:
     required = set(cases.REQUIRED)
     if held and streams(held[0], provider):
         required.update(cases.REQUIRED_OF_STREAMS)
+    if any(polls(case) for case in held):
+        required.update(cases.REQUIRED_OF_JOBS)
     assert required <= {case.case for case in held}
 
 
@@ -97,6 +97,10 @@ def streams(case: Case, provider: Provider) -> bool:
     """Return whether the provider's answer to a streamed call may be an event stream."""
     command = next(exchange_of(case, provider.name, stream=True))
     return isinstance(command, Send) and command.request.events
+
+
+def polls(case: Case) -> bool:
+    return any(turn.request.method == "GET" for turn in case.conversation)
 
 
 def test_each_case_is_of_a_provider_and_ends_in_one_way() -> None:

@@ -8,11 +8,11 @@ import inspect
 import json
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from imagegate import errors
-from imagegate.catalogue.model import Model, Price
+from imagegate.catalogue.model import TOKEN_RATES, Model, Price
 from imagegate.catalogue.price import format_usd
 from imagegate.catalogue.rows import builtin_catalogue
 from imagegate.config.reference import config_reference
@@ -171,6 +171,17 @@ def _description(models: Iterable[Model]) -> str:
 
 # docs/reference/models.md
 
+TAKEN = ("sizes", "qualities", "formats", "backgrounds", "n", "images", "own parameters")
+CHARGED = (
+    "text in",
+    "text cached",
+    "image in",
+    "image cached",
+    "image out",
+    "text out",
+    "by image",
+)
+
 
 def models_page() -> str:
     """Return the reference page of all models."""
@@ -182,8 +193,8 @@ def models_page() -> str:
     head = (
         f"{MARKDOWN_NOTICE}\n\n# Models\n\n"
         "What the catalogue knows. It advises, the upstream decides: an id that is missing here is"
-        " sent as asked.\nPrices are USD per million tokens. `sandbox/<name>` imitates"
-        " `openai/<name>` and is free.\nA model is gone on its shutdown date.\n"
+        " sent as asked.\nPrices are USD per million tokens, or USD by image. `sandbox/<name>`"
+        " imitates `openai/<name>` and is free.\nA model is gone on its shutdown date.\n"
     )
     return "\n".join([head, *sections])
 
@@ -191,11 +202,11 @@ def models_page() -> str:
 def _section(provider: str, models: Sequence[Model]) -> str:
     rows = [model for model in models if not model.snapshot_of]
     takes = _table(
-        ("model", "operations", "sizes", "qualities", "formats", "backgrounds", "n", "images"),
+        ("model", "operations", *TAKEN),
         ([_id(model), *_takes(model)] for model in rows),
     )
     prices = _table(
-        ("model", "text in", "text cached", "image in", "image cached", "image out", "text out"),
+        ("model", *CHARGED),
         ([_id(model), *_prices(model.price)] for model in rows),
     )
     life = _table(
@@ -228,23 +239,55 @@ def _id(model: Model) -> str:
 
 
 def _takes(model: Model) -> list[str]:
-    sizes = model.sizes if isinstance(model.sizes, str) else ", ".join(model.sizes)
     return [
         ", ".join(model.operations),
-        sizes,
-        ", ".join(model.qualities),
-        ", ".join(model.output_formats),
+        _sizes(model),
+        ", ".join((*model.qualities, *model.quality_values)),
+        ", ".join(model.output_formats) or model.default_format,
         ", ".join(model.backgrounds),
         str(model.n_max),
         str(model.images_max),
+        ", ".join(f"`{name}`" for name in (*_own_fields(model), *model.params)),
     ]
+
+
+def _sizes(model: Model) -> str:
+    if model.aspect_ratios:
+        return ", ".join((*model.aspect_ratios, *model.resolutions))
+    return model.sizes if isinstance(model.sizes, str) else ", ".join(model.sizes)
+
+
+def _own_fields(model: Model) -> list[str]:
+    known = {
+        "aspect_ratio": model.aspect_ratios,
+        "resolution": model.resolutions,
+        "seed": model.seed_max,
+        "negative_prompt": model.negative_prompt,
+    }
+    return [name for name, is_taken in known.items() if is_taken]
 
 
 def _prices(price: Price | None) -> list[str]:
     if price is None:
-        return ["unknown"] + [""] * (len(Price.__struct_fields__) - 1)
-    rates = [getattr(price, name) for name in Price.__struct_fields__]
-    return ["" if rate is None else format_usd(rate * 1_000_000) for rate in rates]
+        return ["unknown"] + [""] * len(TOKEN_RATES)
+    rates = [getattr(price, name) for name in TOKEN_RATES]
+    tokens = ["" if rate is None else format_usd(rate * 1_000_000) for rate in rates]
+    return [*tokens, ", ".join(_image_prices(price))]
+
+
+def _image_prices(price: Price) -> Iterator[str]:
+    if price.image_e10 is not None:
+        yield format_usd(price.image_e10)
+    for key, rate in price.images_e10.items():
+        yield f"{key}: {format_usd(rate)}"
+    if price.first_megapixel_e10 is not None:
+        yield f"first megapixel {format_usd(price.first_megapixel_e10)}"
+    if price.megapixel_e10 is not None:
+        yield f"megapixel {format_usd(price.megapixel_e10)}"
+    if price.input_image_e10 is not None:
+        yield f"input image {format_usd(price.input_image_e10)}"
+    if price.reported:
+        yield "as the answer says"
 
 
 def _life(model: Model) -> list[str]:

@@ -24,12 +24,14 @@ from imagegate.client.results import (
     PartialImageEvent,
 )
 from imagegate.client.stream import ImageStream
+from imagegate.diagnosis.our_errors import finding_for as _finding_for
 from imagegate.errors import (
     AuthenticationError,
     BadRequestError,
     BudgetExceededError,
     ConfigError,
     ContentPolicyViolationError,
+    Finding,
     ImageError,
     NotFoundError,
     OverloadedError,
@@ -45,6 +47,9 @@ from imagegate.errors import (
     UpstreamUnreachableError,
 )
 from imagegate.types import Adjustment
+
+# `error.finding`: errors stand below the diagnosis and may not look up to it.
+ImageError.explainer = staticmethod(_finding_for)
 
 # The names under which OpenAI's and LiteLLM's users catch the same things.
 APIError = ImageError
@@ -70,6 +75,7 @@ __all__ = [
     "CompletedEvent",
     "ConfigError",
     "ContentPolicyViolationError",
+    "Finding",
     "ImageData",
     "ImageError",
     "ImageGenerationTool",

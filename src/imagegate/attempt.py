@@ -14,7 +14,7 @@ from imagegate.transport.live import LiveConversation
 from imagegate.types import Blob, ImageCall, ImageResult
 from imagegate.wire.exchange import Exchange
 
-REQUEST_ID_HEADERS = ("x-request-id", "apim-request-id")
+REQUEST_ID_HEADERS = ("x-request-id", "apim-request-id", "x-amzn-requestid")
 RELAYED_PREFIX = "x-ratelimit-"
 
 
@@ -91,6 +91,8 @@ class Attempt:
             code=error.code,
             message=error.message,
             upstream=error.upstream,
+            provider=self.plan.deployment.provider.name,
+            model=self.plan.deployment.target.upstream_model,
         )
 
     @property

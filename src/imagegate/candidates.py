@@ -22,26 +22,40 @@ def plan_candidates(call: ImageCall, settings: Settings, options: CallOptions) -
     one candidate, `BadRequestError` with what each one lacks where there are more, and
     `BudgetExceededError` where all cost more than the caller allows.
     """
-    deployments = deployments_of(call.model, settings)
-    today = datetime.datetime.fromtimestamp(clock.now_s(), datetime.UTC).date()
     plans: list[Plan] = []
     refusals: list[tuple[Deployment, ImageError]] = []
-    for deployment in deployments:
-        try:
-            plans.append(
-                plan(
-                    call,
-                    deployment,
-                    policy=options.adjust or settings.adjust,
-                    on_retired=settings.on_retired,
-                    today=today,
-                )
-            )
-        except ImageError as error:
-            refusals.append((deployment, error))
+    for deployment, planned in plan_each(call, settings, options):
+        if isinstance(planned, ImageError):
+            refusals.append((deployment, planned))
+        else:
+            plans.append(planned)
     if not plans:
         raise _no_candidate(refusals)
     return _affordable(plans, options.max_cost_e10)
+
+
+def plan_each(
+    call: ImageCall, settings: Settings, options: CallOptions
+) -> list[tuple[Deployment, Plan | ImageError]]:
+    """Return each deployment of the call's model group with its plan, or with why it has none.
+
+    Raises `NotFoundError` where there is no such group.
+    """
+    today = datetime.datetime.fromtimestamp(clock.now_s(), datetime.UTC).date()
+    planned: list[tuple[Deployment, Plan | ImageError]] = []
+    for deployment in deployments_of(call.model, settings):
+        try:
+            found: Plan | ImageError = plan(
+                call,
+                deployment,
+                policy=options.adjust or settings.adjust,
+                on_retired=settings.on_retired,
+                today=today,
+            )
+        except ImageError as error:
+            found = error
+        planned.append((deployment, found))
+    return planned
 
 
 def deployments_of(model: str, settings: Settings) -> tuple[Deployment, ...]:

@@ -3,9 +3,12 @@
 import asyncio
 import os
 import time
+from collections.abc import Iterator
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base32: no i, l, o, u
 _ID_LENGTH = 26
+_ID_CHANCE_BYTES = 10
+_POOL_BYTES = 400 * _ID_CHANCE_BYTES
 
 
 def now_s() -> float:
@@ -25,6 +28,28 @@ async def sleep(seconds: float) -> None:
 
 def new_id(prefix: str) -> str:
     """Return `prefix_` and 26 characters that sort by the time they were drawn (a ULID)."""
-    number = int(time.time() * 1000) << 80 | int.from_bytes(os.urandom(10), "big")
+    number = int(time.time() * 1000) << 80 | int.from_bytes(_chance.draw(), "big")
     digits = [_ALPHABET[(number >> shift) & 31] for shift in range(5 * (_ID_LENGTH - 1), -1, -5)]
     return f"{prefix}_{''.join(digits)}"
+
+
+class _Chance:
+    """Random bytes drawn from the system in bulk: one draw costs as much as a journal's line."""
+
+    def __init__(self) -> None:
+        self.forget()
+        os.register_at_fork(after_in_child=self.forget)  # two processes never share an id
+
+    def forget(self) -> None:
+        self._pool: Iterator[bytes] = iter(())
+
+    def draw(self) -> bytes:
+        for chance in self._pool:
+            return chance
+        fresh = os.urandom(_POOL_BYTES)
+        starts = range(0, _POOL_BYTES, _ID_CHANCE_BYTES)
+        self._pool = iter([fresh[start : start + _ID_CHANCE_BYTES] for start in starts])
+        return next(self._pool)
+
+
+_chance = _Chance()

@@ -24,7 +24,8 @@
 `ambiguous` (an image may exist and be billed; never bought again by itself).
 """
 
-from typing import Literal, TypeAlias
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal, TypeAlias
 
 from msgspec import Struct
 
@@ -42,6 +43,43 @@ class UpstreamWords(Struct, frozen=True):
     request_id: str = ""
 
 
+class Finding(Struct, frozen=True, kw_only=True):
+    """What a failure means: who spoke (`surface`), whose it is to fix, and what to do next.
+
+    `owner` is caller, account, provider, operator, network, author or undecided; `who` says it in
+    words. `unless` names the observation that would change the verdict, `cost` warns of a bill,
+    `via` are the relays that passed it on, `evidence` lists what to keep, `source` says where the
+    rule was learnt. `text` is what the upstream said, scrubbed, at most 8 KiB. `exit_code` is that
+    of `imagegate explain`.
+    """
+
+    surface: str
+    owner: str
+    cause: str
+    next: str
+    do_not: str
+    confidence: Literal["high", "medium", "low"]
+    rule: str
+    who: str = ""
+    unless: str = ""
+    cost: str = ""
+    via: tuple[str, ...] = ()
+    evidence: tuple[str, ...] = ()
+    source: str = ""
+    text: str = ""
+    exit_code: int = 20
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether a rule knew the owner."""
+        return self.owner != "undecided"
+
+    def fields(self) -> dict[str, Any]:
+        """Return the stable fields, as machines and error bodies get them."""
+        names = ("surface", "owner", "cause", "next", "do_not", "confidence", "rule")
+        return {name: getattr(self, name) for name in names}
+
+
 class AttemptReport(Struct, frozen=True):
     """One try at one deployment, as a caller may see it. `state` is an attempt's state."""
 
@@ -50,6 +88,8 @@ class AttemptReport(Struct, frozen=True):
     code: str = ""
     message: str = ""
     upstream: UpstreamWords | None = None
+    provider: str = ""
+    model: str = ""
 
 
 class ImageError(Exception):
@@ -64,6 +104,8 @@ class ImageError(Exception):
     fault: Fault = "call"
     owner: Owner = "caller"
     type: str = "invalid_request_error"
+    explainer: "ClassVar[Callable[[ImageError], Finding] | None]" = None
+    """What works out `finding`: the diagnosis, put here by the package, for it stands above."""
 
     def __init__(
         self,
@@ -93,6 +135,12 @@ class ImageError(Exception):
     def status_code(self) -> int:
         """The HTTP status that the gateway answers with (OpenAI's and LiteLLM's name)."""
         return self.http_status
+
+    @property
+    def finding(self) -> Finding | None:
+        """Whose it is to fix, what to do next, and how sure that is; worked out when asked for."""
+        explainer = type(self).explainer
+        return explainer(self) if explainer else None
 
     @property
     def request_id(self) -> str | None:

@@ -1,9 +1,10 @@
 """Keeps what an attempt brought: fetch urls, check each image once, make files assets."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from urllib.parse import urljoin
 
 import msgspec
+from msgspec import Struct
 
 from imagegate import clock
 from imagegate.assets.check import check_answer_blob
@@ -18,17 +19,23 @@ LIMITS = DownloadLimits(bytes_max=64 * 1024 * 1024, seconds_max=120.0)
 
 
 async def collect(
-    result: ImageResult, origin: str, spool: CallSpool, downloader: Downloader
+    result: ImageResult,
+    origin: str,
+    spool: CallSpool,
+    downloader: Downloader,
+    *,
+    hosts: Collection[str] = (),
 ) -> ImageResult:
     """Return the result with a checked blob in every image; urls are fetched at once.
 
     `origin` is the deployment's base URL: a server of one's own may hand out its own addresses.
-    Size and format are those of the bytes that came, not those that were asked for. Raises
-    `UpstreamEmptyError` where one of them is no whole image: an ambiguous fault.
+    `hosts` are the only others that a url may lead to, where there are any. No url stays: it ends
+    soon, and who has it may fetch the image. Size and format are those of the bytes that came,
+    not those that were asked for. Raises `UpstreamEmptyError` where one of them is no whole
+    image: an ambiguous fault.
     """
-    images = tuple(
-        [await _collect_image(image, origin, spool, downloader) for image in result.images]
-    )
+    place = _Place(origin, tuple(hosts), downloader)
+    images = tuple([await _collect_image(image, place, spool) for image in result.images])
     first = images[0].blob
     assert first is not None
     return msgspec.structs.replace(
@@ -40,20 +47,31 @@ async def collect(
     )
 
 
-async def _collect_image(
-    image: Image, origin: str, spool: CallSpool, downloader: Downloader
-) -> Image:
+class _Place(Struct, frozen=True, eq=False):
+    """Where the urls of a result may lead."""
+
+    origin: str
+    hosts: tuple[str, ...]
+    downloader: Downloader
+
+
+async def _collect_image(image: Image, place: _Place, spool: CallSpool) -> Image:
     blob = image.blob
     if blob is None:
-        blob = await _fetch(image.url or "", origin, spool, downloader)
-    return msgspec.structs.replace(image, blob=check_answer_blob(blob))
+        blob = await _fetch(image.url or "", place, spool)
+    return msgspec.structs.replace(image, blob=check_answer_blob(blob), url=None)
 
 
-async def _fetch(url: str, origin: str, spool: CallSpool, downloader: Downloader) -> Blob:
+async def _fetch(url: str, place: _Place, spool: CallSpool) -> Blob:
     file = spool.new_file()
-    url = urljoin(f"{origin}/", url)  # some servers name a path of their own
     try:
-        await downloader.fetch(url, write=file.write, limits=LIMITS, trusted_origin=origin)
+        await place.downloader.fetch(
+            urljoin(f"{place.origin}/", url),  # some servers name a path of their own
+            write=file.write,
+            limits=LIMITS,
+            trusted_origin=place.origin,
+            only_hosts=place.hosts,
+        )
     except BadRequestError as error:
         raise UpstreamEmptyError(
             f"The upstream answered with a url that could not be fetched: {error.message} "

@@ -14,8 +14,10 @@ from imagegate.attempt import Attempt
 from imagegate.candidates import plan_candidates
 from imagegate.config.settings import Settings
 from imagegate.errors import ImageError, OverloadedError, UpstreamFailedError, UpstreamTimeoutError
+from imagegate.fan_out import Part, Roll, all_of, conclude
 from imagegate.keep import collect
 from imagegate.ledger.records import Admit, CallRecord, LedgerError, Redispatch
+from imagegate.pixels import encode_result, prepare_attempt
 from imagegate.plan import Plan
 from imagegate.running import CallOptions, RunningCall
 from imagegate.settle import Settlement, Tools
@@ -44,66 +46,109 @@ class Pipeline:
         nothing was sent. The caller owns `spool` until this returns.
         """
         plans = plan_candidates(call, self._settings, options)
-        attempt = self._attempt(plans[0], number=1)
-        await self._admit(call, options, attempt)
+        roll = Roll(call, self._tools.spool.owner)
+        attempts = roll.enter(plans[0], call.n)
+        await self._admit(call, options, attempts)
         running = RunningCall(call, spool, self._settlement.close)
         running.limit_wait(options.timeout_s or plans[0].deployment.timeout_s)
-        self._tools.start_task(call.id, self._live(running, plans, attempt))
+        self._tools.start_task(call.id, self._live(running, roll, attempts, plans[1:]))
         return running
 
-    async def _live(self, running: RunningCall, plans: Sequence[Plan], attempt: Attempt) -> None:
-        """Try one deployment after the other, as the faults allow, and leave one verdict."""
-        reports = []
+    async def _live(
+        self,
+        running: RunningCall,
+        roll: Roll,
+        attempts: Sequence[Attempt],
+        others: Sequence[Plan],
+    ) -> None:
+        """Make all parts at once and leave one verdict."""
         try:
-            for following in (*plans[1:], None):
-                try:
-                    result = await self._converse(running, attempt)
-                except ImageError as error:
-                    reports.append(attempt.report(error))
-                    if following is None or error.fault not in ELSEWHERE:
-                        raise
-                    attempt = await self._move_on(attempt, error, following)
-                else:
-                    running.succeed(await self._settlement.settle(running, attempt, result))
-                    return
+            parts = await self._make_all(running, roll, attempts, others)
+            outcome = conclude(running.call, parts, roll, partial=self._settings.partial)
         except ImageError as error:
-            error.attempts = tuple(reports)
-            await self._settlement.give_up(running, attempt, error)
+            self._settlement.tell_failure(running, attempts[0], error)
+        else:
+            self._settlement.tell(running, outcome)
         finally:
             running.finish()
 
+    async def _make_all(
+        self,
+        running: RunningCall,
+        roll: Roll,
+        attempts: Sequence[Attempt],
+        others: Sequence[Plan],
+    ) -> tuple[Part, ...]:
+        if len(attempts) == 1:
+            return await self._make(running, roll, attempts[0], others)
+        made = [self._make(running, roll, attempt, others) for attempt in attempts]
+        return await all_of(made)
+
+    async def _make(
+        self, running: RunningCall, roll: Roll, attempt: Attempt, others: Sequence[Plan]
+    ) -> tuple[Part, ...]:
+        """Try one deployment after the other for one part, as the faults allow."""
+        try:
+            result = await self._converse(running, attempt)
+        except ImageError as error:
+            following: Sequence[Attempt] = ()
+            if others and error.fault in ELSEWHERE:
+                following = await self._move_on(roll, attempt, error, others[0])
+            if not following:
+                return (await self._settlement.lose(running, attempt, roll, error),)
+        else:
+            return (await self._settlement.settle(running, attempt, roll, result),)
+        return await self._make_all(running, roll, following, others[1:])
+
     async def _converse(self, running: RunningCall, attempt: Attempt) -> ImageResult:
         """Run the attempt's exchange; whatever it brought is checked and in the spool."""
-        deployment = attempt.plan.deployment
-        limit_s = deployment.timeout_s + self._settings.late_s
-        self._tools.spool.journal.append(attempt.opened())
-        conversation = LiveConversation(
-            self._tools.transport, deployment, attempt.id, running.spool
-        )
-        attempt.conversation = conversation
+        limit_s = attempt.plan.deployment.timeout_s + self._settings.late_s
         try:
-            async with asyncio.timeout(limit_s), conversation:
-                result = await run(attempt.exchange(), conversation, running.show)
-                origin = deployment.target.base_url
-                return await collect(result, origin, running.spool, self._tools.downloader)
+            return await self._exchange(running, attempt, limit_s)
         except TimeoutError as error:
-            raise _late(deployment.id, limit_s) from error
+            raise _late(attempt.plan.deployment.id, limit_s) from error
         except ImageError:
             raise
         except Exception as bug:
             log.exception(telemetry.TASK_CRASHED, extra={"call_id": running.id})
             raise _internal(bug) from bug
 
-    async def _move_on(self, attempt: Attempt, error: ImageError, following: Plan) -> Attempt:
-        further = self._attempt(following, number=attempt.record.number + 1)
+    async def _exchange(
+        self, running: RunningCall, attempt: Attempt, limit_s: float
+    ) -> ImageResult:
+        tools, spool, deployment = self._tools, running.spool, attempt.plan.deployment
+        attempt.plan = await prepare_attempt(attempt.plan, spool, tools.worker)
+        tools.spool.journal.append(attempt.opened())
+        conversation = LiveConversation(tools.transport, deployment, attempt.id, spool)
+        attempt.conversation = conversation
+        origin, hosts = deployment.target.base_url, deployment.provider.result_hosts
+        async with asyncio.timeout(limit_s), conversation:
+            result = await run(attempt.exchange(), conversation, running.show)
+            result = await collect(result, origin, spool, tools.downloader, hosts=hosts)
+        result, attempt.plan = await encode_result(result, attempt.plan, spool, tools.worker)
+        return result
+
+    async def _move_on(
+        self, roll: Roll, attempt: Attempt, error: ImageError, other: Plan
+    ) -> Sequence[Attempt]:
+        """Return attempts at another deployment; none where they got no row: nothing is sent."""
+        plan = attempt.plan
+        first, *parts = further = roll.enter(other, plan.call.n, plan.start)
+        records = tuple(part.record for part in parts)
         try:
-            await self._tools.ledger.commit(Redispatch(further.record, attempt.failed(error)))
+            await self._tools.ledger.commit(
+                Redispatch(first.record, attempt.failed(error), records)
+            )
         except LedgerError:
-            raise error from None  # without a row nothing more is sent
+            roll.strike(further)
+            return ()
+        roll.replace(attempt, error)
         self._tools.spool.journal.end(attempt.id)
         return further
 
-    async def _admit(self, call: ImageCall, options: CallOptions, attempt: Attempt) -> None:
+    async def _admit(
+        self, call: ImageCall, options: CallOptions, attempts: Sequence[Attempt]
+    ) -> None:
         record = CallRecord(
             id=call.id,
             operation=call.operation,
@@ -113,16 +158,14 @@ class Pipeline:
             owner=self._tools.spool.owner,
         )
         try:
-            await self._tools.ledger.commit(Admit(record, attempt.record))
+            first, *parts = (attempt.record for attempt in attempts)
+            await self._tools.ledger.commit(Admit(record, first, tuple(parts)))
         except LedgerError as error:
             raise OverloadedError(
                 f"The ledger takes nothing at the moment ({error}), so nothing was sent.",
                 code="ledger_unavailable",
                 retry_after_s=LEDGER_RETRY_S,
             ) from error
-
-    def _attempt(self, plan: Plan, *, number: int) -> Attempt:
-        return Attempt(plan, number=number, owner=self._tools.spool.owner)
 
 
 def _late(deployment_id: str, limit_s: float) -> UpstreamTimeoutError:

@@ -8,9 +8,10 @@ import datetime
 import msgspec
 from msgspec import Struct
 
-from imagegate.catalogue.check import KNOWN_VALUES, check_call, check_shape, check_universe
+from imagegate.catalogue.adjust import Encoding, check_call, encoding_for
+from imagegate.catalogue.check import KNOWN_VALUES, check_shape, check_universe
 from imagegate.catalogue.model import Model
-from imagegate.catalogue.price import PriceRange, estimate
+from imagegate.catalogue.price import PriceRange, estimate, sum_prices
 from imagegate.config.settings import Deployment
 from imagegate.errors import BadRequestError, ImageError, NotFoundError
 from imagegate.types import Adjustment, AdjustPolicy, FileId, ImageCall, Json
@@ -21,17 +22,51 @@ _OPENAI_SURFACES = frozenset({"openai", "azure", "sandbox"})
 """Providers that serve OpenAI's image models and nothing else, unless `api_base` says otherwise."""
 
 _NEVER_DEFAULT = frozenset({"id", "operation", "model", "prompt", "n", "images", "mask", "markup"})
-_DEFAULTABLE = frozenset(ImageCall.__struct_fields__) - _NEVER_DEFAULT - {"extra"}
+_BY_NAME = ("seed", "negative_prompt", "aspect_ratio", "resolution")
+"""Fields that are none of OpenAI's: they come in `extra`, and pass there where anything may."""
+
+_DEFAULTABLE = frozenset(ImageCall.__struct_fields__) - _NEVER_DEFAULT - {"extra", *_BY_NAME}
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """A call as one deployment will get it. `price` is None where it is unknown."""
+    """A call as one deployment will get it. `price` is None where it is unknown.
+
+    `n_max` is how many images one request may ask for; a call for more is made in parts, each of
+    which says in `start` how many images come before its own.
+    `encoding` is what the finished images are re-encoded to, None where they stay as they came.
+    """
 
     deployment: Deployment
     call: ImageCall
+    n_max: int
+    start: int = 0
+    encoding: Encoding | None = None
     adjustments: tuple[Adjustment, ...] = ()
     warnings: tuple[str, ...] = ()
     price: PriceRange | None = None
+
+    def split(self, count: int, start: int = 0) -> "tuple[Plan, ...]":
+        """Return a plan for each request that `count` of the images take, from number `start` on.
+
+        Together they have the call's price range; a seed is counted up, so that no two are alike.
+        """
+        if count == self.call.n <= self.n_max:
+            return (self,)
+        starts = range(start, start + count, self.n_max)
+        return tuple(self._part(min(self.n_max, start + count - at), at) for at in starts)
+
+    @property
+    def requests(self) -> int:
+        """How many requests the call takes."""
+        return -(-self.call.n // self.n_max)
+
+    def _part(self, count: int, start: int) -> "Plan":
+        model = self.deployment.model
+        call = msgspec.structs.replace(
+            _with_seed(self.call, start, facts_of(self.deployment)), n=count
+        )
+        price = estimate(model, call) if model else None
+        return msgspec.structs.replace(self, call=call, start=start, price=price)
 
 
 def plan(
@@ -51,15 +86,40 @@ def plan(
     call = _with_defaults(call, deployment)
     call, changed = _check_operation(call, deployment)
     _check_file_ids(call, deployment)
+    asked = call = _lifted(call, deployment)
     call, adjusted = _check_values(call, deployment, policy)
     call, left_out = _check_extra(call, deployment, policy)
-    return Plan(
+    row = facts_of(deployment)
+    planned = Plan(
         deployment=deployment,
         call=call,
+        n_max=max(1, row.n_max) if row else call.n,
+        encoding=encoding_for(asked, row) if row else None,
         adjustments=(*changed, *adjusted, *left_out),
         warnings=_life_cycle(deployment, on_retired=on_retired, today=today),
-        price=estimate(deployment.model, call) if deployment.model else None,
     )
+    return msgspec.structs.replace(planned, price=_price(planned))
+
+
+def _price(planned: Plan) -> PriceRange | None:
+    """Return what all requests of the call may cost together; None where that is unknown."""
+    if planned.deployment.model is None:
+        return None
+    if planned.requests == 1:
+        return estimate(planned.deployment.model, planned.call)
+    prices = [part.price for part in planned.split(planned.call.n)]
+    known = [price for price in prices if price is not None]
+    return sum_prices(known) if len(known) == len(prices) else None
+
+
+def _with_seed(call: ImageCall, start: int, row: Model | None) -> ImageCall:
+    """Return the call with the seed of its image number `start`."""
+    if call.seed is not None and row is not None:
+        return msgspec.structs.replace(call, seed=(call.seed + start) % (row.seed_max + 1))
+    seed = call.extra.get("seed")
+    if start and isinstance(seed, int):
+        return msgspec.structs.replace(call, extra={**call.extra, "seed": seed + start})
+    return call
 
 
 def _with_defaults(call: ImageCall, deployment: Deployment) -> ImageCall:
@@ -67,11 +127,43 @@ def _with_defaults(call: ImageCall, deployment: Deployment) -> ImageCall:
     fields: dict[str, Json] = {}
     extra = dict(call.extra)
     for name, value in deployment.defaults.items():
-        if name not in ImageCall.__struct_fields__:
+        if name in _BY_NAME or name not in ImageCall.__struct_fields__:
             extra.setdefault(name, value)
         elif name in _DEFAULTABLE and getattr(call, name) is None:
             fields[name] = value
     return msgspec.structs.replace(call, **fields, extra=extra)
+
+
+def _lifted(call: ImageCall, deployment: Deployment) -> ImageCall:
+    """Return the call with what several providers know by one name in fields of its own.
+
+    A server that takes any field gets it by name, in the words of the caller.
+    """
+    row = facts_of(deployment)
+    if row is None or deployment.provider.accepts_unknown_fields:
+        return call
+    named = [name for name in _BY_NAME if name in call.extra and name not in row.params]
+    fields = {name: _read_named(name, call.extra[name], row) for name in named}
+    extra = {name: value for name, value in call.extra.items() if name not in fields}
+    return msgspec.structs.replace(call, **fields, extra=extra)
+
+
+def _read_named(name: str, value: Json, row: Model) -> Json:
+    """Return the value of a field; in a form a number comes as text. Raises where it is none."""
+    if name == "seed":
+        is_number = isinstance(value, int) and not isinstance(value, bool)
+        if is_number or (isinstance(value, str) and value.isdecimal()):
+            return int(value)
+        raise BadRequestError(f"Invalid 'seed': {value!r}; give a whole number.", param=name)
+    if not isinstance(value, str):
+        raise BadRequestError(f"Invalid {name!r}: {value!r}; give a text.", param=name)
+    offered = {"aspect_ratio": row.aspect_ratios, "resolution": row.resolutions}.get(name)
+    if offered is not None and value not in offered:
+        taken = f"use one of {', '.join(offered)}" if offered else "it takes none; leave it out"
+        raise BadRequestError(
+            f"{name} {value!r} is not offered by {row.id!r}; {taken}.", param=name
+        )
+    return value
 
 
 def _check_operation(
@@ -103,7 +195,7 @@ def _check_operation(
 def _has_operation(call: ImageCall, deployment: Deployment) -> bool:
     if deployment.provider.adapter(call.operation) is None:
         return False
-    row = _row(deployment)
+    row = facts_of(deployment)
     # `base_model` speaks of limits and price; what a server of one's own can do, its owner knows.
     return row is None or _has_own_base(deployment) or call.operation in row.operations
 
@@ -123,11 +215,11 @@ def _check_values(
     call: ImageCall, deployment: Deployment, policy: AdjustPolicy
 ) -> tuple[ImageCall, tuple[Adjustment, ...]]:
     """Return the call as the model takes it. A server of one's own has no limits that we know."""
-    row = _row(deployment)
+    row = facts_of(deployment)
     if row is None:
         check_shape(call)
         return call, ()
-    check_universe(call)
+    check_universe(call, row)
     return check_call(call, row, policy=policy)
 
 
@@ -137,11 +229,14 @@ def _check_extra(
     """Return the call without fields that we do not know, unless the provider takes any."""
     if deployment.provider.accepts_unknown_fields or not call.extra:
         return call, ()
-    if policy == "strict":
-        raise _unknown_parameter(next(iter(call.extra)), deployment)
-    reason = f"{deployment.provider.name} takes no fields that imagegate does not know"
-    left_out = tuple(Adjustment(name, value, None, reason) for name, value in call.extra.items())
-    return msgspec.structs.replace(call, extra={}), left_out
+    row = facts_of(deployment)
+    known = {name: value for name, value in call.extra.items() if row and name in row.params}
+    others = {name: value for name, value in call.extra.items() if name not in known}
+    if others and policy == "strict":
+        raise _unknown_parameter(next(iter(others)), deployment)
+    reason = f"{_name(deployment)} takes no such field"
+    left_out = tuple(Adjustment(name, value, None, reason) for name, value in others.items())
+    return msgspec.structs.replace(call, extra=known), left_out
 
 
 def _unknown_parameter(name: str, deployment: Deployment) -> ImageError:
@@ -164,9 +259,9 @@ def _life_cycle(
         return ()
     model = deployment.model
     if model is None:
-        name = _name(deployment)
-        return (f"The catalogue does not know {name}: it is sent as asked, its price is unknown.",)
-    if model.name != deployment.target.upstream_model or not model.is_shut_down(today):
+        return _unknown(deployment)
+    is_named = deployment.target.upstream_model.endswith(model.name)
+    if not is_named or not model.is_shut_down(today):
         return ()
     text = f"{model.id} was shut down on {model.shutdown}"
     text += f"; use {model.successor}" if model.successor else ""
@@ -176,10 +271,22 @@ def _life_cycle(
     return (text,)
 
 
+def _unknown(deployment: Deployment) -> tuple[str, ...]:
+    """Return what to say of a model without a row, where the catalogue should know it."""
+    assumed = deployment.assumed
+    if assumed is None and deployment.provider.name not in _OPENAI_SURFACES:
+        return ()
+    if assumed is not None and assumed.price is not None and assumed.price.reported:
+        return ()
+    name = _name(deployment)
+    return (f"The catalogue does not know {name}: it is sent as asked, its price is unknown.",)
+
+
 def _has_life_cycle(deployment: Deployment) -> bool:
     provider = deployment.provider
-    own_surface = bool(provider.base_url) and not _has_own_base(deployment)
-    return own_surface and provider.name in _OPENAI_SURFACES
+    if provider.locate is not None:
+        return True
+    return bool(provider.base_url) and not _has_own_base(deployment)
 
 
 def _has_own_base(deployment: Deployment) -> bool:
@@ -187,13 +294,14 @@ def _has_own_base(deployment: Deployment) -> bool:
     return bool(provider.base_url) and deployment.target.base_url != provider.base_url
 
 
-def _row(deployment: Deployment) -> Model | None:
-    """Return the facts to check against: the row, or what OpenAI's models have in common.
+def facts_of(deployment: Deployment) -> Model | None:
+    """Return the facts to check against: the row, or what the provider's models have in common.
 
     None for a model without a row at a compatible server: it may take anything.
     """
-    if deployment.model is not None:
-        return deployment.model
+    row = deployment.model or deployment.assumed
+    if row is not None:
+        return row
     if deployment.provider.name not in _OPENAI_SURFACES or _has_own_base(deployment):
         return None
     return _assumed(_name(deployment))

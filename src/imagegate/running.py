@@ -5,11 +5,15 @@ from collections.abc import AsyncIterator, Callable, Mapping
 
 from msgspec import Struct
 
+from imagegate import clock
 from imagegate.assets.spool import CallSpool
 from imagegate.attempt import Attempt
 from imagegate.config.settings import Deployment
 from imagegate.errors import ImageError, UpstreamTimeoutError
+from imagegate.ledger.records import AssetRecord
 from imagegate.types import Adjustment, AdjustPolicy, ImageCall, ImageResult, PartialImage
+
+LONGEST_SILENCE_S = 3600.0
 
 
 class CallOptions(Struct, frozen=True):
@@ -25,7 +29,10 @@ class CallOptions(Struct, frozen=True):
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """A call that brought images. Every image has a checked blob. `cost_e10` None: unknown."""
+    """A call that brought images. Every image has a checked blob. `cost_e10` None: unknown.
+
+    `assets` are the kept images in the same order; none where they are not kept.
+    """
 
     call: ImageCall
     result: ImageResult
@@ -35,12 +42,13 @@ class Outcome(Struct, frozen=True, kw_only=True):
     deployment: Deployment
     attempts: int
     upstream_headers: Mapping[str, str]
+    assets: tuple[AssetRecord, ...] = ()
 
 
 class RunningCall:
     """A call that was admitted. Whoever waits may leave; the work goes on.
 
-    `unkept` is what an attempt brought and retention lets go unless the caller leaves.
+    `unkept` is what attempts brought and retention lets go unless the caller leaves.
     `release` or `abandon` must be called once, when the caller has read all that it wants; the
     files of the call are given back when both the work and the caller are through.
     """
@@ -49,8 +57,9 @@ class RunningCall:
         self.id = call.id
         self.call = call
         self.spool = spool
+        self.started_at = clock.now_s()
         self.is_abandoned = False
-        self.unkept: tuple[Attempt, ImageResult] | None = None
+        self.unkept: list[tuple[Attempt, ImageResult]] = []
         self._is_released = False
         self._is_finished = False
         self._on_over = on_over
@@ -78,18 +87,34 @@ class RunningCall:
         """
         return await asyncio.shield(self._answer)
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether there is an outcome or an error to wait for no longer."""
+        return self._answer.done()
+
     async def partials(self) -> AsyncIterator[PartialImage]:
         """Yield partial images as they come, until the call has ended; a slow reader skips some."""
-        self._changed = self._changed or asyncio.Event()
         while True:
-            if self._partial is not None:
-                partial, self._partial = self._partial, None
+            if (partial := await self.next_partial(LONGEST_SILENCE_S)) is not None:
                 yield partial
-            elif self._answer.done():
+            elif self.has_ended:
                 return
-            else:
-                self._changed.clear()
-                await self._changed.wait()
+
+    async def next_partial(self, within_s: float) -> PartialImage | None:
+        """Return the newest partial image; None after `within_s`, a `wake` or the call's end."""
+        if self._partial is None and not self.has_ended:
+            await self._silence(within_s)
+        partial, self._partial = self._partial, None
+        return partial
+
+    async def _silence(self, within_s: float) -> None:
+        self._changed = self._changed or asyncio.Event()
+        self._changed.clear()
+        timer = self._loop.call_later(max(within_s, 0.0), self._changed.set)
+        try:
+            await self._changed.wait()
+        finally:
+            timer.cancel()
 
     def release(self) -> None:
         """The caller has read everything."""
@@ -105,7 +130,7 @@ class RunningCall:
     def show(self, partial: PartialImage) -> None:
         """Take a partial image; a newer one replaces what nobody has read yet."""
         self._partial = partial
-        self._wake()
+        self.wake()
 
     def succeed(self, outcome: Outcome) -> None:
         """End the wait with an outcome; too late is no error."""
@@ -137,9 +162,10 @@ class RunningCall:
     def _end_wait(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
-        self._wake()
+        self.wake()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """End the wait for a partial image, without one."""
         if self._changed is not None:
             self._changed.set()
 

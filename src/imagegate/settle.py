@@ -4,22 +4,22 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from imagegate import clock, telemetry
+from imagegate.assets.links import Links
 from imagegate.assets.spool import Spool
 from imagegate.assets.store import AssetStore
+from imagegate.assets.transform import Worker
 from imagegate.attempt import Attempt
-from imagegate.catalogue.price import cost_of, format_usd
+from imagegate.catalogue.price import charge_of, format_usd
 from imagegate.config.settings import Settings
 from imagegate.errors import ImageError
+from imagegate.fan_out import Lost, Made, Roll
 from imagegate.keep import asset_name, keep
 from imagegate.ledger import Ledger
 from imagegate.ledger.records import (
     AssetRecord,
-    AttemptEnd,
-    CallEnd,
     Command,
     Delivered,
     Fail,
@@ -36,7 +36,10 @@ log = logging.getLogger(telemetry.LOGGER)
 
 
 class Tools(Struct, frozen=True, eq=False):
-    """What a call works with; one set a runtime. `start_task` supervises the work of a call."""
+    """What a call works with; one set a runtime. `start_task` supervises the work of a call.
+
+    `links` is None where nobody could fetch a url: in the SDK.
+    """
 
     spool: Spool
     store: AssetStore
@@ -44,6 +47,8 @@ class Tools(Struct, frozen=True, eq=False):
     downloader: Downloader
     ledger: Ledger
     start_task: Callable[[str, Coroutine[Any, Any, None]], None]
+    worker: Worker
+    links: Links | None = None
 
 
 class Settlement:
@@ -53,47 +58,54 @@ class Settlement:
         self._assets = settings.assets
         self._tools = tools
 
-    async def settle(self, running: RunningCall, attempt: Attempt, result: ImageResult) -> Outcome:
+    async def settle(
+        self, running: RunningCall, attempt: Attempt, roll: Roll, result: ImageResult
+    ) -> Made:
         """Keep the images and write what they cost; durable when this returns."""
         plan = attempt.plan
-        model = plan.deployment.model
-        cost_e10 = cost_of(model, plan.call, result.usage) if model else None
+        cost_e10 = charge_of(plan.deployment.model, plan.call, result)
         end = attempt.settled(result, cost_e10)
         await self._sync(running)
         assets = self._kept(running, attempt, result)
-        running.unkept = None if assets else (attempt, result)
-        await self._commit(running, attempt, Settle(end, assets, _call_end(attempt, end)))
+        if not assets:
+            running.unkept.append((attempt, result))
+        command = Settle(end, assets, roll.end(attempt, end))
+        is_written = await self._commit(running, attempt, command, may_forget=bool(assets))
+        return Made(attempt, result, cost_e10, assets if is_written else ())
+
+    async def lose(
+        self, running: RunningCall, attempt: Attempt, roll: Roll, error: ImageError
+    ) -> Lost:
+        """Write the failure of an attempt after which no other is made."""
+        end = attempt.failed(error)
+        if end.state == "unknown" and attempt.conversation:
+            for file in attempt.conversation.files:
+                self._tools.store.keep_evidence(file, asset_name(file.name, attempt.id))
+        lost = roll.lose(attempt, error)
+        command = Fail(end, roll.end(attempt, end))
+        await self._commit(running, attempt, command, may_forget=True)
+        return lost
+
+    def tell(self, running: RunningCall, outcome: Outcome) -> None:
+        """Log a call that brought images, and end the caller's wait."""
         log.info(
             telemetry.CALL_DONE,
             extra={
                 "call_id": running.id,
                 "model": running.call.model,
-                "deployment": plan.deployment.id,
-                "images": len(result.images),
-                "cost_usd": "unknown" if cost_e10 is None else format_usd(cost_e10),
-                "duration_s": round(end.ended_at - attempt.record.dispatched_at, 3),
+                "deployment": outcome.deployment.id,
+                "images": len(outcome.result.images),
+                "cost_usd": "unknown" if outcome.cost_e10 is None else format_usd(outcome.cost_e10),
+                "duration_s": round(clock.now_s() - running.started_at, 3),
             },
         )
-        return Outcome(
-            call=plan.call,
-            result=result,
-            adjustments=plan.adjustments,
-            warnings=plan.warnings,
-            cost_e10=cost_e10,
-            deployment=plan.deployment,
-            attempts=attempt.record.number,
-            upstream_headers=attempt.relayed_headers(),
-        )
+        running.succeed(outcome)
 
-    async def give_up(self, running: RunningCall, attempt: Attempt, error: ImageError) -> None:
-        """Write the failure of the last attempt and tell the caller."""
-        end = attempt.failed(error)
-        if end.state == "unknown" and attempt.conversation:
-            for file in attempt.conversation.files:
-                self._tools.store.keep_evidence(file, asset_name(file.name, attempt.id))
-        await self._commit(running, attempt, Fail(end, _call_end(attempt, end, error.code)))
+    def tell_failure(self, running: RunningCall, attempt: Attempt, error: ImageError) -> None:
+        """Log a call that brought nothing to deliver, and tell the caller why."""
+        is_unknown = error.fault == "ambiguous"
         log.warning(
-            telemetry.CALL_UNKNOWN if end.state == "unknown" else telemetry.CALL_FAILED,
+            telemetry.CALL_UNKNOWN if is_unknown else telemetry.CALL_FAILED,
             extra={
                 "call_id": running.id,
                 "model": running.call.model,
@@ -107,25 +119,29 @@ class Settlement:
 
     def close(self, running: RunningCall) -> None:
         """Both the work and the caller are through: give the files back, keep what nobody read."""
-        if running.unkept is not None:
-            if running.is_abandoned:
-                self._tools.start_task(running.id, self._keep_late(running, *running.unkept))
-                return
-            self._tools.spool.journal.end(running.unkept[0].id)
+        if running.unkept and running.is_abandoned:
+            self._tools.start_task(running.id, self._keep_late(running))
+            return
+        for attempt, _ in running.unkept:
+            self._tools.spool.journal.end(attempt.id)
         if running.is_delivered:
             self._tools.ledger.note(Delivered(running.id, clock.now_s()))
         running.spool.close()
 
-    async def _keep_late(self, running: RunningCall, attempt: Attempt, result: ImageResult) -> None:
-        """Keep an image whose caller left although retention is off: it was paid for."""
+    async def _keep_late(self, running: RunningCall) -> None:
+        """Keep images whose caller left although retention is off: they were paid for."""
         try:
-            assets = self._kept(running, attempt, result)
-            await self._tools.ledger.commit(Keep(assets))
-            self._tools.spool.journal.end(attempt.id)
+            for attempt, result in running.unkept:
+                assets = self._kept(running, attempt, result)
+                await self._tools.ledger.commit(Keep(assets))
+                self._tools.spool.journal.end(attempt.id)
         finally:
             running.spool.close()
 
-    async def _commit(self, running: RunningCall, attempt: Attempt, command: Command) -> None:
+    async def _commit(
+        self, running: RunningCall, attempt: Attempt, command: Command, *, may_forget: bool
+    ) -> bool:
+        """Return whether it was written; `may_forget`: then the journal is done with it."""
         try:
             await self._tools.ledger.commit(command)
         except LedgerError:
@@ -133,9 +149,10 @@ class Settlement:
             self._tools.spool.has_leftovers = True
             running.spool.keep_files()
             log.exception(telemetry.LEDGER_LOST, extra={"call_id": running.id})
-        else:
-            if running.unkept is None:
-                self._tools.spool.journal.end(attempt.id)
+            return False
+        if may_forget:
+            self._tools.spool.journal.end(attempt.id)
+        return True
 
     async def _sync(self, running: RunningCall) -> None:
         if self._assets.durability == "power":
@@ -147,6 +164,8 @@ class Settlement:
         retention_s = self._assets.retention_s
         if running.is_abandoned:
             retention_s = max(retention_s, self._assets.evidence_s)
+        if self._tools.links and running.call.response_format == "url":
+            retention_s = max(retention_s, self._assets.url_s)
         if retention_s <= 0:
             return ()
         return keep(
@@ -156,14 +175,3 @@ class Settlement:
             attempt_id=attempt.id,
             expires_at=clock.now_s() + retention_s,
         )
-
-
-def _call_end(attempt: Attempt, end: AttemptEnd, error_code: str = "") -> CallEnd:
-    states = {"settled": "done", "unknown": "unknown"}
-    return CallEnd(
-        id=attempt.plan.call.id,
-        state=states.get(end.state, "failed"),  # type: ignore[arg-type]
-        finished_at=end.ended_at,
-        adjustments=msgspec.json.encode(attempt.plan.adjustments).decode(),
-        error_code=error_code,
-    )

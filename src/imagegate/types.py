@@ -131,8 +131,9 @@ class ImageResult(Struct, frozen=True, kw_only=True):
     """What an exchange brought back, in OpenAI's terms.
 
     `created` is in unix seconds, 0 where the upstream gave none. `usage` is None where the
-    upstream gave none; `raw_usage` is its own JSON, passed on untouched. `extra` holds further
-    fields of the answer that callers may want (`svg_usage`, `safety_identifier`).
+    upstream gave none; `raw_usage` is its own JSON, passed on untouched. `cost_e10` is what the
+    upstream itself says that it charged, in 1e-10 USD, None where it says nothing. `extra` holds
+    further fields of the answer that callers may want (`svg_usage`, `safety_identifier`).
     """
 
     images: tuple[Image, ...]
@@ -143,6 +144,7 @@ class ImageResult(Struct, frozen=True, kw_only=True):
     output_format: str | None = None
     usage: Usage | None = None
     raw_usage: Mapping[str, Json] | None = None
+    cost_e10: int | None = None
     extra: Mapping[str, Json] = {}
 
 

@@ -1,7 +1,8 @@
 import msgspec
 import pytest
 
-from imagegate.catalogue.check import check_call, check_shape, check_universe
+from imagegate.catalogue.adjust import Encoding, check_call, encoding_for
+from imagegate.catalogue.check import check_shape, check_universe
 from imagegate.catalogue.model import Model
 from imagegate.catalogue.rows import builtin_catalogue
 from imagegate.errors import BadRequestError
@@ -116,7 +117,6 @@ DIFFERENCES = [
     ("gpt-image-1.5", call_of(size="2048x2048"), "size", "1024x1024"),
     ("dall-e-3", call_of(size="3840x2160"), "size", "1792x1024"),
     ("gpt-image-2", call_of(style="vivid"), "style", None),
-    ("gpt-image-2", call_of(response_format="url"), "response_format", None),
     ("gpt-image-2", call_of(complexity="low"), "complexity", None),
     ("gpt-image-2", edit_of(input_fidelity="high"), "input_fidelity", None),
     ("gpt-image-1-mini", edit_of(input_fidelity="high"), "input_fidelity", "low"),
@@ -163,7 +163,6 @@ def test_strict_names_what_is_allowed() -> None:
 @pytest.mark.parametrize(
     ("model", "call", "param"),
     [
-        ("dall-e-3", call_of(n=2), "n"),
         ("dall-e-3", edit_of(images=(), mask=IMAGE), "mask"),
         ("dall-e-2", edit_of(images=(IMAGE, IMAGE)), "image"),
         ("dall-e-2", call_of(prompt="x" * 1001), "prompt"),
@@ -186,6 +185,7 @@ def test_mask_n_and_transparency_are_never_left_out(
     ("model", "asked", "taken"),
     [
         ("gpt-image-2", {"response_format": "b64_json"}, {"response_format": None}),
+        ("gpt-image-2", {"response_format": "url"}, {"response_format": None}),
         ("gpt-image-2", {"output_compression": 100}, {"output_compression": None}),
         ("dall-e-3", {"size": "auto", "background": "auto"}, {"size": None, "background": None}),
         ("dall-e-3", {"stream": True, "partial_images": 2}, {"stream": False}),
@@ -213,7 +213,8 @@ def test_a_translated_format_decides_what_goes_with_it() -> None:
     adjusted, adjustments = check_call(call, model_of("azure/gpt-image-2"))
     assert (adjusted.output_format, adjusted.output_compression) == ("png", None)
     assert adjusted.background == "transparent"
-    assert [one.param for one in adjustments] == ["output_format", "output_compression"]
+    assert [one.param for one in adjustments] == ["output_format"]
+    assert encoding_for(call, model_of("azure/gpt-image-2")) == Encoding("webp", 80)
 
 
 def test_every_adjusted_call_is_taken_as_it_is() -> None:

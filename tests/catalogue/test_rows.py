@@ -122,7 +122,7 @@ def test_a_price_may_be_free() -> None:
         ('[[model]]\nid = "a/b"\nprice = { text_in = "five" }', ("price.text_in", "'five'")),
         ('[[model]]\nid = "a/b"\nprice = { text_in = "-1" }', ("price.text_in", "'-1'")),
         ('[[model]]\nid = "a/b"\nprice = { text_in = "NaN" }', ("price.text_in", "'NaN'")),
-        ('[[model]]\nid = "a/b"\nprice = { text_in = "0.00001" }', ("four decimals",)),
+        ('[[model]]\nid = "a/b"\nprice = { text_in = "0.00001" }', ("at most 4 decimals",)),
         ('[[model]]\nid = "a/b"\nprice = { text_on = "1" }', ("'text_on'", "'text_in'")),
         ('[[model]]\nid = "a/b"\nprice = 5', ("price is a table",)),
     ],

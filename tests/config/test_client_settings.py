@@ -115,8 +115,8 @@ def test_a_missing_credential_names_the_variable() -> None:
 
 
 def test_what_is_wrong_otherwise_is_a_config_error() -> None:
-    with pytest.raises(ConfigError, match="provider 'gemini' is not available in this version"):
-        client_settings("gemini/x", env=OPENAI)
+    with pytest.raises(ConfigError, match="provider 'fal_ai' is not available in this version"):
+        client_settings("fal_ai/x", env=OPENAI)
     with pytest.raises(ConfigError, match="AZURE_API_BASE or AZURE_OPENAI_ENDPOINT"):
         client_settings("azure/x", env={"AZURE_API_KEY": "sk-test"})
 

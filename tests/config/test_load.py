@@ -69,7 +69,7 @@ def test_what_makes_no_images_is_skipped_with_its_unset_variables(tmp_path: Path
     litellm_params: {model: anthropic/claude-5, api_key: os.environ/ANTHROPIC_KEY}
   - model_name: nano
     model_info: {mode: image_generation}
-    litellm_params: {model: gemini/gemini-3-image}
+    litellm_params: {model: fal_ai/fal-ai/flux-pro}
   - model_name: embed
     model_info: {mode: embedding}
     litellm_params: {model: openai/text-embedding-3-small}
@@ -81,7 +81,7 @@ def test_what_makes_no_images_is_skipped_with_its_unset_variables(tmp_path: Path
     assert skipped["chat"].unset == ("BASE", "CHAT_KEY")
     assert "model_info.mode: image_generation" in skipped["chat"].reason
     assert skipped["claude"].reason == "provider 'anthropic' is not available in this version"
-    assert skipped["nano"].reason == "provider 'gemini' is not available in this version"
+    assert skipped["nano"].reason == "provider 'fal_ai' is not available in this version"
     assert "'embedding'" in skipped["embed"].reason
     assert "wildcard" in skipped["all"].reason
     assert skipped["claude"].line == 11

@@ -34,6 +34,9 @@ REQUIRED = (
 REQUIRED_OF_STREAMS = ("stream", "stream_cut", "stream_error", "stream_error_flat")
 """And these, where its requests say that the answer may be an event stream."""
 
+REQUIRED_OF_JOBS = ("job_failed", "job_never_ends")
+"""And these, where it polls."""
+
 
 class Part(Struct, frozen=True, forbid_unknown_fields=True):
     """One part of a form: text, or a file in base64."""
@@ -75,10 +78,11 @@ class Response(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Turn(Struct, frozen=True, forbid_unknown_fields=True):
-    """One request and its response."""
+    """One request and its response, which come so many times in a row."""
 
     request: Request
     response: Response
+    times: int = 1
 
 
 class Failure(Struct, frozen=True, forbid_unknown_fields=True, rename={"name": "class"}):
@@ -94,7 +98,7 @@ class Failure(Struct, frozen=True, forbid_unknown_fields=True, rename={"name": "
 class Official(Struct, frozen=True, forbid_unknown_fields=True):
     """Which official client it is held against; `unchecked` says what is not, and why.
 
-    `client` is a name of `official.CLIENTS`, or None where the provider has none.
+    `client` is a name of `official.CHECKS`, or None where the provider has none.
     """
 
     client: str | None
@@ -117,6 +121,11 @@ class Case(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     result: dict[str, Json] | None = None
     error: Failure | None = None
     official: Official
+
+    @property
+    def turns(self) -> list[Turn]:
+        """All turns, repeated ones as often as they come."""
+        return [turn for turn in self.conversation for _ in range(turn.times)]
 
     @property
     def operation(self) -> Operation:

@@ -74,12 +74,9 @@ def test_a_server_that_is_loading_has_not_begun() -> None:
     assert (error.fault, error.retry_after_s) == ("moment", 30)
 
 
-def test_the_list_of_providers() -> None:
-    assert [provider.name for provider in PROVIDERS] == [
-        "openai",
-        "azure",
-        "openai_compatible",
-        "sandbox",
-    ]
-    assert provider_for("azure") is PROVIDERS[1]
-    assert provider_for("gemini") is None
+def test_every_provider_is_found_by_its_name() -> None:
+    assert {provider.name: provider for provider in PROVIDERS} == {
+        provider.name: provider_for(provider.name) for provider in PROVIDERS
+    }
+    assert len({provider.name for provider in PROVIDERS}) == len(PROVIDERS)
+    assert provider_for("fal_ai") is None

@@ -22,13 +22,14 @@ assert_type(image_edit(Path("a.png"), "b", mask=b"..."), ImageResponse)
 assert_type(image_edit(["a.png", ("b.png", b"...", "image/png")], "b"), ImageResponse)
 assert_type(image_variation("a.png", n=2), ImageResponse)
 assert_type(Client().image_edit("a.png", "b", stream=True), ImageStream)
-assert_type(AsyncClient().image_generation("a"), Coroutine[Any, Any, ImageResponse])
 image_generation(7)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
 image_generation("a", n="2")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
 async def follow() -> None:
     """Async calls and their events."""
+    coroutine = assert_type(AsyncClient().image_generation("a"), Coroutine[Any, Any, ImageResponse])
+    assert_type(await coroutine, ImageResponse)
     response = await aimage_generation("a")
     assert_type(response.cost_usd, Decimal | None)
     assert_type(response.images[0].save("a.png"), Path)

@@ -8,6 +8,25 @@ from imagegate.assets.spool import SpoolFile
 from imagegate.config.settings import AssetSettings
 
 
+class KeptFile:
+    """A kept file that is open for reading by position. Close it."""
+
+    __slots__ = ("_fd",)
+
+    def __init__(self, path: Path) -> None:
+        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Return up to `length` bytes from `offset`."""
+        return os.pread(self._fd, length, offset)
+
+    def close(self) -> None:
+        """Let go of the file; closing again does nothing."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
 class AssetStore:
     """The folder of kept images; file names are made by us and are relative to it."""
 
@@ -29,6 +48,10 @@ class AssetStore:
         relative = self._place(name)
         (self.root / relative).write_bytes(data)
         return relative
+
+    def open_kept(self, name: str) -> KeptFile:
+        """Return the kept file `name`, a relative path of ours; raises `OSError` if it is gone."""
+        return KeptFile(self.root / name)
 
     def take_back(self, name: str, path: Path) -> None:
         """Move a kept file back to the spool, where its process died before its row was written."""

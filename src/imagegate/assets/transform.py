@@ -1,5 +1,8 @@
 """Pixels are touched in a worker process only: this is the side that asks.
 
+It draws (the sandbox), converts masks, and re-encodes finished images where a format was asked for
+that the provider lacks.
+
 The worker is a child of ours that speaks length-prefixed MessagePack over its pipes (`worker.py`).
 It is not made by `multiprocessing`: that would run a caller's script again and reads pickles. It
 has a session of its own, so Ctrl-C does not reach it, and it ends when its input closes, so it
@@ -11,7 +14,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from typing import IO, TypeAlias
+from typing import IO, Literal, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -48,6 +51,45 @@ class DrawRequest(Struct, frozen=True, kw_only=True, tag="draw"):
     mask: bytes | None = None
 
 
+class Stored(Struct, frozen=True):
+    """A file for the worker to read: a range of one on disk, or `data` as it is.
+
+    `is_base64`: it is stored as base64, `is_escaped`: with JSON escapes in it.
+    """
+
+    path: str = ""
+    offset: int = 0
+    length: int = 0
+    is_base64: bool = False
+    is_escaped: bool = False
+    data: bytes = b""
+
+
+class MaskRequest(Struct, frozen=True, tag="mask"):
+    """A mask to convert: the alpha of `file` becomes a grey PNG whose `edit` part is edited.
+
+    `is_derived`: the file is the image itself, whose clear part is edited, if it has one.
+    """
+
+    file: Stored
+    edit: Literal["white", "black"]
+    is_derived: bool = False
+
+
+class EncodeRequest(Struct, frozen=True, tag="encode"):
+    """An image to write as png, jpeg or webp; `compression` is 0 to 100."""
+
+    file: Stored
+    output_format: str
+    compression: int
+
+
+class Encoded(Struct, frozen=True, tag="encoded"):
+    """A finished file; empty where a mask was to be derived and nothing would be edited."""
+
+    data: bytes
+
+
 class Drawing(Struct, frozen=True, tag="drawing"):
     """A finished picture as an encoded file, and its drafts from rough to fine."""
 
@@ -65,7 +107,8 @@ class Refusal(Struct, frozen=True, tag="refusal"):
     is_input_fault: bool
 
 
-WorkerAnswer: TypeAlias = Drawing | Refusal
+WorkerJob: TypeAlias = DrawRequest | MaskRequest | EncodeRequest
+WorkerAnswer: TypeAlias = Drawing | Encoded | Refusal
 _ANSWERS: msgspec.msgpack.Decoder[WorkerAnswer] = msgspec.msgpack.Decoder(WorkerAnswer)
 
 
@@ -91,14 +134,25 @@ class Worker:
 
     async def draw(self, request: DrawRequest) -> Drawing:
         """Return the picture. Raises `InputImageError`, or `WorkerError` when the worker failed."""
+        answer = await self._ask(request)
+        assert isinstance(answer, Drawing)
+        return answer
+
+    async def convert(self, request: MaskRequest | EncodeRequest) -> bytes:
+        """Return the finished file, `b""` where there is nothing to make. Raises as `draw` does."""
+        answer = await self._ask(request)
+        assert isinstance(answer, Encoded)
+        return answer.data
+
+    async def _ask(self, request: WorkerJob) -> Drawing | Encoded:
         if self._is_closed:
             raise WorkerError("the image worker is closed")
         loop = asyncio.get_running_loop()
         job = msgspec.msgpack.encode(request)
         answer = await loop.run_in_executor(self._thread, self._run, job)
-        if isinstance(answer, Drawing):
-            return answer
-        raise (InputImageError if answer.is_input_fault else WorkerError)(answer.message)
+        if isinstance(answer, Refusal):
+            raise (InputImageError if answer.is_input_fault else WorkerError)(answer.message)
+        return answer
 
     async def aclose(self) -> None:
         """End the process, running job included. Closing again does nothing."""

@@ -1,4 +1,4 @@
-"""The worker process: it reads jobs from its input, draws, and writes answers to its output.
+"""The worker process: it reads jobs from its input, does them, and writes answers to its output.
 
 Untrusted pixels are decoded here and nowhere else, within limits on memory and processor time.
 """
@@ -9,8 +9,16 @@ from typing import BinaryIO
 
 import msgspec
 
+from imagegate.assets.convert import convert_mask, encode_image
 from imagegate.assets.draw import UnreadableImageError, draw
-from imagegate.assets.transform import Drawing, DrawRequest, Refusal
+from imagegate.assets.transform import (
+    Drawing,
+    DrawRequest,
+    Encoded,
+    MaskRequest,
+    Refusal,
+    WorkerJob,
+)
 
 MEMORY_BYTES_MAX = 2 * 1024**3
 JOB_CPU_S_MAX = 60
@@ -21,7 +29,7 @@ def serve() -> None:
     """Do jobs until the input ends, which it does when the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _limit_memory()
-    decoder = msgspec.msgpack.Decoder(DrawRequest)
+    decoder: msgspec.msgpack.Decoder[WorkerJob] = msgspec.msgpack.Decoder(WorkerJob)
     encoder = msgspec.msgpack.Encoder()
     jobs, answers = sys.stdin.buffer, sys.stdout.buffer
     while head := jobs.read(_LENGTH_BYTES):
@@ -30,13 +38,21 @@ def serve() -> None:
         _write(answers, encoder.encode(_answer(decoder.decode(job))))
 
 
-def _answer(request: DrawRequest) -> Drawing | Refusal:
+def _answer(job: WorkerJob) -> Drawing | Encoded | Refusal:
     try:
-        return draw(request)
+        return _do(job)
     except UnreadableImageError as error:
         return Refusal(str(error), is_input_fault=True)
     except Exception as error:  # the parent tells it; the next job may be fine
-        return Refusal(f"drawing failed: {type(error).__name__}", is_input_fault=False)
+        return Refusal(f"it failed: {type(error).__name__}", is_input_fault=False)
+
+
+def _do(job: WorkerJob) -> Drawing | Encoded:
+    if isinstance(job, DrawRequest):
+        return draw(job)
+    if isinstance(job, MaskRequest):
+        return Encoded(convert_mask(job))
+    return Encoded(encode_image(job))
 
 
 def _write(answers: BinaryIO, data: bytes) -> None:

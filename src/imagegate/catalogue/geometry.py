@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable
 from typing import TypeAlias
 
+from msgspec import Struct
+
 Pixels: TypeAlias = tuple[int, int]
 """Width and height, each > 0."""
 
@@ -25,7 +27,12 @@ RATIO_TOLERANCE = 0.02
 SHAPE_WEIGHT = 4
 """Among all flexible sizes, a difference in shape counts so much more than one in area."""
 
+NOMINAL_PX = 1024
+"""The side of the square that "1K" stands for."""
+
 _SIZE = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})")
+_RATIO = re.compile(r"([1-9][0-9]{0,4}):([1-9][0-9]{0,4})")
+_RESOLUTION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([kK]?)")
 
 
 def parse_size(size: str) -> Pixels | None:
@@ -100,3 +107,85 @@ def _flexible_near_ratio(ratio: float) -> Iterable[Pixels]:
         for height in (below, below + EDGE_STEP_PX):
             if height and is_valid_flexible(width, height):
                 yield width, height
+
+
+class Ratio(Struct, frozen=True):
+    """An aspect ratio that a model has, and how far it is from what was asked (in logarithms)."""
+
+    text: str
+    distance: float
+
+
+def parse_ratio(text: str) -> Pixels | None:
+    """Return both sides of `"W:H"`, or None where it is not of that form."""
+    match = _RATIO.fullmatch(text)
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def nearest_ratio(width: int, height: int, ratios: Iterable[str]) -> Ratio:
+    """Return the entry of `ratios` nearest to this shape, the earlier of two as near.
+
+    Entries that are no ratios (`auto`) are passed over; at least one must be a ratio.
+    """
+    known = [(text, sides) for text in ratios if (sides := parse_ratio(text))]
+    text, sides = min(known, key=lambda one: _ratio_distance((width, height), one[1]))
+    return Ratio(text, _ratio_distance((width, height), sides))
+
+
+def is_same_shape(pixels: Pixels, sides: Pixels) -> bool:
+    """Return whether both have exactly the same ratio."""
+    return pixels[0] * sides[1] == pixels[1] * sides[0]
+
+
+def nearest_resolution(width: int, height: int, resolutions: Iterable[str]) -> str:
+    """Return the entry of `resolutions` ("512", "1K") nearest to this size, the larger of two."""
+    side_px = math.sqrt(width * height)
+    return min(
+        resolutions,
+        key=lambda text: (abs(nominal_px(text) - side_px), -nominal_px(text)),
+    )
+
+
+def nominal_px(resolution: str) -> int:
+    """Return the side of the square that a resolution stands for: `"2K"` is 2048.
+
+    1024 for a word without a number.
+    """
+    match = _RESOLUTION.match(resolution)
+    if match is None:
+        return NOMINAL_PX
+    return round(float(match[1]) * (NOMINAL_PX if match[2] else 1))
+
+
+def bounded(
+    width: int,
+    height: int,
+    *,
+    multiple_px: int = 1,
+    side_px: tuple[int, int] = (0, 0),
+    area_px: tuple[int, int] = (0, 0),
+) -> Pixels:
+    """Return the size nearest to this one within bounds, its ratio kept as far as they allow.
+
+    `side_px` and `area_px` are the least and the most, 0 for no bound. Scaled as a whole first,
+    then rounded to the multiple: down where rounding to the nearest would leave the bounds.
+    """
+    side_max = side_px[1] or max(width, height)
+    area_max = area_px[1] or math.inf
+    wanted = width * height
+    scale = min(1.0, side_max / max(width, height), math.sqrt(area_max / wanted))
+    if scale == 1.0:
+        least = max(side_px[0] / min(width, height), math.sqrt(area_px[0] / wanted))
+        scale = max(1.0, least)
+    sides = [_stepped(side * scale, multiple_px, *side_px) for side in (width, height)]
+    while sides[0] * sides[1] > area_max and max(sides) > multiple_px:
+        sides[sides.index(max(sides))] -= multiple_px
+    return sides[0], sides[1]
+
+
+def _stepped(side: float, step: int, least: int, most: int) -> int:
+    """Return `side` rounded to a multiple of `step` within the bounds, 0 for none."""
+    rounded = max(step, math.floor(side / step + 0.5) * step)
+    if most:
+        rounded = min(rounded, most // step * step)
+    return max(rounded, -(-least // step) * step)

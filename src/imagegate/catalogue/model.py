@@ -13,16 +13,24 @@ from msgspec import Struct
 
 from imagegate.types import Json, Operation
 
-Sizes: TypeAlias = Literal["flexible"] | tuple[str, ...]
+Sizes: TypeAlias = Literal["flexible", "any"] | tuple[str, ...]
+MaskEdit: TypeAlias = Literal["alpha", "white", "black"]
 TokenRange: TypeAlias = tuple[int, int, int]
 """The least, the expected and the most."""
 
 SANDBOX = "sandbox"
+ANY_NAME = "*"
 NEAR_MAX = 3
 
 
 class Price(Struct, frozen=True, kw_only=True):
-    """What a token of each class costs, in 1e-10 USD. None: that class has no known price."""
+    """What is charged, in 1e-10 USD; None: no such charge is known.
+
+    A token of each class; an output image (`image_e10`, or `images_e10` by key); a million output
+    pixels (`megapixel_e10`, the first one apart where it is dearer); an input image. A key of
+    `images_e10` is a resolution, a size, a quality word, or a resolution and a quality ("1K
+    high"), as they are sent. `reported`: each answer carries its own cost, which then counts.
+    """
 
     text_in_e10: int | None = None
     text_in_cached_e10: int | None = None
@@ -30,38 +38,74 @@ class Price(Struct, frozen=True, kw_only=True):
     image_in_cached_e10: int | None = None
     image_out_e10: int | None = None
     text_out_e10: int | None = None
+    image_e10: int | None = None
+    images_e10: Mapping[str, int] = {}
+    megapixel_e10: int | None = None
+    first_megapixel_e10: int | None = None
+    input_image_e10: int | None = None
+    reported: bool = False
 
     @property
     def is_free(self) -> bool:
-        """Whether every class is known to cost nothing."""
-        return all(getattr(self, name) == 0 for name in self.__struct_fields__)
+        """Whether every token class is known to cost nothing."""
+        return all(getattr(self, name) == 0 for name in TOKEN_RATES)
+
+    @property
+    def has_token_rates(self) -> bool:
+        """Whether the usage that the upstream reports decides what is charged."""
+        return any(getattr(self, name) is not None for name in TOKEN_RATES)
+
+    @property
+    def has_image_rates(self) -> bool:
+        """Whether finished images are charged by the piece or by their pixels."""
+        rates = (self.image_e10, self.megapixel_e10, self.images_e10 or None)
+        return any(rate is not None for rate in rates)
 
 
-FREE = Price(**dict.fromkeys(Price.__struct_fields__, 0))
+TOKEN_RATES = Price.__struct_fields__[: Price.__struct_fields__.index("image_e10")]
+FREE = msgspec.structs.replace(Price(), **dict.fromkeys(TOKEN_RATES, 0))
 
 
 class OutputTokens(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How many tokens an image takes, by quality.
 
-    `bases` are the base factors of the area formula; `table` counts tokens by size instead.
+    `bases` are the base factors of the area formula; `table` counts tokens by size instead, and
+    `resolutions` by resolution, whatever the quality ("" for a model that has none).
     `percent` widens an estimate where a model was only measured: the least, the expected and the
     most, as percentages of the formula. `auto_quality` is what `quality: auto` is expected to be.
+    `text` are the tokens of text and thought that come with an image.
     """
 
     bases: Mapping[str, int] = {}
     table: Mapping[str, Mapping[str, int]] = {}
+    resolutions: Mapping[str, int] = {}
     percent: Mapping[str, TokenRange] = {}
     auto_quality: str = "medium"
+    text: TokenRange = (0, 0, 0)
 
 
 class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One model on one surface: what it takes, what it costs, how long it lives.
 
-    `id` is `provider/name`. `sizes` is "flexible" (`geometry.py` has the rule) or a list. Lists
-    name what may be sent; `auto` stands among them where the API takes the word. An empty list:
-    the field does not exist there. `operations` are those that the surface still serves.
-    `input_image_tokens` are those of one input image. `shutdown` is the first day without the
-    model; `notes` keep what is disputed, as text. `traits` are facts for the adapter.
+    `id` is `provider/name`; `provider/*` says what may hold for that provider's models without
+    a row. Lists name what may be sent; `auto` stands among them where the API takes the word. An
+    empty list: the field does not exist there. `operations` are those that the surface still
+    serves. `input_image_tokens` are those of one input image. `shutdown` is the first day without
+    the model; `notes` keep what is disputed, as text. `traits` are facts for the adapter.
+
+    Shape. `sizes` is a list, "flexible" (OpenAI's rule, in `geometry.py`) or "any" within the
+    bounds of `size_multiple_px`, `side_px_*`, `pixels_*` (0: no bound). Where there are
+    `aspect_ratios`, a size becomes one of them, and one of `resolutions` if there are any;
+    `ratio_pixels` says how large each comes out: `{"3:2" = {"1K" = "1264x848"}}`, with "" for a
+    model without resolutions. `default_resolution` is what the model makes when none is sent.
+
+    Words. `quality_values` maps OpenAI's quality to the model's own word. `default_format` is
+    what comes when no format is sent; `output_compression` says whether its strength can be
+    chosen. `seed_max` is 0 where there is no seed. `mask_edit` is the
+    part of a mask that is edited: the clear one (`alpha`), or the white or black one of a mask
+    without alpha; `mask = false`: there are no masks. A call for more than `n_max` images becomes
+    several. `params` are the provider's own parameters, which pass by name. `edit_without` are
+    fields that an edit does not take there: `prompt`, `size`, `aspect_ratio`.
     """
 
     id: str
@@ -81,8 +125,25 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     prompt_chars_max: int = 32_000
     partial_images_max: int = 3
     mask: bool = True
+    mask_edit: MaskEdit = "alpha"
     markup: bool = False
     stream: bool = True
+    aspect_ratios: tuple[str, ...] = ()
+    resolutions: tuple[str, ...] = ()
+    default_resolution: str = ""
+    ratio_pixels: Mapping[str, Mapping[str, str]] = {}
+    size_multiple_px: int = 1
+    side_px_min: int = 0
+    side_px_max: int = 0
+    pixels_min: int = 0
+    pixels_max: int = 0
+    quality_values: Mapping[str, str] = {}
+    default_format: str = ""
+    output_compression: bool = True
+    seed_max: int = 0
+    negative_prompt: bool = False
+    params: tuple[str, ...] = ()
+    edit_without: tuple[str, ...] = ()
     price: Price | None = None
     output_tokens: OutputTokens | None = None
     input_image_tokens: TokenRange = (0, 0, 0)
@@ -105,6 +166,11 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def name(self) -> str:
         """The name on that surface, without the prefix."""
         return self.id.partition("/")[2]
+
+    @property
+    def is_assumption(self) -> bool:
+        """Whether this is a provider's `*` row: no model, but what its unknown ones may take."""
+        return self.name == ANY_NAME
 
     def is_shut_down(self, today: datetime.date) -> bool:
         """Return whether its shutdown date has come."""
@@ -129,9 +195,16 @@ class Catalogue(Struct, frozen=True):
         imitated = self.rows.get(f"openai/{name}") if provider == SANDBOX else None
         return _imitation(imitated) if imitated else None
 
+    def assume(self, provider: str) -> Model | None:
+        """Return what may hold for a model of `provider` that has no row, None where nobody says.
+
+        The row has no price: nobody knows it.
+        """
+        return self.rows.get(f"{provider}/{ANY_NAME}")
+
     def all(self) -> tuple[Model, ...]:
         """Return every row, snapshots included."""
-        return tuple(self.rows.values())
+        return tuple(row for row in self.rows.values() if not row.is_assumption)
 
     def overlay(self, models: Iterable[Model]) -> "Catalogue":
         """Return a catalogue in which `models` and their snapshots are added or replaced."""
@@ -144,7 +217,8 @@ class Catalogue(Struct, frozen=True):
     def near(self, name: str) -> tuple[str, ...]:
         """Return up to three ids that look like `name`, the likest first."""
         full = name if "/" in name else f"openai/{name}"
-        return tuple(difflib.get_close_matches(full, self.rows, n=NEAR_MAX, cutoff=0.6))
+        known = [row.id for row in self.all()]
+        return tuple(difflib.get_close_matches(full, known, n=NEAR_MAX, cutoff=0.6))
 
 
 def _imitation(model: Model) -> Model:

@@ -9,7 +9,8 @@ from msgspec import UNSET, Struct
 
 from imagegate.catalogue.geometry import AREA_PX_MAX, AREA_PX_MIN, RATIO_MAX, parse_size
 from imagegate.catalogue.model import Model, OutputTokens, Price, TokenRange
-from imagegate.types import ImageCall, TokenDetails, Usage
+from imagegate.catalogue.piecework import charge_for, charge_range
+from imagegate.types import Blob, ImageCall, ImageResult, TokenDetails, Usage
 
 PARTIAL_IMAGE_TOKENS = 100
 """What each partial image adds to the output."""
@@ -32,6 +33,12 @@ class PriceRange(Struct, frozen=True):
     highest_e10: int
 
 
+def sum_prices(prices: Iterable[PriceRange]) -> PriceRange:
+    """Return what several requests may cost together."""
+    ranges = ((one.lowest_e10, one.expected_e10, one.highest_e10) for one in prices)
+    return PriceRange(*(sum(costs) for costs in zip(*ranges, strict=True)))
+
+
 def formula_tokens(base: int, width: int, height: int) -> int:
     """Return the output tokens of an image of `width` x `height` px at the base factor `base`.
 
@@ -49,39 +56,81 @@ def estimate(model: Model, call: ImageCall) -> PriceRange | None:
     without a known rule are counted with the row's bounds. The highest value counts the input once
     for each of the `n` images, the others once.
     """
-    if model.price is None:
+    price = model.price
+    if price is None:
         return None
-    if model.price.is_free:
+    if price.is_free:
         return PriceRange(0, 0, 0)
+    ranges: list[TokenRange | None] = []
+    if price.has_token_rates:
+        ranges.append(_token_charges(model, price, call))
+    if price.has_image_rates:
+        ranges.append(charge_range(model, price, call))
+    known = [one for one in ranges if one is not None]
+    if not known or len(known) < len(ranges):
+        return None
+    return PriceRange(*(sum(costs) for costs in zip(*known, strict=True)))
+
+
+def _token_charges(model: Model, price: Price, call: ImageCall) -> TokenRange | None:
     output = _output_range(model, call)
-    if output is None:
+    if output is None or model.output_tokens is None:
         return None
     inputs = zip(
         _prompt_range(call.prompt), _images_range(model, call), (1, 1, call.n), strict=True
     )
+    texts = model.output_tokens.text
     costs = [
-        _charge(model.price, TokenDetails(text * times, image * times), TokenDetails(0, tokens))
-        for (text, image, times), tokens in zip(inputs, output, strict=True)
+        _charge(price, TokenDetails(text * times, image * times), TokenDetails(said, tokens))
+        for (text, image, times), tokens, said in zip(
+            inputs, output, (count * call.n for count in texts), strict=True
+        )
     ]
     lowest, expected, highest = costs
     if lowest is None or expected is None or highest is None:
         return None
-    return PriceRange(lowest, expected, highest)
+    return lowest, expected, highest
 
 
-def cost_of(model: Model, call: ImageCall, usage: Usage | None) -> int | None:
+def charge_of(model: Model | None, call: ImageCall, result: ImageResult) -> int | None:
+    """Return what `call` cost by what it brought, in 1e-10 USD; None where that is unknown.
+
+    What the upstream itself says that it charged comes before anything that we work out.
+    """
+    if result.cost_e10 is not None:
+        return result.cost_e10
+    if model is None:
+        return None
+    made = tuple(image.blob for image in result.images if image.blob is not None)
+    return cost_of(model, call, result.usage, made)
+
+
+def cost_of(
+    model: Model, call: ImageCall, usage: Usage | None, made: Sequence[Blob] = ()
+) -> int | None:
     """Return what the call cost by the `usage` that the upstream reported, in 1e-10 USD.
 
-    None where it is unknown: no usage, a token class without a price, or an SVG, whose author
+    `made` are the images, for models that charge by the image. None where it is unknown: no
+    usage, a token class without a price, or an SVG of a model that charges tokens, whose author
     model is billed apart. Output without details is all image.
     """
-    if model.price is None:
+    price = model.price
+    if price is None:
         return None
-    if model.price.is_free:
+    if price.is_free:
         return 0
-    if usage is None or call.output_format == "svg":
-        return None
-    return _charge(model.price, _input_details(call, usage), _output_details(usage))
+    costs: list[int | None] = []
+    if price.has_token_rates:
+        is_known = usage is not None and call.output_format != "svg"
+        costs.append(_usage_charge(price, call, usage) if usage and is_known else None)
+    if price.has_image_rates:
+        costs.append(charge_for(model, price, call, made))
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) if known and len(known) == len(costs) else None
+
+
+def _usage_charge(price: Price, call: ImageCall, usage: Usage) -> int | None:
+    return _charge(price, _input_details(call, usage), _output_details(usage))
 
 
 def format_usd(e10: int) -> str:
@@ -145,6 +194,8 @@ def _output_range(model: Model, call: ImageCall) -> TokenRange | None:
     rule = model.output_tokens
     if rule is None or call.output_format == "svg":
         return None
+    if rule.resolutions:
+        return _resolution_range(rule, model, call)
     ranges = [
         tokens for quality in _qualities(rule, call) if (tokens := _range(rule, quality, call))
     ]
@@ -154,6 +205,15 @@ def _output_range(model: Model, call: ImageCall) -> TokenRange | None:
     least, most = min(low for low, _, _ in ranges), max(high for _, _, high in ranges)
     partials = PARTIAL_IMAGE_TOKENS * (call.partial_images or 0) * call.stream
     return least * call.n, (expected[1] + partials) * call.n, (most + partials) * call.n
+
+
+def _resolution_range(rule: OutputTokens, model: Model, call: ImageCall) -> TokenRange:
+    counts = rule.resolutions
+    sent = call.resolution or model.default_resolution
+    if sent in counts:
+        return (counts[sent] * call.n,) * 3
+    least, *_ = tokens = [count * call.n for count in counts.values()]
+    return min(tokens), least, max(tokens)
 
 
 def _expected_quality(rule: OutputTokens, call: ImageCall) -> str:

@@ -13,11 +13,13 @@ from importlib import resources
 
 import msgspec
 
-from imagegate.catalogue.model import FREE, Catalogue, Model, Price
+from imagegate.catalogue.model import FREE, TOKEN_RATES, Catalogue, Model, Price
 from imagegate.errors import ConfigError
 from imagegate.types import Json
 
-FILES = ("openai.toml", "azure.toml")
+FIRST_FILE = "openai.toml"
+"""Read before the others, which follow by name: their rows may be like its rows."""
+
 OWN_FACTS = (
     "id",
     "released",
@@ -34,6 +36,9 @@ OWN_FACTS = (
 E10_PER_TOKEN = 10_000
 """1 USD per million tokens is 1e-6 USD a token, which is 10,000 times 1e-10 USD."""
 
+E10_PER_USD = 10**10
+TABLE_KEY = "images"
+FLAG_KEY = "reported"
 _PRICE_KEYS = tuple(name.removesuffix("_e10") for name in Price.__struct_fields__)
 _MODEL_KEYS = ("like", *(name for name in Model.__struct_fields__ if name != "snapshot_of"))
 
@@ -43,7 +48,8 @@ def builtin_catalogue() -> Catalogue:
     """Return the catalogue that comes with this package, read once."""
     catalogue = Catalogue()
     folder = resources.files("imagegate.catalogue") / "models"
-    for name in FILES:
+    names = {file.name for file in folder.iterdir() if file.name.endswith(".toml")}
+    for name in (FIRST_FILE, *sorted(names - {FIRST_FILE})):
         catalogue = read_rows((folder / name).read_text("utf-8"), name, catalogue)
     return catalogue
 
@@ -91,19 +97,35 @@ def _price(table: Json, where: str) -> Price:
     if table == "free":
         return FREE
     if not isinstance(table, dict):
-        raise ConfigError(f'{where}: price is a table of USD per million tokens, or "free"')
+        raise ConfigError(f'{where}: price is a table of USD amounts as strings, or "free"')
     _refuse_unknown(table, _PRICE_KEYS, f"{where}: price")
-    return Price(**{f"{key}_e10": _rate_e10(usd, where, key) for key, usd in table.items()})
+    return Price(**dict(_rate(key, value, where) for key, value in table.items()))
+
+
+def _rate(key: str, value: Json, where: str) -> tuple[str, Json]:
+    """Return the field of `Price` that `key` fills in, and its value."""
+    if key == FLAG_KEY:
+        if not isinstance(value, bool):
+            raise ConfigError(f"{where}: price.{key} is true or false, not {value!r}")
+        return key, value
+    if key != TABLE_KEY:
+        return f"{key}_e10", _rate_e10(value, where, key)
+    if not isinstance(value, dict):
+        raise ConfigError(f'{where}: price.{key} is a table such as {{"1K" = "0.04"}}')
+    return f"{key}_e10", {name: _rate_e10(usd, where, key) for name, usd in value.items()}
 
 
 def _rate_e10(usd: Json, where: str, key: str) -> int:
-    problem = f'{where}: price.{key} must be a string like "5.00" (USD per million tokens)'
+    is_token = f"{key}_e10" in TOKEN_RATES
+    unit, factor = ("USD per million tokens", E10_PER_TOKEN) if is_token else ("USD", E10_PER_USD)
+    problem = f'{where}: price.{key} must be a string like "5.00" ({unit})'
     try:
-        rate = Decimal(usd) * E10_PER_TOKEN if isinstance(usd, str) else Decimal(-1)
+        rate = Decimal(usd) * factor if isinstance(usd, str) else Decimal(-1)
     except InvalidOperation as error:
         raise ConfigError(f"{problem}, not {usd!r}") from error
     if not rate.is_finite() or rate < 0 or rate != rate.to_integral_value():
-        raise ConfigError(f"{problem} with at most four decimals, not {usd!r}")
+        decimals = len(str(factor)) - 1
+        raise ConfigError(f"{problem} with at most {decimals} decimals, not {usd!r}")
     return int(rate)
 
 

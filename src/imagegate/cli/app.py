@@ -16,7 +16,9 @@ COMMANDS = {
     "serve": "Start the gateway.",
     "generate": "Make images from a prompt.",
     "edit": "Edit one or more images with a prompt.",
+    "preview": "Show what a call would become and cost, without spending.",
     "models": "List the models that imagegate knows, or what a configuration serves.",
+    "explain": "Say whose an error is to fix, and what to do next.",
     "check": "Tell what a configuration serves, skips, and does unlike LiteLLM.",
     "version": "Print the version.",
 }
@@ -26,7 +28,9 @@ Exit codes:
   0  done                             4  provider failed, may have billed
   1  file not written; bug of ours    5  rate limit, overload or budget
   2  wrong usage or request           6  refused by a content policy
-  3  configuration or credential    130  Ctrl-C"""
+  3  configuration or credential    130  Ctrl-C
+  explain: 10 request, 11 credential or access, 12 model retired, 13 provider,
+           14 relay or gateway, 15 network or clock, 16 policy, 20 undecided"""
 
 
 def build_app() -> "App":

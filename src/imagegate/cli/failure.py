@@ -33,7 +33,7 @@ def report_error(error: ImageError, *, as_json: bool) -> int:
 def report_interrupt(interrupted: Interrupted, *, as_json: bool) -> int:
     """Tell what Ctrl-C left behind and return the exit code."""
     call_id = interrupted.call_id
-    text = "Stopped before anything was sent; nothing was bought."
+    text = "Stopped before a call was sent; nothing was bought."
     if call_id:
         text = (
             f"Stopped. Call {call_id} had been sent and ends with this process; the provider may "

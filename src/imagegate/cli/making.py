@@ -9,7 +9,7 @@ from imagegate.cli.destination import Destination
 from imagegate.cli.exits import OK, Interrupted
 from imagegate.cli.progress import LiveProgress
 from imagegate.cli.report import report_images, report_images_json
-from imagegate.client.clients import Client, begin
+from imagegate.client.clients import Client, open_stream
 from imagegate.client.request import Request
 from imagegate.client.results import ImageResponse, PartialImageEvent
 from imagegate.client.stream import ImageStream
@@ -36,7 +36,7 @@ def make_images(
     with Client(config) as client:
         label = given["model"] or "image"
         with LiveProgress(label, destination, is_silent=as_json) as progress:
-            response = _follow(begin(client, build, *arguments, **given), progress)
+            response = _follow(open_stream(client, build, *arguments, **given), progress)
         paths = destination.save_all(response.images)
         report = report_images_json if as_json else report_images
         report(response, paths, clock.monotonic_s() - started_s)

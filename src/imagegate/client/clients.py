@@ -15,6 +15,7 @@ from imagegate.client.pool import Pool
 from imagegate.client.request import Request
 from imagegate.client.settings import Config, SettingsSource
 from imagegate.client.stream import ImageStream
+from imagegate.types import Json
 
 # A library is quiet unless its user asks: what happened is in the result or in the error.
 logging.getLogger(telemetry.LOGGER).addHandler(logging.NullHandler())
@@ -60,13 +61,12 @@ class Door:
 
     async def _send(self, request: Request[Any]) -> Any:
         """Return the response, or the stream of a call that has begun; runs on the loop thread."""
-        course = await self._begin(request)
+        course = self._course(request)
+        await course.begin()
         return ImageStream(course) if request.stream else await course.respond()
 
-    async def _begin(self, request: Request[Any]) -> Course:
-        course = Course(self._pool_here(), request, self._source.settings_for)
-        await course.begin()
-        return course
+    def _course(self, request: Request[Any]) -> Course:
+        return Course(self._pool_here(), request, self._source.settings_for)
 
     async def _close(self) -> None:
         self._is_closed = True
@@ -151,7 +151,7 @@ class Client(Door):
     image_variation = _method(calls.image_variation)
 
     def close(self) -> None:
-        """End all connections. Calls that are still running end with the process at the latest."""
+        """End all connections, and with them the calls that are still running."""
         run(self._close())
 
     def __enter__(self) -> Self:
@@ -172,7 +172,7 @@ class AsyncClient(Door):
     image_variation = _async_method(calls.image_variation)
 
     async def aclose(self) -> None:
-        """End all connections. Calls that are still running end with the process at the latest."""
+        """End all connections, and with them the calls that are still running."""
         await await_run(self._close())
 
     async def __aenter__(self) -> Self:
@@ -192,11 +192,23 @@ aimage_edit = _async_function(calls.image_edit)
 aimage_variation = _async_function(calls.image_variation)
 
 
-def begin(
+def open_stream(
     client: Client, build: Callable[..., Request[Any]], *args: Any, **given: Any
 ) -> ImageStream:
-    """Begin a call and return its events, streamed or not: its id is known while it runs."""
-    return ImageStream(run(client._begin(client._request(build, args, given))))
+    """Return the events of a call, streamed or not, that begins with the first of them.
+
+    For callers who must know the call's id while it runs.
+    """
+    request = client._request(build, args, given)
+    return ImageStream(client._course(request))
+
+
+def preview_of(
+    client: Client, build: Callable[..., Request[Any]], *args: Any, **given: Any
+) -> list[Json]:
+    """Return what a call would become at each deployment, as plain JSON; nothing is sent."""
+    previews: list[Json] = run(client._course(client._request(build, args, given)).preview())
+    return previews
 
 
 async def _close_all() -> None:

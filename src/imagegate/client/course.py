@@ -12,7 +12,7 @@ from imagegate.client.request import CONNECTION, Request
 from imagegate.client.results import CompletedEvent, ImageResponse, PartialImageEvent
 from imagegate.client.settings import Candidate
 from imagegate.errors import BadRequestError, ImageError
-from imagegate.types import Blob, FileId, ImageCall
+from imagegate.types import Blob, FileId, ImageCall, Json
 from imagegate.wire.openai_fields import check_fields, check_image_count, require_prompt
 
 if TYPE_CHECKING:
@@ -68,13 +68,13 @@ class Course:
         self._request = request
         self._settings_for = settings_for
         self._tries = Tries(candidates_of(request), request.retries_max)
-        self._running: RunningCall
+        self._running: RunningCall | None = None
         self._held: Held
 
     @property
     def call_id(self) -> str:
-        """The id of the call that runs now, or ran last."""
-        return self._running.id
+        """The id of the call that runs now, or ran last; `""` before it was begun."""
+        return self._running.id if self._running else ""
 
     async def begin(self) -> None:
         """Have the first candidate that takes the request start on it. Raises `ImageError`."""
@@ -87,6 +87,23 @@ class Course:
             else:
                 return
 
+    async def preview(self) -> list[Json]:
+        """Return what the first candidate would send and cost; inputs are read, nothing is sent."""
+        from imagegate.preview import plain_previews, preview_call
+
+        settings, group = self._settings_for(self._tries.candidate)
+        entry = await self._pool.get(settings)
+        with entry.in_use():
+            runtime = entry.runtime
+            spool = runtime.spool.open_call(clock.new_id("call"))
+            try:
+                call = await _build_call(self._request, spool.call_id, group, entry, spool)
+                options = _options(self._request)
+                found = await preview_call(call, settings, options, spool, runtime.tools.worker)
+                return plain_previews(found)
+            finally:
+                spool.close()
+
     async def respond(self) -> ImageResponse:
         """Return the images. Raises the last try's `ImageError`."""
         while True:
@@ -96,8 +113,11 @@ class Course:
     async def events(self) -> AsyncGenerator[PartialImageEvent | CompletedEvent, None]:
         """Yield partial images, then each finished one. Raises the last try's `ImageError`."""
         prefix = _PREFIXES[self._request.operation]
+        if self._running is None:
+            await self.begin()
         response = None
         while response is None:
+            assert self._running is not None
             async for partial in self._running.partials():
                 yield PartialImageEvent(partial, prefix, self._held)
             response = await self._settle()
@@ -106,6 +126,7 @@ class Course:
 
     async def _settle(self) -> ImageResponse | None:
         """Wait for the try's end; None where it failed and another has begun."""
+        assert self._running is not None
         try:
             outcome = await self._running.wait()
         except ImageError as error:
@@ -127,6 +148,10 @@ class Course:
     async def _start(self, candidate: Candidate) -> None:
         settings, group = self._settings_for(candidate)
         entry = await self._pool.get(settings)
+        with entry.in_use():
+            await self._start_on(entry, group)
+
+    async def _start_on(self, entry: Entry, group: str) -> None:
         call_id = clock.new_id("call")
         spool = entry.runtime.spool.open_call(call_id)
         try:

@@ -2,7 +2,8 @@
 
 import asyncio
 import weakref
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from imagegate.client.held import Held
@@ -23,11 +24,21 @@ class Entry:
         self.settings = settings
         self.runtime = runtime
         self._held: weakref.WeakSet[Held] = weakref.WeakSet()
+        self._begun_count = 0
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody holds a result of it or waits for one."""
-        return not self._held
+        """Whether no call is at work and nobody holds a result."""
+        return not (self._held or self._begun_count or self.runtime.supervisor.running_count)
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Keep the runtime open while a call is being begun."""
+        self._begun_count += 1
+        try:
+            yield
+        finally:
+            self._begun_count -= 1
 
     def hold(self, thread: LoopThread, running: "RunningCall") -> Held:
         """Return the holder of a call's bytes."""

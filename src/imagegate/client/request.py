@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from imagegate.client.inputs import Source, read_input, read_inputs
 from imagegate.client.settings import TIMEOUT_S
+from imagegate.config.deployment import setting_names
 from imagegate.errors import BadRequestError
 from imagegate.types import AdjustPolicy, Json, Operation
 
@@ -39,6 +40,8 @@ CONNECTION = frozenset(
         "extra_query",
     ]
 )
+# The same, of single providers (`aws_region_name`): their records name them.
+PROVIDER_SETTINGS = setting_names()
 # LiteLLM's own words: some are read below, the others are accepted so that its callers run.
 IGNORED = frozenset(
     [
@@ -118,7 +121,7 @@ def build_request(operation: Operation, given: Mapping[str, Any]) -> Request[Any
         images=read_inputs(said.get("image"), "image"),
         mask=_read_one(said, "mask"),
         markup=_read_one(said, "markup"),
-        connection={name: said[name] for name in CONNECTION if name in said},
+        connection={name: said[name] for name in CONNECTION | PROVIDER_SETTINGS if name in said},
         adjust=_adjust(said),
         max_cost_usd=_max_cost(said.get("max_cost_usd")),
         timeout_s=_timeout_s(said.get("timeout", TIMEOUT_S)),
@@ -141,7 +144,7 @@ def _flat(given: Mapping[str, Any]) -> dict[str, Any]:
 def _without_hosts(extra_body: Mapping[str, Any]) -> Mapping[str, Any]:
     """Check that `extra_body` is what it says: fields of the body, no host and no credential."""
     for name in extra_body:
-        if name in CONNECTION:
+        if name in CONNECTION | PROVIDER_SETTINGS:
             raise BadRequestError(
                 f"extra_body may not hold {name!r}; give it as an argument of its own", param=name
             )
@@ -151,6 +154,7 @@ def _without_hosts(extra_body: Mapping[str, Any]) -> Mapping[str, Any]:
 def _is_ours(name: str) -> bool:
     return (
         name in CONNECTION
+        or name in PROVIDER_SETTINGS
         or name in IGNORED
         or name in OPTIONS
         or name.startswith(IGNORED_PREFIXES)

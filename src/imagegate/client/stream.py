@@ -22,7 +22,7 @@ class ImageStream:
 
     @property
     def call_id(self) -> str:
-        """The id of the call that runs now, or ran last."""
+        """The id of the call that runs now, or ran last; `""` before it was begun."""
         return self._course.call_id
 
     def __iter__(self) -> Self:

@@ -5,7 +5,9 @@ from importlib.util import find_spec
 
 import msgspec
 
+from imagegate.config.aws import find_aws
 from imagegate.config.endpoint import Endpoint
+from imagegate.config.google import find_google
 from imagegate.config.settings import Credential
 from imagegate.config.wanted import Findings, Wanted
 from imagegate.types import Secret
@@ -19,7 +21,7 @@ _PRINCIPAL_ENV = {
     "client_secret": "AZURE_CLIENT_SECRET",
 }
 # An operator's own header of this name takes the credential's place: never both are sent.
-_IN_PLACE = frozenset(("authorization", "api-key"))
+_IN_PLACE = frozenset(("authorization", "api-key", "x-goog-api-key"))
 # With such a header no credential is needed; API Management may want both.
 _INSTEAD = frozenset(("ocp-apim-subscription-key", "x-api-key"))
 
@@ -37,6 +39,11 @@ def find_credential(
         return Credential(headers=headers)
     if provider.auth == "api-key":
         found = _azure(wanted, provider, env, findings)
+    elif provider.auth == "sigv4":
+        found = find_aws(wanted, provider, env, findings)
+    elif provider.auth == "google":
+        google = find_google(wanted, provider, env, findings)
+        return msgspec.structs.replace(google, headers=headers)
     else:
         found = _bearer(wanted, provider, endpoint, env, findings)
     _check_text(found.secret, findings)
@@ -86,6 +93,8 @@ def _bearer(
     if not wanted.api_key and wanted.api_base and provider.name == "openai_compatible":
         variable = next(name for name in provider.api_key_env if env.get(name))
         findings.note(f"no api_key is given, so {variable} is sent to {endpoint.host}")
+    if provider.auth == "header":
+        return Credential("header", key, header=provider.auth_header)
     return Credential("bearer", key)
 
 

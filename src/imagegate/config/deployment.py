@@ -6,7 +6,7 @@ both. Nothing raises: what is wrong comes back as problems, all of them.
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -14,13 +14,15 @@ from imagegate.catalogue.model import Catalogue, Model
 from imagegate.config.credential import find_credential
 from imagegate.config.endpoint import Endpoint, read_endpoint
 from imagegate.config.faults import nearest
+from imagegate.config.google import with_project
 from imagegate.config.litellm import PROVIDERS_NOT_HERE
 from imagegate.config.settings import Credential, Deployment
 from imagegate.config.wanted import Findings, Wanted
+from imagegate.errors import ConfigError
 from imagegate.providers import PROVIDERS, provider_for
 from imagegate.providers.azure import API_VERSION_DEFAULT, V1_VERSIONS
 from imagegate.types import Json, Secret
-from imagegate.wire.provider import Provider, Target
+from imagegate.wire.provider import Place, Provider, Target
 
 TIMEOUT_S = 600.0
 OPENAI_HOST = "api.openai.com"
@@ -45,6 +47,23 @@ def split_model(model: str, custom_llm_provider: str | None = None) -> tuple[str
     if custom_llm_provider:
         return custom_llm_provider, rest if slash and prefix == custom_llm_provider else model
     return (prefix, rest) if slash else ("openai", model)
+
+
+def setting_names(providers: Iterable[Provider] = PROVIDERS) -> frozenset[str]:
+    """Return all names under which settings of these providers are given."""
+    return frozenset(
+        name
+        for provider in providers
+        if provider.auth != "none"
+        for name in (*provider.settings, *provider.secrets, *provider.spellings)
+    )
+
+
+def read_settings(provider: Provider, given: Mapping[str, Json]) -> dict[str, Json]:
+    """Return the settings of `provider` among `given`, under the names of its record."""
+    names = setting_names((provider,))
+    said = {name: value for name, value in given.items() if name in names and value is not None}
+    return {provider.spellings.get(name, name): value for name, value in said.items()}
 
 
 def unknown_provider(prefix: str) -> str:
@@ -72,18 +91,24 @@ def resolve_deployment(
     if not name:
         findings.problem("model", f"a name is missing after {prefix + '/'!r}")
         return None
-    endpoint = _endpoint(wanted, provider, env, findings)
+    place = _place(wanted, name, provider, env, findings)
+    endpoint = _endpoint(wanted, provider, place, env, findings)
     if endpoint is None:
         return None
     provider = _speaker(provider, endpoint)
-    target = _LOCATE.get(provider.name, _locate)(wanted, name, provider, endpoint, env, findings)
+    if place is None:
+        locate = _LOCATE.get(provider.name, _locate)
+        target = locate(wanted, name, provider, endpoint, env, findings)
+    else:
+        target = Target(endpoint.base_url, place.upstream_model, place.traits)
     row = _row(wanted, provider, target, catalogue, findings)
     headers, secret_headers = _headers(wanted, findings)
     credential = find_credential(wanted, provider, endpoint, secret_headers, env, findings)
     defaults = _defaults(wanted, findings)
     if findings.problems:
         return None
-    return _assemble(wanted, provider, target, row, credential, headers, defaults)
+    assumed = None if row else catalogue.assume(provider.name)
+    return _assemble(wanted, provider, target, row, assumed, credential, headers, defaults)
 
 
 def _assemble(
@@ -91,17 +116,20 @@ def _assemble(
     provider: Provider,
     target: Target,
     row: Model | None,
+    assumed: Model | None,
     credential: Credential,
     headers: Mapping[str, str],
     defaults: Mapping[str, Json],
 ) -> Deployment:
-    traits = {**(row.traits if row else {}), **target.traits}
+    facts = row or assumed
+    traits = {**(facts.traits if facts else {}), **target.traits}
     return Deployment(
         id=wanted.id or _id(wanted.group, provider, target),
         group=wanted.group,
         provider=provider,
         target=msgspec.structs.replace(target, traits=traits),
         model=row,
+        assumed=assumed,
         credential=credential,
         timeout_s=wanted.timeout_s or TIMEOUT_S,
         headers=headers,
@@ -120,11 +148,39 @@ def _id(group: str, provider: Provider, target: Target) -> str:
 # --- where -----------------------------------------------------------------------------------
 
 
+def _place(
+    wanted: Wanted, name: str, provider: Provider, env: Mapping[str, str], findings: Findings
+) -> Place | None:
+    """Return the place that the provider itself works out; None where it has no rule of its own."""
+    if provider.locate is None:
+        return None
+    variable = _base_url_variable(provider, env)
+    base_url = wanted.api_base or (env[variable] if variable else "")
+    try:
+        settings = _settings(wanted, provider, env)
+        settings = with_project(settings, wanted, provider, env, findings)
+        return provider.locate(name, base_url, settings)
+    except ConfigError as error:
+        findings.problem(error.param or "model", error.message)
+        return None
+
+
+def _base_url_variable(provider: Provider, env: Mapping[str, str]) -> str:
+    return next((name for name in provider.base_url_env if env.get(name)), "")
+
+
 def _endpoint(
-    wanted: Wanted, provider: Provider, env: Mapping[str, str], findings: Findings
+    wanted: Wanted,
+    provider: Provider,
+    place: Place | None,
+    env: Mapping[str, str],
+    findings: Findings,
 ) -> Endpoint | None:
-    variable = next((name for name in provider.base_url_env if env.get(name)), "")
-    url = wanted.api_base or (env[variable] if variable else provider.base_url)
+    if provider.locate and not place:
+        return None
+    variable = _base_url_variable(provider, env)
+    given = place.base_url if place else wanted.api_base
+    url = given or (env[variable] if variable else provider.base_url)
     if not url:
         variables = " or ".join(provider.base_url_env)
         hint = f", or set {variables}" if variables else ""
@@ -158,14 +214,17 @@ def _locate(
 ) -> Target:
     if endpoint.host.endswith(_AZURE_HOSTS):
         findings.note("this is an Azure host; azure/NAME reads its errors and limits better")
-    traits = {
+    return Target(endpoint.base_url, name, _settings(wanted, provider, env))
+
+
+def _settings(wanted: Wanted, provider: Provider, env: Mapping[str, str]) -> dict[str, Json]:
+    return {
         key: value for key in provider.settings if (value := _setting(wanted, key, provider, env))
     }
-    return Target(endpoint.base_url, name, traits)
 
 
-def _setting(wanted: Wanted, key: str, provider: Provider, env: Mapping[str, str]) -> str:
-    given = getattr(wanted, key, "")
+def _setting(wanted: Wanted, key: str, provider: Provider, env: Mapping[str, str]) -> Json:
+    given = wanted.settings.get(key) or getattr(wanted, key, "")
     found = (env[name] for name in provider.settings[key] if env.get(name))
     return given or next(found, "")
 
@@ -234,18 +293,26 @@ def _row(
 ) -> Model | None:
     if wanted.base_model:
         return _base_row(wanted.base_model, provider, catalogue, findings)
-    row = catalogue.find(f"{provider.name}/{target.upstream_model}")
+    row = _find(_row_ids(target.upstream_model, provider), catalogue)
     if row and provider.name == "azure":
         return _without_life(row)  # the name is the operator's choice and proves no life cycle
     return row
+
+
+def _row_ids(name: str, provider: Provider) -> tuple[str, ...]:
+    names = provider.row_names(name) if provider.row_names else (name,)
+    return tuple(f"{provider.name}/{known}" for known in names)
+
+
+def _find(ids: Iterable[str], catalogue: Catalogue) -> Model | None:
+    return next((row for model_id in ids if (row := catalogue.find(model_id))), None)
 
 
 def _base_row(
     base_model: str, provider: Provider, catalogue: Catalogue, findings: Findings
 ) -> Model | None:
     bare = base_model.rpartition("/")[2]
-    ids = (f"{provider.name}/{bare}", base_model, f"openai/{bare}")
-    row = next((row for model_id in ids if (row := catalogue.find(model_id))), None)
+    row = _find((*_row_ids(bare, provider), base_model, f"openai/{bare}"), catalogue)
     if row is None:
         near = ", ".join(catalogue.near(base_model))
         hint = f" (near: {near})" if near else ""

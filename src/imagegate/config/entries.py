@@ -3,7 +3,12 @@
 from collections.abc import Mapping
 
 from imagegate.catalogue.model import Catalogue
-from imagegate.config.deployment import split_model, unknown_provider
+from imagegate.config.deployment import (
+    read_settings,
+    setting_names,
+    split_model,
+    unknown_provider,
+)
 from imagegate.config.faults import Faults, Path, nearest
 from imagegate.config.litellm import (
     IMAGE_MODES,
@@ -19,7 +24,7 @@ from imagegate.config.wanted import Wanted
 from imagegate.providers import PROVIDERS, provider_for
 from imagegate.types import ImageCall, Json
 
-_IMAGE_WORDS = ("image", "dall-e", "flux", "diffusion", "sdxl", "seedream", "cogview")
+_IMAGE_WORDS = ("image", "banana", "dall-e", "flux", "diffusion", "sdxl", "seedream", "cogview")
 _NOT_PARAMS = frozenset(("id", "operation", "model", "prompt", "images", "mask", "markup", "extra"))
 IMAGE_PARAMS = frozenset(ImageCall.__struct_fields__) - _NOT_PARAMS
 _ALSO_READ = frozenset(("headers", "image", "mask", "prompt"))
@@ -144,14 +149,17 @@ class Entries:
 
     def _serve(self, entry: ModelEntry, path: Path) -> None:
         params, info = entry.litellm_params, entry.model_info
-        extra = self._extra(params, path)
+        provider = provider_for(split_model(params.model, params.custom_llm_provider)[0])
+        settings = read_settings(provider, params.model_extra or {}) if provider else {}
+        taken = setting_names((provider,)) if provider else frozenset[str]()
+        extra = self._extra(params, taken, path)
         headers = {**(params.extra_headers or {}), **_texts(extra.pop("headers", None))}
         wanted = Wanted(
             group=entry.model_name,
             model=params.model,
             id=info.id or "",
             custom_llm_provider=params.custom_llm_provider or "",
-            api_base=params.api_base or params.base_url or "",
+            api_base=params.api_base or params.base_url or str(settings.pop("api_base", "")),
             api_key=secret(params.api_key),
             api_version=params.api_version or "",
             base_model=params.base_model or info.base_model or "",
@@ -166,6 +174,7 @@ class Entries:
             is_token_refreshed=self._config.litellm_settings.enable_azure_ad_token_refresh,
             timeout_s=params.timeout or self._timeout_s(),
             extra_headers=headers,
+            settings=settings,
             defaults={**extra, **(params.extra_body or {})},
             variations=params.variations,
         )
@@ -175,10 +184,17 @@ class Entries:
         config = self._config
         return config.router_settings.timeout or config.litellm_settings.request_timeout or 0.0
 
-    def _extra(self, params: DeploymentParams, path: Path) -> dict[str, Json]:
-        """Return the image parameters and unknown fields; near misses of known keys are faults."""
+    def _extra(
+        self, params: DeploymentParams, taken: frozenset[str], path: Path
+    ) -> dict[str, Json]:
+        """Return the image parameters and unknown fields; near misses of known keys are faults.
+
+        `taken` are the settings of the provider, which are read elsewhere.
+        """
         kept: dict[str, Json] = {}
         for key, value in (params.model_extra or {}).items():
+            if key in taken:
+                continue
             if key in PARAMS_NOT_HERE or key.startswith(PARAM_PREFIXES_NOT_HERE):
                 self._not_here.setdefault(key, self._faults.line_of((*path, key)))
             elif key in IMAGE_PARAMS or key in _ALSO_READ or not self._is_typo(key, path):

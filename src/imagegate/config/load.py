@@ -18,6 +18,7 @@ from imagegate.catalogue.rows import builtin_catalogue, read_rows
 from imagegate.config.faults import Faults, Path, nearest
 from imagegate.config.litellm import TOP_LEVEL_NOT_HERE
 from imagegate.config.master_key import check_master_key
+from imagegate.config.proxies import read_proxies
 from imagegate.config.resolve import (
     ENV_PREFIX,
     check_names,
@@ -155,9 +156,11 @@ def _from_source(
         default_model=default_model,
         adjust=_adjust(config),
         on_retired=config.on_retired,
+        partial=config.partial,
         server=server,
         assets=_assets(config, source.folder, home),
         database_url=_database(config, source.folder, home, faults),
+        proxies=read_proxies(variables),
         late_s=config.late_s,
         log_format=config.log_format,
         skipped=skipped,

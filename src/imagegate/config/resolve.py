@@ -12,8 +12,9 @@ from msgspec import Struct
 
 from imagegate.catalogue.model import SANDBOX, Catalogue
 from imagegate.catalogue.rows import builtin_catalogue
-from imagegate.config.deployment import resolve_deployment
+from imagegate.config.deployment import read_settings, resolve_deployment, split_model
 from imagegate.config.faults import Faults, Path, nearest
+from imagegate.config.proxies import read_proxies
 from imagegate.config.settings import (
     AssetSettings,
     Deployment,
@@ -23,6 +24,7 @@ from imagegate.config.settings import (
 )
 from imagegate.config.wanted import Findings, Problem, Wanted
 from imagegate.errors import AuthenticationError, ConfigError
+from imagegate.providers import provider_for
 from imagegate.types import Json, Secret
 
 DEFAULT_MODEL = "openai/gpt-image-2.5-flare"
@@ -32,6 +34,7 @@ KEYS_TOLD = (
     ("OPENAI_API_KEY", "openai/gpt-image-2.5-flare"),
     ("AZURE_API_KEY", "azure/DEPLOYMENT"),
     ("AZURE_OPENAI_API_KEY", "azure/DEPLOYMENT"),
+    ("GEMINI_API_KEY", "gemini/gemini-nano-banana-2.1"),
 )
 
 
@@ -186,19 +189,23 @@ def client_settings(
     azure_credential: str | None = None,
     variations: Literal["no", "edit"] = "no",
     catalogue: Catalogue | None = None,
+    **provider_settings: Json,
 ) -> tuple[Settings, str]:
     """Return settings with one deployment, and its model group's name: the model as asked.
 
-    `env` comes from `load.environment()`. Assets and ledger are left empty: the SDK's runtime has
-    its own. Raises `AuthenticationError` that names the variable where no credential is found,
+    `provider_settings` are those that a provider's record names (`aws_region_name`). `env` comes
+    from `load.environment()`. Assets and ledger are left empty: the SDK's runtime has its own.
+    Raises `AuthenticationError` that names the variable where no credential is found,
     else `ConfigError` with all faults.
     """
     name = model or env.get(MODEL_ENV) or DEFAULT_MODEL
+    own = _own_settings(split_model(name, custom_llm_provider)[0], provider_settings, env)
+    base = api_base or base_url or str(own.pop("api_base", ""))
     wanted = Wanted(
         group=name,
         model=name,
         custom_llm_provider=custom_llm_provider or "",
-        api_base=_named(api_base or base_url, env),
+        api_base=_named(base, env),
         api_key=Secret(_named(api_key, env)),
         api_version=_named(api_version, env),
         base_model=base_model or "",
@@ -213,6 +220,7 @@ def client_settings(
         azure_credential=azure_credential or "",
         timeout_s=timeout or 0.0,
         extra_headers=extra_headers or {},
+        settings=own,
         variations=variations,
     )
     known = catalogue or builtin_catalogue()
@@ -223,8 +231,20 @@ def client_settings(
         default_model=name,
         assets=AssetSettings(folder=""),
         database_url="",
+        proxies=read_proxies(env),
     )
     return settings, name
+
+
+def _own_settings(
+    prefix: str, given: Mapping[str, Json], env: Mapping[str, str]
+) -> dict[str, Json]:
+    """Return the settings among `given` that the provider called `prefix` has."""
+    provider = provider_for(prefix)
+    return {
+        name: _named(value, env) if isinstance(value, str) else value
+        for name, value in (read_settings(provider, given) if provider else {}).items()
+    }
 
 
 def _named(value: str | None, env: Mapping[str, str]) -> str:

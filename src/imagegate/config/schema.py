@@ -173,6 +173,8 @@ class Server(Section):
     """Largest input image, in pixels."""
     calls_max: Count = 1000
     """Calls in work at the same time; the next is refused with 503."""
+    public_url: Annotated[str, Field(pattern=r"^https?://[^/?#@\s]+(/[^?#\s]*)?$")] | None = None
+    """Where callers reach this gateway, for the urls of images; else the address they came to."""
     drain_s: Seconds = 900.0
     """How long a stopping gateway waits for its calls, in seconds."""
 
@@ -192,6 +194,8 @@ class Assets(Section):
     """`process` survives a kill, `power` a power cut."""
     answer_bytes_max: Count = 256 * 1024 * 1024
     """Largest answer of an upstream, decoded, in bytes."""
+    url_s: Seconds = 3600.0
+    """How long the url of an image may be fetched, in seconds; it is kept as long."""
 
 
 class CredentialEntry(Section):
@@ -229,6 +233,8 @@ class ConfigFile(Section):
     """What happens to a value that a model does not take: translated and reported, or refused."""
     on_retired: Literal["send", "refuse"] = "send"
     """What happens to a call for a model past its shutdown date."""
+    partial: Literal["deliver", "refuse"] = "deliver"
+    """What happens where only some of the images of a call could be made: delivered, or refused."""
     default_model: Text | None = None
     """The model group of calls that name none."""
     late_s: Retention = 300.0

@@ -12,11 +12,17 @@ from imagegate.catalogue.model import Catalogue, Model
 from imagegate.types import AdjustPolicy, Json, Secret
 from imagegate.wire.provider import Provider, Target
 
-CredentialKind: TypeAlias = Literal["none", "bearer", "api-key", "entra"]
+CredentialKind: TypeAlias = Literal[
+    "none", "bearer", "api-key", "header", "entra", "sigv4", "google"
+]
 
 
 class Credential(Struct, frozen=True):
-    """How to sign in at an upstream. `entra` holds the settings of azure-identity.
+    """How to sign in at an upstream.
+
+    `entra` holds the settings of azure-identity, or google-auth's, whose account is in `secret`.
+    `header` names the header of the kind `header`. `aws` holds settings of botocore by LiteLLM's
+    names; empty, botocore looks where it always does.
 
     `headers` are the operator's own headers that may carry a secret (a subscription key); like
     the credential they go to the deployment's own origin only.
@@ -27,14 +33,17 @@ class Credential(Struct, frozen=True):
     entra: Mapping[str, str] = {}
     token_provider: Callable[[], str] | None = None
     headers: Mapping[str, Secret] = {}
+    header: str = ""
+    aws: Mapping[str, Secret] = {}
 
 
 class Deployment(Struct, frozen=True, kw_only=True):
     """One place that can serve a model: model + credential + base URL + limits.
 
     `id` is stable for the same settings. `model` is the catalogue row that decides limits and
-    price, None where the model is unknown to the catalogue. `defaults` are image parameters of
-    the operator that a call may override.
+    price, None where the model is unknown to the catalogue; `assumed` is then what such models
+    may take, without a price. `defaults` are image parameters of the operator that a call may
+    override.
     """
 
     id: str
@@ -42,6 +51,7 @@ class Deployment(Struct, frozen=True, kw_only=True):
     provider: Provider
     target: Target
     model: Model | None = None
+    assumed: Model | None = None
     credential: Credential = Credential()
     timeout_s: float = 600.0
     headers: Mapping[str, str] = {}
@@ -77,6 +87,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     file_bytes_max: int = 50 * 1024 * 1024
     image_pixels_max: int = 40_000_000
     calls_max: int = 1000
+    public_url: str | None = None
     drain_s: float = 900.0
 
 
@@ -89,6 +100,7 @@ class AssetSettings(Struct, frozen=True, kw_only=True):
     bytes_max: int = 10 * 1024**3
     durability: Literal["process", "power"] = "process"
     answer_bytes_max: int = 256 * 1024 * 1024
+    url_s: float = 3600.0
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -100,6 +112,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     default_model: str = ""
     adjust: AdjustPolicy = "nearest"
     on_retired: Literal["send", "refuse"] = "send"
+    partial: Literal["deliver", "refuse"] = "deliver"
     server: ServerSettings = ServerSettings()
     assets: AssetSettings
     database_url: str

@@ -12,7 +12,8 @@ class Wanted(Struct, frozen=True, kw_only=True):
     """A deployment as a file or a call's keywords ask for it; `""` and empty mean: not given.
 
     `is_token_refreshed`: an Azure deployment without a key signs in by DefaultAzureCredential.
-    `defaults` are image parameters, and fields that nobody here knows.
+    `settings` are those that the provider's record names, secrets among them. `defaults` are image
+    parameters, and fields that nobody here knows.
     """
 
     group: str
@@ -35,6 +36,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     is_token_refreshed: bool = False
     timeout_s: float = 0.0
     extra_headers: Mapping[str, str] = {}
+    settings: Mapping[str, Json] = {}
     defaults: Mapping[str, Json] = {}
     variations: Literal["no", "edit"] = "no"
 

@@ -10,8 +10,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from imagegate.assets import links
 from imagegate.errors import ImageError, NotFoundError
-from imagegate.gateway import errors, health, home, models, openapi
+from imagegate.gateway import assets, diagnose, errors, health, home, models, openapi, preview
 from imagegate.gateway.auth import Gatekeeper
 from imagegate.gateway.images import ImageEndpoint
 from imagegate.runtime.assemble import Runtime
@@ -21,11 +22,12 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Resource(Struct, frozen=True):
-    """A GET route. Only an `is_open` one is served to callers without a key."""
+    """A route. Only an `is_open` one is served to callers without a key."""
 
     path: str
     handler: Handler
     is_open: bool = False
+    method: str = "GET"
 
 
 OPERATIONS: dict[str, Operation] = {
@@ -45,6 +47,10 @@ ROUTES: tuple[Resource, ...] = (
     Resource("/models", models.list_models),
     Resource("/models/{id:path}", models.get_model),
     Resource("/openai/v1/models", models.list_models),
+    Resource("/v1/images/preview", preview.preview, method="POST"),
+    Resource("/v1/diagnose", diagnose.diagnose, method="POST"),
+    # Whoever has the signed url may have the image.
+    Resource(f"{links.PATH}{{name}}", assets.get_asset, is_open=True),
     Resource("/openapi.json", openapi.document, is_open=True),
     Resource("/healthz", health.healthz, is_open=True),
     Resource("/readyz", health.readyz, is_open=True),
@@ -55,7 +61,8 @@ _BY_PATH = {prefix + tail: name for prefix in PREFIXES for tail, name in OPERATI
 _SERVED = (
     "POST /v1/images/generations, /v1/images/edits, /v1/images/variations, "
     "/openai/deployments/{name}/images/generations, /openai/deployments/{name}/images/edits; "
-    "GET /v1/models, /openapi.json, /healthz, /readyz"
+    "/v1/images/preview, /v1/diagnose; "
+    "GET /v1/images/assets/{id}.{ext}, /v1/models, /openapi.json, /healthz, /readyz"
 )
 
 
@@ -117,7 +124,7 @@ def find_operation(path: str) -> tuple[Operation | None, str]:
 def build_other_routes(gateway: Gateway) -> Starlette:
     """Return Starlette's application for everything that is not an image call."""
     routes = [
-        Route(resource.path, _guarded(resource, gateway.gatekeeper), methods=["GET"])
+        Route(resource.path, _guarded(resource, gateway.gatekeeper), methods=[resource.method])
         for resource in ROUTES
     ]
     app = Starlette(
@@ -148,7 +155,10 @@ async def _answer_no_route(request: Request, error: Exception) -> Response:
     path = request.scope["path"]
     is_image_route = find_operation(path)[0] is not None
     if error.status_code == 405 or (error.status_code == 404 and is_image_route):
-        allowed = "POST" if is_image_route else "GET"
+        takes_post = is_image_route or any(
+            resource.path == path and resource.method == "POST" for resource in ROUTES
+        )
+        allowed = "POST" if takes_post else "GET"
         return _answer_wrong_method(request.method, path, allowed)
     if error.status_code == 404:
         return errors.error_response(

@@ -8,9 +8,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from imagegate import telemetry
+from imagegate.diagnosis.our_errors import finding_for_caller
 from imagegate.errors import ImageError
 from imagegate.gateway.channel import Headers
-from imagegate.wire.openai_calls import error_body
+from imagegate.types import Json
+from imagegate.wire import openai_calls
 
 RETRY_AFTER_S_MAX = 60  # openai-node ignores the header above it
 JSON_TYPE = (b"content-type", b"application/json")
@@ -59,6 +61,16 @@ def retry_after_s(error: ImageError) -> int:
     if wait_s is None or math.isnan(wait_s):
         return 1
     return math.ceil(min(max(wait_s, 1.0), RETRY_AFTER_S_MAX))
+
+
+def error_body(error: ImageError) -> bytes:
+    """Return OpenAI's body of an error, with the finding in `error.imagegate`."""
+    return openai_calls.error_body(error, error_extra(error))
+
+
+def error_extra(error: ImageError) -> dict[str, Json]:
+    """Return what `error.imagegate` holds beside call id and attempts: the finding."""
+    return {"finding": finding_for_caller(error).fields()}
 
 
 def error_response(error: ImageError) -> Response:

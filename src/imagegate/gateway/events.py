@@ -1,14 +1,13 @@
 """`stream: true`: a call as OpenAI's event stream, whether or not its model can stream."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any
 
 from imagegate import clock
 from imagegate.assets.spool import body_chunks
 from imagegate.errors import ImageError
 from imagegate.gateway.answer import adjustment_list, cost_text
 from imagegate.gateway.channel import Channel, Headers
+from imagegate.gateway.errors import error_extra
 from imagegate.running import Outcome, RunningCall
 from imagegate.types import Body, Json, PartialImage
 from imagegate.wire.openai_calls import (
@@ -36,7 +35,7 @@ async def send_events(channel: Channel, running: RunningCall, *, echo_quality: b
     except ImageError as error:
         if not channel.is_head_sent:
             raise
-        return await stream.send((build_error_event(error),), more=False)
+        return await stream.send((build_error_event(error, error_extra(error)),), more=False)
     return await stream.send_completed(outcome, echo_quality=echo_quality)
 
 
@@ -48,31 +47,21 @@ class _EventStream:
 
     async def send_partials(self) -> bool:
         """Send partial images until the call has ended; return whether the caller stayed."""
-        partials = self._running.partials()
+        running = self._running
         left = asyncio.ensure_future(self._channel.left())
-        upcoming = asyncio.ensure_future(_next(partials))
+        left.add_done_callback(lambda _: running.wake())
         try:
-            while await self._is_due(upcoming, left):
-                partial = upcoming.result()
-                if partial is None:
+            while not left.done():
+                partial = await running.next_partial(self._speak_at_s - clock.monotonic_s())
+                if partial is not None:
+                    await self._send_partial(partial)
+                elif running.has_ended:
                     return True
-                upcoming = asyncio.ensure_future(_next(partials))
-                await self._send_partial(partial)
+                elif clock.monotonic_s() >= self._speak_at_s:
+                    await self.send((KEEPALIVE,), more=True)
             return False
         finally:
             left.cancel()
-            upcoming.cancel()
-
-    async def _is_due(self, upcoming: "asyncio.Future[Any]", left: "asyncio.Future[Any]") -> bool:
-        """Wait for `upcoming`, breaking silences; return False where the caller left first."""
-        while not upcoming.done() and not left.done():
-            wait_s = self._speak_at_s - clock.monotonic_s()
-            done, _ = await asyncio.wait(
-                (upcoming, left), timeout=max(wait_s, 0.0), return_when=asyncio.FIRST_COMPLETED
-            )
-            if not done:
-                await self.send((KEEPALIVE,), more=True)
-        return not left.done()
 
     async def _send_partial(self, partial: PartialImage) -> None:
         created = int(clock.now_s())
@@ -101,10 +90,6 @@ class _EventStream:
         is_taken = await self._channel.send_chunks(body_chunks(body), more=more)
         self._speak_at_s = clock.monotonic_s() + KEEPALIVE_S
         return is_taken
-
-
-async def _next(partials: AsyncIterator[PartialImage]) -> PartialImage | None:
-    return await anext(partials, None)
 
 
 def _account(running: RunningCall, outcome: Outcome) -> dict[str, Json]:

@@ -12,14 +12,15 @@ from imagegate.errors import ImageError, OverloadedError
 from imagegate.gateway.answer import echoes_quality, send_answer
 from imagegate.gateway.auth import Gatekeeper
 from imagegate.gateway.channel import CallerLeftError, Channel
-from imagegate.gateway.errors import error_headers, internal_error
+from imagegate.gateway.errors import error_body, error_headers, internal_error
 from imagegate.gateway.events import send_events
 from imagegate.gateway.intake import Intake, Request
+from imagegate.gateway.linker import Linker
 from imagegate.gateway.options import read_options
 from imagegate.running import Outcome, RunningCall
 from imagegate.runtime.assemble import Runtime
 from imagegate.types import ImageCall, Operation
-from imagegate.wire.openai_calls import build_answer, error_body
+from imagegate.wire.openai_calls import build_answer
 
 WATCH_AFTER_S = 1.0  # most calls take longer; the quick ones need no task that watches the caller
 OVERLOADED_RETRY_S = 5.0
@@ -49,7 +50,7 @@ class ImageEndpoint:
             self._admit(scope)
             request = Request(dict(scope["headers"]), receive, operation, path_model)
             running = await self._start(request, call_id)
-            await self._answer(channel, running, request.headers)
+            await self._answer(channel, running, request.headers, _base_url(scope))
         except CallerLeftError:
             pass  # nothing was dispatched and there is nobody to tell
         except ImageError as error:
@@ -103,7 +104,11 @@ class ImageEndpoint:
             ) from error
 
     async def _answer(
-        self, channel: Channel, running: RunningCall, headers: Mapping[bytes, bytes]
+        self,
+        channel: Channel,
+        running: RunningCall,
+        headers: Mapping[bytes, bytes],
+        reached_at: str,
     ) -> None:
         """Answer when the call has ended; a caller who left leaves the call running."""
         is_delivered = False
@@ -112,7 +117,8 @@ class ImageEndpoint:
             if running.call.stream:
                 is_delivered = await send_events(channel, running, echo_quality=echo_quality)
             else:
-                is_delivered = await _answer_whole(channel, running, echo_quality=echo_quality)
+                linker = self._linker(running.call, reached_at)
+                is_delivered = await _answer_whole(channel, running, linker, echo_quality)
         except ImageError:
             is_delivered = True  # the error is the answer
             raise
@@ -122,12 +128,23 @@ class ImageEndpoint:
             else:
                 running.abandon()
 
+    def _linker(self, call: ImageCall, reached_at: str) -> Linker | None:
+        """Return what makes urls for a call that asked for them."""
+        links, settings = self._runtime.tools.links, self._runtime.settings
+        if links is None or call.response_format != "url":
+            return None
+        return Linker(links, settings.server.public_url or reached_at, settings.assets.url_s)
 
-async def _answer_whole(channel: Channel, running: RunningCall, *, echo_quality: bool) -> bool:
+
+async def _answer_whole(
+    channel: Channel, running: RunningCall, linker: Linker | None, echo_quality: bool
+) -> bool:
     outcome = await _wait_while_connected(channel, running)
     if outcome is None:
         return False
-    body = build_answer(outcome.result, created=int(clock.now_s()), echo_quality=echo_quality)
+    now_s = clock.now_s()
+    result = linker.with_urls(outcome, now_s) if linker else outcome.result
+    body = build_answer(result, created=int(now_s), echo_quality=echo_quality)
     return await send_answer(channel, running, outcome, body)
 
 
@@ -146,6 +163,13 @@ async def _wait_while_connected(channel: Channel, running: RunningCall) -> Outco
     finally:
         outcome.cancel()
         left.cancel()
+
+
+def _base_url(scope: Scope) -> str:
+    """Return the address that the request came to: our own socket's, not what its head claims."""
+    host, port = scope.get("server") or ("127.0.0.1", None)
+    host = f"[{host}]" if ":" in host else host
+    return f"{scope['scheme']}://{host}:{port}" if port else f"{scope['scheme']}://{host}"
 
 
 async def _send_error(channel: Channel, error: ImageError, call_id: str) -> None:

@@ -14,21 +14,23 @@ from imagegate.gateway.form import read_form
 from imagegate.prepare import check_inputs
 from imagegate.runtime.assemble import Runtime
 from imagegate.transport.download import DownloadLimits
-from imagegate.types import Blob, ImageCall, Operation
+from imagegate.types import Blob, ImageCall, Json, Operation
 from imagegate.wire.openai_calls import ParsedCall, parse_form_call, parse_json_call
 
+_INPUTS = ("image", "images", "mask", "markup")
 FETCH_S_MAX = 120.0  # for all urls of one call together
 
 
 class Request(Struct, frozen=True):
     """An image request that was let in: headers by lower-case name, the body still to come.
 
-    `path_model` is the model that the path names, `""` where it names none.
+    `path_model` is the model that the path names, `""` where it names none. Where the path says
+    nothing of the `operation`, inputs make it an edit.
     """
 
     headers: Mapping[bytes, bytes]
     receive: Receive
-    operation: Operation
+    operation: Operation | None
     path_model: str
 
 
@@ -50,7 +52,7 @@ class Intake:
             call = await self._read_json(request, spool)
         if request.path_model:
             call = msgspec.structs.replace(call, model=request.path_model)
-        if request.operation == "generate":
+        if call.operation == "generate":
             return call
         return self._check_inputs(call)
 
@@ -60,12 +62,15 @@ class Intake:
         form = await read_form(
             body, content_type, spool, file_bytes_max=self._limits.file_bytes_max
         )
-        return parse_form_call(request.operation, form.fields, form.files, spool.call_id)
+        operation = request.operation or "edit"
+        return parse_form_call(operation, form.fields, form.files, spool.call_id)
 
     async def _read_json(self, request: Request, spool: CallSpool) -> ImageCall:
         body = BodyReader(request.receive, request.headers, self._limits.json_bytes_max)
-        parsed = parse_json_call(request.operation, await read_json(body, spool), spool.call_id)
-        if request.operation == "generate":
+        lifted = await read_json(body, spool)
+        operation = request.operation or _operation_of(lifted.json())
+        parsed = parse_json_call(operation, lifted, spool.call_id)
+        if operation == "generate":
             return parsed.call
         return parsed.with_fetched(await self._fetch(parsed, spool))
 
@@ -94,3 +99,8 @@ class Intake:
             pixels_max=self._limits.image_pixels_max,
             file_bytes_max=self._limits.file_bytes_max,
         )
+
+
+def _operation_of(fields: Json) -> Operation:
+    has_inputs = isinstance(fields, dict) and any(fields.get(name) for name in _INPUTS)
+    return "edit" if has_inputs else "generate"

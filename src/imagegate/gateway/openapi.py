@@ -92,9 +92,9 @@ def _answer_schema() -> Json:
         "type": "object",
         "properties": {
             "b64_json": {"type": "string", "contentEncoding": "base64"},
+            "url": {"type": "string", "description": "signed, where response_format is url"},
             "revised_prompt": {"type": "string"},
         },
-        "required": ["b64_json"],
     }
     texts = ("size", "quality", "background", "output_format")
     properties: dict[str, Json] = {name: {"type": "string"} for name in texts}
@@ -114,6 +114,12 @@ def _paths() -> Json:
     paths: dict[str, Json] = {
         f"/v1/images/{name}": {"post": _image_operation(name, summary)}
         for name, summary in _OPERATIONS.items()
+    }
+    paths["/v1/images/preview"] = {"post": _preview_operation()}
+    signed = [_parameter(name, "query", required=True) for name in ("expires", "signature")]
+    paths["/v1/images/assets/{name}"] = {
+        "get": _get("getAsset", "Fetch an image by its signed url", {"image/*": {}})
+        | {"parameters": [_parameter("name", "path", required=True), *signed], "security": []}
     }
     paths["/v1/models"] = {"get": _get("listModels", "List the models that are served")}
     paths["/v1/models/{id}"] = {
@@ -150,8 +156,14 @@ def _image_operation(name: str, summary: str) -> Json:
     }
 
 
-def _get(operation_id: str, summary: str) -> dict[str, Json]:
-    responses = {"200": {"description": "as asked", "content": {"application/json": {}}}}
+def _preview_operation() -> Json:
+    bodies = {"application/json": _ref("GenerateCall"), "multipart/form-data": _ref("EditForm")}
+    summary = "Show what a call would become and cost at each deployment, without spending"
+    return _get("previewImages", summary) | {"requestBody": {"required": True, "content": bodies}}
+
+
+def _get(operation_id: str, summary: str, content: Json = None) -> dict[str, Json]:
+    responses = {"200": {"description": "as asked", "content": content or {"application/json": {}}}}
     return {"operationId": operation_id, "summary": summary, "responses": responses}
 
 

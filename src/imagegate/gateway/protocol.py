@@ -7,8 +7,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from imagegate.errors import ImageError
-from imagegate.gateway.errors import error_headers
-from imagegate.wire.openai_calls import error_body
+from imagegate.gateway.errors import error_body, error_headers
 
 HEAD_BYTES_MAX = 32 * 1024
 HEAD_S_MAX = 30.0

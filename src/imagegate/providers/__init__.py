@@ -5,13 +5,30 @@ no. Sockets, credentials, retries and limits by model are elsewhere. Adding a pr
 and one line in `PROVIDERS`.
 """
 
-from imagegate.providers import azure, openai, openai_compatible, sandbox
+from imagegate.providers import (
+    azure,
+    bedrock,
+    black_forest_labs,
+    gemini,
+    openai,
+    openai_compatible,
+    openrouter,
+    recraft,
+    sandbox,
+    vertex_ai,
+)
 from imagegate.wire.provider import Provider
 
 PROVIDERS: tuple[Provider, ...] = (
     openai.PROVIDER,
     azure.PROVIDER,
+    gemini.PROVIDER,
+    vertex_ai.PROVIDER,
     openai_compatible.PROVIDER,
+    bedrock.PROVIDER,
+    recraft.PROVIDER,
+    openrouter.PROVIDER,
+    black_forest_labs.PROVIDER,
     sandbox.PROVIDER,
 )
 

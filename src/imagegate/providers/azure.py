@@ -5,15 +5,12 @@ path and the body must not name a model; `v1`, `preview` and `latest` mean the v
 body's model is the deployment's name.
 """
 
-import re
-from collections.abc import Mapping
 from urllib.parse import quote
 
-import msgspec
-
 from imagegate.errors import ImageError, UpstreamModelNotFoundError
-from imagegate.types import ImageCall, Json
-from imagegate.wire import openai_errors, openai_images
+from imagegate.types import ImageCall
+from imagegate.wire import azure_errors, openai_images
+from imagegate.wire.azure_errors import parse_refusal
 from imagegate.wire.exchange import Exchange, UpstreamRequest, UpstreamResponse
 from imagegate.wire.openai_errors import Refusal
 from imagegate.wire.provider import Provider, Target
@@ -24,7 +21,6 @@ V1_VERSIONS = frozenset(("v1", "preview", "latest"))
 # `latest` is a word of clients; on the wire it is the v1 route without a version.
 _V1_VERSIONS_SENT = frozenset(("v1", "preview"))
 _NAME = "Azure OpenAI"
-_WAIT = re.compile(r"(?:retry after|try again in) (\d{1,5}) seconds?", re.IGNORECASE)
 
 
 def generate(call: ImageCall, target: Target) -> Exchange:
@@ -73,45 +69,10 @@ def read_error(response: UpstreamResponse) -> ImageError:
     A 404 is either a deployment that does not exist (yet: for about five minutes after it was
     made) or a path that this api-version does not have; the message says which.
     """
-    refusal = parse_refusal(response.json())
-    wait_s = openai_errors.read_retry_after_s(response.headers) or _wait_s(refusal.message)
-    words = openai_errors.read_words(response)
-    error = openai_errors.map_refusal(refusal, words, name=_NAME, retry_after_s=wait_s)
+    error = azure_errors.read_error(response, name=_NAME)
     if isinstance(error, UpstreamModelNotFoundError):
-        return _named_remedy(error, refusal)
+        return _named_remedy(error, parse_refusal(response.json()))
     return error
-
-
-def parse_refusal(body: Json) -> Refusal:
-    """Return what the body says, with the categories that Azure's filter named."""
-    refusal = openai_errors.parse_refusal(body)
-    if not isinstance(body, dict):
-        return refusal
-    if not refusal.has_shape and "statusCode" in body:  # API Management, without `error`
-        return msgspec.structs.replace(refusal, has_shape=True)
-    categories = refusal.categories or _filtered(body.get("error"))
-    return msgspec.structs.replace(refusal, categories=categories)
-
-
-def _filtered(error: Json) -> tuple[str, ...]:
-    """Return the categories that were filtered; the keys are spelled in two ways each."""
-    inner = _first(error, "inner_error", "innererror")
-    results = _first(inner, "content_filter_results", "content_filter_result")
-    return tuple(
-        name.replace("-", "_")
-        for name, result in results.items()
-        if isinstance(result, dict) and (result.get("filtered") or result.get("detected"))
-    )
-
-
-def _first(value: Json, *names: str) -> Mapping[str, Json]:
-    found = (value.get(name) for name in names) if isinstance(value, dict) else ()
-    return next((part for part in found if isinstance(part, dict)), {})
-
-
-def _wait_s(message: str) -> float | None:
-    found = _WAIT.search(message)
-    return float(found[1]) if found else None
 
 
 def _named_remedy(error: UpstreamModelNotFoundError, refusal: Refusal) -> ImageError:
@@ -139,4 +100,5 @@ PROVIDER = Provider(
     base_url_env=("AZURE_API_BASE", "AZURE_OPENAI_ENDPOINT"),
     settings={"api_version": ("AZURE_API_VERSION", "OPENAI_API_VERSION")},
     accepts_unknown_fields=True,
+    names_deployments=True,
 )

@@ -6,8 +6,10 @@ import tempfile
 
 import msgspec
 
+from imagegate.assets.links import Links, open_links
 from imagegate.assets.spool import Spool
 from imagegate.assets.store import AssetStore
+from imagegate.assets.transform import Worker
 from imagegate.config.settings import Settings
 from imagegate.ledger import Ledger
 from imagegate.pipeline import Pipeline
@@ -40,6 +42,7 @@ class Runtime:
         self.spool.has_leftovers |= self.supervisor.running_count > 0
         await self.supervisor.cancel()
         await self.tools.transport.aclose()
+        await self.tools.worker.aclose()
         await self.downloader.aclose()
         await self.tools.ledger.aclose()
         self.spool.close()
@@ -60,7 +63,7 @@ async def open_runtime(settings: Settings, *, embedded: bool) -> Runtime:
     ledger = await asyncio.to_thread(
         open_ledger, settings.database_url, durability=settings.assets.durability
     )
-    runtime = _assemble(settings, ledger)
+    runtime = _assemble(settings, ledger, open_links(settings.assets.folder))
     recovery = Recovery(settings, runtime.tools)
     reaping = reap_forever(settings.assets, ledger, runtime.tools.store)
     runtime.background = [asyncio.create_task(recovery.run()), asyncio.create_task(reaping)]
@@ -77,7 +80,7 @@ def _open_embedded(settings: Settings) -> Runtime:
     return runtime
 
 
-def _assemble(settings: Settings, ledger: Ledger) -> Runtime:
+def _assemble(settings: Settings, ledger: Ledger, links: Links | None = None) -> Runtime:
     spool = Spool(settings.assets)
     supervisor = Supervisor()
     tools = Tools(
@@ -87,5 +90,7 @@ def _assemble(settings: Settings, ledger: Ledger) -> Runtime:
         downloader=Downloader(),
         ledger=ledger,
         start_task=supervisor.start,
+        worker=Worker(),
+        links=links,
     )
     return Runtime(settings, tools, supervisor)

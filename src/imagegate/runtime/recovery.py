@@ -1,21 +1,24 @@
 """Recovery at start: exchanges of processes that are gone are replayed from their journals.
 
-A complete answer is adopted, kept and settled; an attempt that was never sent is released; all
-else is `unknown`, with its charge held and its fragments kept as evidence.
+A complete answer is adopted, kept and settled; an attempt that was never sent is released; a job
+that was submitted is followed to its end, and never submitted again. All else is `unknown`, with
+its charge held and its fragments kept as evidence.
 """
 
+import asyncio
 import logging
 from pathlib import Path
 from typing import Literal
 
+import msgspec
 from msgspec import Struct
 
 from imagegate import clock, telemetry
 from imagegate.assets.leftovers import AttemptLog, Leftovers, open_leftover
 from imagegate.assets.spool import SpoolFile
 from imagegate.attempt import usage_json
-from imagegate.catalogue.price import cost_of
-from imagegate.config.settings import Settings
+from imagegate.catalogue.price import charge_of
+from imagegate.config.settings import Deployment, Settings
 from imagegate.errors import ImageError
 from imagegate.keep import asset_name, collect, keep
 from imagegate.ledger.records import (
@@ -31,11 +34,23 @@ from imagegate.ledger.records import (
 )
 from imagegate.providers import PROVIDERS
 from imagegate.settle import Tools
+from imagegate.transport.live import LiveConversation
 from imagegate.transport.replay import LogEnded, LoggedAnswer, ReplayedConversation
 from imagegate.transport.run import run
 from imagegate.types import ImageResult, PartialImage
 
+JOBS_MAX = 16
+"""So many jobs are followed at once."""
+
 log = logging.getLogger(telemetry.LOGGER)
+
+
+class Job(Struct, frozen=True):
+    """An attempt whose log ends while it asks for its job; `deployment` may go on asking."""
+
+    attempt: AttemptRecord
+    log: AttemptLog
+    deployment: Deployment
 
 
 class Recovered(Struct):
@@ -54,6 +69,8 @@ class Recovery:
         self._tools = tools
         self._leftovers = Leftovers(tools.spool.root, own=tools.spool.owner)
         self.recovered = Recovered()
+        self._jobs: list[Job] = []
+        self._job_slots = asyncio.Semaphore(JOBS_MAX)
 
     async def run(self) -> Recovered:
         """End every open attempt of processes that are gone, then remove their folders."""
@@ -65,12 +82,21 @@ class Recovery:
             after = attempts[-1].id
         await self._keep_undelivered()
         await self._close_calls()
+        async with asyncio.TaskGroup() as group:
+            for job in self._jobs:
+                group.create_task(self._follow(job))
+        await self._close_calls()  # of several jobs of one call none may have been the last
         self._leftovers.remove()
         return self.recovered
 
     async def _end(self, attempt: AttemptRecord) -> None:
         command = await self._command_for(attempt)
-        await self._tools.ledger.commit(command)
+        if command is not None:
+            await self._commit(attempt, command)
+
+    async def _commit(self, attempt: AttemptRecord, command: Settle | Fail) -> None:
+        end = await self._end_of_call(command.attempt, attempt.call_id, command.call)
+        await self._tools.ledger.commit(msgspec.structs.replace(command, call=end))
         state = command.attempt.state
         extra = {"call_id": attempt.call_id, "attempt": attempt.id, "state": state}
         if state == "settled":
@@ -82,7 +108,19 @@ class Recovery:
         else:
             self.recovered.unsent += 1
 
-    async def _command_for(self, attempt: AttemptRecord) -> Settle | Fail:
+    async def _end_of_call(
+        self, ended: AttemptEnd, call_id: str, end: CallEnd | None
+    ) -> CallEnd | None:
+        """Return the end of the call where this attempt was the last of its parts, else None."""
+        call = await self._tools.ledger.get_call(call_id)
+        attempts = await self._tools.ledger.attempts_of(call_id)
+        state = state_of(ended.state if one.id == ended.id else one.state for one in attempts)
+        if end is None or call is None or call.state != "running" or state == "running":
+            return None
+        return msgspec.structs.replace(end, state=state)
+
+    async def _command_for(self, attempt: AttemptRecord) -> Settle | Fail | None:
+        """Return how the attempt ended, or None where its job is followed later."""
         attempt_log = self._leftovers.logs.get(attempt.id)
         if attempt_log is None:
             # The journal's line comes before anything is sent: without it nothing was bought,
@@ -90,15 +128,56 @@ class Recovery:
             is_known = attempt.owner in self._leftovers.owners
             return _fail(attempt, "unsent" if is_known else "unknown", "process_ended")
         try:
-            result = await self._replay(attempt_log)
-        except LogEnded:
-            self._keep_fragments(attempt_log)
-            return _fail(attempt, "unknown", "process_ended")
+            return await self._adopt(attempt, attempt_log)
+        except LogEnded as end:
+            deployment = self._deployment_of(attempt, attempt_log) if end.may_go_on else None
+        if deployment is not None:
+            self._jobs.append(Job(attempt, attempt_log, deployment))
+            return None
+        self._keep_fragments(attempt_log)
+        return _fail(attempt, "unknown", "process_ended")
+
+    async def _adopt(
+        self,
+        attempt: AttemptRecord,
+        attempt_log: AttemptLog,
+        live: LiveConversation | None = None,
+    ) -> Settle | Fail:
+        """Return how the attempt ended by its log, and by `live` from there on. May `LogEnded`."""
+        try:
+            result = await self._replay(attempt_log, live)
         except ImageError as error:
             self._keep_fragments(attempt_log)
             is_unknown = error.fault == "ambiguous"
             return _fail(attempt, "unknown" if is_unknown else "refused", error.code)
         return self._settled(attempt, attempt_log, result)
+
+    async def _follow(self, job: Job) -> None:
+        """Go on asking for a job with the credential of today's settings, and write its end."""
+        spool = self._tools.spool.open_call(job.attempt.call_id)
+        live = LiveConversation(
+            self._tools.transport, job.deployment, job.attempt.id, spool, is_logged=False
+        )
+        limit_s = job.deployment.timeout_s + self._settings.late_s
+        try:
+            async with self._job_slots, asyncio.timeout(limit_s), live:
+                command = await self._adopt(job.attempt, job.log, live)
+        except (LogEnded, TimeoutError):
+            command = _fail(job.attempt, "unknown", "upstream_timeout")
+        await self._commit(job.attempt, command)
+        spool.close()
+
+    def _deployment_of(self, attempt: AttemptRecord, attempt_log: AttemptLog) -> Deployment | None:
+        """Return the same deployment, else one of that provider at the same place; its credential
+        is the one that is configured now."""
+        base_url = attempt_log.opened.target.base_url
+        there = [
+            one
+            for one in self._settings.deployments
+            if one.provider.name == attempt.provider and one.target.base_url == base_url
+        ]
+        same = (one for one in there if one.id == attempt.deployment_id)
+        return next(same, next(iter(there), None))
 
     def _settled(
         self, attempt: AttemptRecord, attempt_log: AttemptLog, result: ImageResult
@@ -109,7 +188,7 @@ class Recovery:
             id=attempt.id,
             state="settled",
             ended_at=clock.now_s(),
-            cost_e10=cost_of(model, opened.call, result.usage) if model else None,
+            cost_e10=charge_of(model, opened.call, result),
             usage=usage_json(result),
             upstream_status=200,
         )
@@ -125,8 +204,10 @@ class Recovery:
             expires_at=clock.now_s() + max(assets.retention_s, assets.evidence_s),
         )
 
-    async def _replay(self, attempt_log: AttemptLog) -> ImageResult:
-        """Return what the logged answers amount to. Raises `LogEnded` or the logged failure."""
+    async def _replay(
+        self, attempt_log: AttemptLog, live: LiveConversation | None = None
+    ) -> ImageResult:
+        """Return what the answers amount to. Raises `LogEnded` or the failure that they tell."""
         opened = attempt_log.opened
         provider = next(one for one in PROVIDERS if one.name == opened.provider)
         adapter = provider.adapter(opened.call.operation)
@@ -135,11 +216,18 @@ class Recovery:
             [
                 LoggedAnswer(head, self._open(path, size, opened.attempt) if path else None)
                 for head, path, size in attempt_log.answers()
-            ]
+            ],
+            live,
         )
         result = await run(adapter(opened.call, opened.target), conversation, _ignore)
         spool = self._tools.spool.open_call(opened.call.id)
-        return await collect(result, opened.target.base_url, spool, self._tools.downloader)
+        return await collect(
+            result,
+            opened.target.base_url,
+            spool,
+            self._tools.downloader,
+            hosts=provider.result_hosts,
+        )
 
     def _open(self, path: Path, size: int, attempt_id: str) -> SpoolFile:
         self._tools.store.take_back(asset_name(path.name, attempt_id), path)
@@ -161,7 +249,15 @@ class Recovery:
                 await self._keep_settled(settled[0], attempt_log)
 
     async def _keep_settled(self, attempt: AttemptRecord, attempt_log: AttemptLog) -> None:
-        result = await self._replay(attempt_log)
+        try:
+            result = await self._replay(attempt_log)
+        except (ImageError, LogEnded) as gone:
+            # Its url has expired, or its answer is not whole: nothing is left to keep.
+            log.warning(
+                telemetry.CALL_FAILED,
+                extra={"call_id": attempt.call_id, "attempt": attempt.id, "reason": str(gone)},
+            )
+            return
         await self._tools.ledger.commit(Keep(self._kept(attempt, result)))
         self.recovered.adopted += 1
         extra = {"call_id": attempt.call_id, "attempt": attempt.id, "state": "settled"}

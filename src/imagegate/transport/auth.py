@@ -1,13 +1,12 @@
 """A credential becomes headers, for the deployment's own origin and its trusted hosts only.
 
-One credential kind, one function. Tokens of Entra ID are fetched off the event loop by
-azure-identity, an extra that is imported when the first token is needed.
+One credential kind, one function. Tokens of Entra ID and of Google are fetched off the event loop
+by azure-identity and google-auth, extras that are imported when the first token is needed.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol, TypeVar
-from urllib.parse import urlsplit
 
 from imagegate import clock
 from imagegate.config.settings import Credential
@@ -17,7 +16,9 @@ from imagegate.errors import (
     UpstreamCredentialError,
     UpstreamUnreachableError,
 )
+from imagegate.transport import google
 from imagegate.types import Secret
+from imagegate.wire.hosts import is_trusted
 
 T = TypeVar("T")
 
@@ -25,11 +26,10 @@ REFRESH_BEFORE_S = 300.0
 FETCH_S_MAX = 60.0
 ACCOUNTS_MAX = 256
 MESSAGE_CHARS_MAX = 300
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class AccessToken(Protocol):
-    """What azure-identity returns: the token, and its end in unix seconds."""
+    """What an issuer returns: the token, and its end in unix seconds."""
 
     @property
     def token(self) -> str:
@@ -43,7 +43,7 @@ class AccessToken(Protocol):
 
 
 class TokenSource(Protocol):
-    """A credential of azure-identity."""
+    """A credential of azure-identity, or an account of Google's."""
 
     def get_token(self, *scopes: str) -> AccessToken:
         """Return a token; waits for the network."""
@@ -66,15 +66,7 @@ async def headers_for(
 
 def may_see(url: str, origin: str, trusted_hosts: tuple[str, ...]) -> bool:
     """Return whether `url` is of the deployment's own place or on a trusted host, over https."""
-    if _origin(url) == _origin(origin):
-        return True
-    parts = urlsplit(url)
-    return parts.scheme == "https" and parts.hostname in trusted_hosts
-
-
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or _DEFAULT_PORTS.get(parts.scheme)
+    return is_trusted(url, origin, trusted_hosts)
 
 
 async def _none(_: Credential) -> dict[str, str]:
@@ -96,6 +88,17 @@ async def _api_key(credential: Credential) -> dict[str, str]:
     return {"api-key": credential.secret.reveal()}
 
 
+async def _header(credential: Credential) -> dict[str, str]:
+    return {credential.header: credential.secret.reveal()}
+
+
+async def _google(credential: Credential) -> dict[str, str]:
+    found = await GOOGLE_TOKENS.access(credential)
+    headers = {"authorization": f"Bearer {found.token}"}
+    project = found.quota_project if isinstance(found, google.GoogleToken) else ""
+    return {**headers, "x-goog-user-project": project} if project else headers
+
+
 async def _entra(credential: Credential) -> dict[str, str]:
     return {"authorization": f"Bearer {await TOKENS.token(credential)}"}
 
@@ -104,11 +107,14 @@ _KINDS: Mapping[str, Callable[[Credential], Awaitable[dict[str, str]]]] = {
     "none": _none,
     "bearer": _bearer,
     "api-key": _api_key,
+    "header": _header,
     "entra": _entra,
+    "sigv4": _none,  # signs the whole request, once its other headers are known (sigv4.py)
+    "google": _google,
 }
 
 
-async def _off_loop(fetch: Callable[[], T | Awaitable[T]]) -> T:
+async def _off_loop(fetch: Callable[[], T | Awaitable[T]], issuer: str = "Entra ID") -> T:
     """Return what `fetch` returns, run in a thread; its failures become ours."""
     try:
         async with asyncio.timeout(FETCH_S_MAX):
@@ -116,7 +122,7 @@ async def _off_loop(fetch: Callable[[], T | Awaitable[T]]) -> T:
             return await found if isinstance(found, Awaitable) else found
     except TimeoutError as error:
         raise UpstreamUnreachableError(
-            f"Entra ID gave no token within {FETCH_S_MAX:.0f} s; nothing was sent."
+            f"{issuer} gave no token within {FETCH_S_MAX:.0f} s; nothing was sent."
         ) from error
     except ImageError:
         raise
@@ -143,27 +149,33 @@ class Tokens:
         self,
         make: Callable[[Mapping[str, str], Secret], TokenSource],
         now_s: Callable[[], float] = clock.now_s,
+        issuer: str = "Entra ID",
     ) -> None:
         self._make = make
+        self._issuer = issuer
         self._now_s = now_s
         self._sources: dict[object, TokenSource] = {}
         self._kept: dict[object, AccessToken] = {}
-        self._fetches: dict[object, asyncio.Task[str]] = {}
+        self._fetches: dict[object, asyncio.Task[AccessToken]] = {}
 
     async def token(self, credential: Credential) -> str:
         """Return a token that is good for a while; the old one where a refresh fails early."""
+        return (await self.access(credential)).token
+
+    async def access(self, credential: Credential) -> AccessToken:
+        """Return the same token with all that its issuer says of it."""
         account = (frozenset(credential.entra.items()), credential.secret)
         kept = self._kept.get(account)
         if kept and kept.expires_on - self._now_s() > REFRESH_BEFORE_S:
-            return kept.token
+            return kept
         try:
             return await self._fetch(account, credential)
         except ImageError:
             if kept and kept.expires_on > self._now_s():
-                return kept.token
+                return kept
             raise
 
-    async def _fetch(self, account: object, credential: Credential) -> str:
+    async def _fetch(self, account: object, credential: Credential) -> AccessToken:
         # Keyed by loop: an SDK may run on several, and a task belongs to one.
         key = (account, id(asyncio.get_running_loop()))
         running = self._fetches.get(key)
@@ -173,13 +185,13 @@ class Tokens:
             running.add_done_callback(lambda _: self._fetches.pop(key, None))
         return await asyncio.shield(running)
 
-    async def _refresh(self, account: object, credential: Credential) -> str:
-        fresh = await _off_loop(lambda: self._get(account, credential))
+    async def _refresh(self, account: object, credential: Credential) -> AccessToken:
+        fresh = await _off_loop(lambda: self._get(account, credential), self._issuer)
         if len(self._kept) >= ACCOUNTS_MAX:
             self._kept.clear()
             self._sources.clear()
         self._kept[account] = fresh
-        return fresh.token
+        return fresh
 
     def _get(self, account: object, credential: Credential) -> AccessToken:
         source = self._sources.get(account)
@@ -242,3 +254,4 @@ _SOURCES: Mapping[str, Callable[[Mapping[str, str], str], TokenSource]] = {
 }
 
 TOKENS = Tokens(make_source)
+GOOGLE_TOKENS = Tokens(google.make_source, issuer="Google")

@@ -16,11 +16,11 @@ from imagegate.assets.spool import (
     body_chunks,
 )
 from imagegate.errors import UpstreamFailedError
-from imagegate.transport.gate import BodyGate, Slot
 from imagegate.types import Body
 from imagegate.wire.lift import Lift, Lifted, LiftError
 
 INFLATE_CHUNK_BYTES = 256 * 1024
+_TAG = f"blob:{os.urandom(8).hex()}:"
 
 
 class OutgoingBody(payload.Payload):
@@ -95,26 +95,17 @@ class IncomingBody:
         return self._lift.finish(self.data if self.file is None else self.file)
 
 
-async def read_body(
-    chunks: AsyncIterator[bytes], body: IncomingBody, gate: BodyGate, *, bytes_max: int
-) -> None:
-    """Feed all chunks to `body`; large bodies take turns at the gate.
+async def read_body(chunks: AsyncIterator[bytes], body: IncomingBody, *, bytes_max: int) -> None:
+    """Feed all chunks to `body`.
 
     Raises `UpstreamFailedError` where the body is larger than `bytes_max`.
     """
-    slot = Slot()
     size = 0
-    try:
-        async for chunk in chunks:
-            size += len(chunk)
-            if size > bytes_max:
-                raise too_large(bytes_max)
-            if size > MEMORY_BYTES_MAX and not slot.is_held:
-                await gate.acquire(slot)
-            slot.is_fresh = True
-            body.feed(chunk)
-    finally:
-        gate.release(slot)
+    async for chunk in chunks:
+        size += len(chunk)
+        if size > bytes_max:
+            raise too_large(bytes_max)
+        body.feed(chunk)
 
 
 async def inflated(
@@ -164,5 +155,5 @@ def too_large(bytes_max: int) -> UpstreamFailedError:
 
 
 def new_tag() -> str:
-    """Return a tag for lifted blobs that no upstream can guess."""
-    return f"blob:{os.urandom(8).hex()}:"
+    """Return the tag for lifted blobs: the process's own secret, which no upstream ever sees."""
+    return _TAG

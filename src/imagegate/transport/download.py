@@ -80,15 +80,18 @@ class Downloader:
         param: str | None = None,
         trusted_origin: str | None = None,
         allow_hosts: Collection[str] = (),
+        only_hosts: Collection[str] = (),
     ) -> Fetched:
         """Fetch `url` into `write`, which is called once a chunk, and return what came.
 
         `trusted_origin` is a deployment's own base url: urls of that origin may be http and
         private. `allow_hosts` are names whose addresses may be private; https stays required.
+        Where `only_hosts` are given, every other host is refused; one that starts with a dot
+        stands for all names below it.
         Raises `BadRequestError` with `param` and the reason, never with the url's path or query;
         by then `write` may have had a part of the body.
         """
-        trust = _Trust(trusted_origin, allow_hosts, self._policy)
+        trust = _Trust(trusted_origin, allow_hosts, only_hosts, self._policy)
         host = ""
         try:
             host = check_url(url).host
@@ -153,9 +156,14 @@ class _Trust:
     """What one fetch may reach beyond public https urls. A redirect never gains trust."""
 
     def __init__(
-        self, origin: str | None, allow_hosts: Collection[str], policy: AddressPolicy
+        self,
+        origin: str | None,
+        allow_hosts: Collection[str],
+        only_hosts: Collection[str],
+        policy: AddressPolicy,
     ) -> None:
         self._origin = _origin_of(origin)
+        self._only_hosts = tuple(host.lower() for host in only_hosts)
         self._allow_hosts = frozenset(host.lower() for host in allow_hosts)
         self._policy = policy
 
@@ -166,11 +174,19 @@ class _Trust:
         self._origin = None  # left the trusted origin: a redirect back is someone else's wish
         if target.scheme != "https":
             raise UrlRefusedError("only https urls are fetched")
+        if self._only_hosts and not self._is_listed(target.host):
+            raise UrlRefusedError("its host is none of those that this provider's images come from")
         if target.host in self._allow_hosts:
             return _any_address
         if target.is_address and not self._policy(target.host):
             raise UrlRefusedError("its address is not public")
         return self._policy
+
+    def _is_listed(self, host: str) -> bool:
+        return any(
+            host.endswith(listed) if listed.startswith(".") else host == listed
+            for listed in self._only_hosts
+        )
 
 
 def _origin_of(url: str | None) -> tuple[str, str, int] | None:

@@ -1,5 +1,6 @@
 """A conversation on real sockets. It writes every answer to the journal as it arrives."""
 
+import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from typing import Self
@@ -9,10 +10,16 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from imagegate.assets.journal import Done, Head
+from imagegate import clock
+from imagegate.assets.journal import Done, Head, Journal
 from imagegate.assets.spool import CallSpool, Spool, SpoolFile
 from imagegate.config.settings import Deployment
-from imagegate.errors import ImageError, UpstreamFailedError, UpstreamUnreachableError
+from imagegate.errors import (
+    ImageError,
+    UpstreamFailedError,
+    UpstreamTimeoutError,
+    UpstreamUnreachableError,
+)
 from imagegate.transport.auth import headers_for, may_see
 from imagegate.transport.bodies import (
     IncomingBody,
@@ -23,7 +30,9 @@ from imagegate.transport.bodies import (
     too_large,
 )
 from imagegate.transport.gate import BodyGate
+from imagegate.transport.pacing import PacedBody
 from imagegate.transport.sandbox import SandboxUpstream
+from imagegate.transport.sigv4 import sign
 from imagegate.wire.exchange import Event, UpstreamRequest, UpstreamResponse
 from imagegate.wire.lift import Lift
 from imagegate.wire.sse import EventScanner
@@ -72,16 +81,24 @@ class LiveConversation:
     """One exchange's sockets; an async context manager that closes what is still open.
 
     `headers` are the last answer's; `files` hold large answers, for evidence of what went wrong.
+    A recovery's conversation is not logged: the log of the process before it stays the truth.
     """
 
     def __init__(
-        self, transport: Transport, deployment: Deployment, attempt_id: str, spool: CallSpool
+        self,
+        transport: Transport,
+        deployment: Deployment,
+        attempt_id: str,
+        spool: CallSpool,
+        *,
+        is_logged: bool = True,
     ) -> None:
         self._transport = transport
         self._deployment = deployment
         self._spool = spool
-        self._log = _AnswerLog(transport.spool, attempt_id)
+        self._log = _AnswerLog(transport.spool.journal if is_logged else None, attempt_id)
         self._response: aiohttp.ClientResponse | None = None
+        self._body: PacedBody | None = None
         self._events: EventStream | None = None
         self.headers: Mapping[str, str] = {}
         self.files: list[SpoolFile] = []
@@ -92,6 +109,8 @@ class LiveConversation:
     async def __aexit__(self, *_: object) -> None:
         if self._response is not None:
             self._response.close()
+        if self._body is not None:
+            self._body.close()
 
     async def send(self, request: UpstreamRequest) -> UpstreamResponse:
         """Send one request; when this returns, its answer's body is in the spool.
@@ -99,6 +118,20 @@ class LiveConversation:
         Raises the fault of design.md 7: `moment` while the body was not fully handed over,
         `ambiguous` from then on.
         """
+        if request.seconds_max is None:
+            return await self._converse(request)
+        try:
+            async with asyncio.timeout(request.seconds_max):
+                return await self._converse(request)
+        except TimeoutError as error:
+            if self._response is not None:
+                self._response.close()
+            host = URL(request.url, encoded=True).host
+            raise UpstreamTimeoutError(
+                f"{host} did not answer within {request.seconds_max:g} s."
+            ) from error
+
+    async def _converse(self, request: UpstreamRequest) -> UpstreamResponse:
         status: int
         headers: Mapping[str, str]
         if request.url.startswith("sandbox:"):
@@ -120,6 +153,10 @@ class LiveConversation:
         except (aiohttp.ClientError, OSError) as error:
             raise broke_off(error) from error
 
+    async def wait(self, seconds: float) -> None:
+        """Let `seconds` pass."""
+        await clock.sleep(seconds)
+
     async def _send_http(
         self, request: UpstreamRequest
     ) -> tuple[int, Mapping[str, str], AsyncIterator[bytes]]:
@@ -138,19 +175,24 @@ class LiveConversation:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise fault_of(error, url, is_sent=body.is_sent) from error
         self._response = response
+        self._body = PacedBody(response, self._transport.gate)
         lowered = {name.lower(): value for name, value in response.headers.items()}
-        return response.status, lowered, response.content.iter_any()
+        return response.status, lowered, self._body
 
     async def _headers_of(self, request: UpstreamRequest) -> dict[str, str]:
         deployment = self._deployment
         place = (request.url, deployment.target.base_url, deployment.provider.trusted_hosts)
-        own = deployment.headers if may_see(*place) else {}
-        return {
+        is_own = may_see(*place)
+        headers = {
             **OWN_HEADERS,
             **request.headers,
-            **own,
+            **(deployment.headers if is_own else {}),
             **await headers_for(deployment.credential, *place),
         }
+        if is_own and deployment.credential.kind == "sigv4":
+            region = str(deployment.target.traits["aws_region_name"])
+            headers |= await sign(deployment.credential, region, request, headers)
+        return headers
 
     async def _take(
         self,
@@ -176,7 +218,7 @@ class LiveConversation:
             head.in_file(file)
 
         body = IncomingBody(self._spool, on_file)
-        await read_body(chunks, body, self._transport.gate, bytes_max=limit)
+        await read_body(chunks, body, bytes_max=limit)
         head.end(body.data, body.file)
         return UpstreamResponse(status, headers, body.finish())
 
@@ -212,12 +254,16 @@ class EventStream:
 
 
 class _AnswerLog:
-    """Numbers the answers of an attempt and writes them to the journal."""
+    """Numbers the answers of an attempt and writes them to the journal, if there is one."""
 
-    def __init__(self, spool: Spool, attempt_id: str) -> None:
-        self.journal = spool.journal
+    def __init__(self, journal: Journal | None, attempt_id: str) -> None:
         self.attempt_id = attempt_id
+        self._journal = journal
         self._number = 0
+
+    def append(self, record: Head | Done) -> None:
+        if self._journal is not None:
+            self._journal.append(record)
 
     def begin(self, status: int, headers: Mapping[str, str]) -> "_LoggedHead":
         self._number += 1
@@ -233,13 +279,13 @@ class _LoggedHead:
 
     def in_file(self, file: SpoolFile, *, events: bool = False) -> None:
         head = msgspec.structs.replace(self._head, file=file.name, events=events)
-        self._log.journal.append(head)
+        self._log.append(head)
 
     def end(self, data: bytes, file: SpoolFile | None) -> None:
         if file is None:
-            self._log.journal.append(msgspec.structs.replace(self._head, body=data))
+            self._log.append(msgspec.structs.replace(self._head, body=data))
         else:
-            self._log.journal.append(Done(self._log.attempt_id, self._head.number, file.size))
+            self._log.append(Done(self._log.attempt_id, self._head.number, file.size))
 
 
 def fault_of(error: Exception, url: URL, *, is_sent: bool) -> ImageError:

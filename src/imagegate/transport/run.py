@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from imagegate import clock
 from imagegate.errors import ImageError, UpstreamFailedError
 from imagegate.types import ImageResult, PartialImage
 from imagegate.wire.exchange import (
@@ -31,6 +30,10 @@ class Conversation(Protocol):
 
     async def next_event(self) -> Event | None:
         """Return the next event of the open stream, or None at its end."""
+        ...
+
+    async def wait(self, seconds: float) -> None:
+        """Let `seconds` pass, if anybody waits at all."""
         ...
 
 
@@ -65,7 +68,7 @@ async def _carry_out(
         case NextEvent():
             return await conversation.next_event()
         case Wait(seconds):
-            await clock.sleep(seconds)
+            await conversation.wait(seconds)
         case Emit(partial):
             on_partial(partial)
     return None

@@ -19,6 +19,7 @@ class UpstreamRequest(Struct, frozen=True):
     """One HTTP request. `url` is absolute, without credentials; headers carry none either.
 
     `events` says that the answer may be an event stream, to be read with `next_event`.
+    `seconds_max` bounds this one request where the exchange can go on without its answer (a poll).
     A POST is taken as paid: it is never sent twice.
     """
 
@@ -27,6 +28,7 @@ class UpstreamRequest(Struct, frozen=True):
     body: Body = ()
     headers: Mapping[str, str] = {}
     events: bool = False
+    seconds_max: float | None = None
 
 
 class UpstreamResponse(Struct, frozen=True):

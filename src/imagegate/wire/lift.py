@@ -26,6 +26,7 @@ TAIL_OF_KEY = 96
 
 _SLASH, _BACKSLASH, _QUOTE = b'/\\"'
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_BETWEEN = frozenset((b':"', b',"', b': "', b', "'))
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _DATA_URL = re.compile(rb"data:([\w.+\\/-]*)(?:;[\w.+=-]+)*?;base64,", re.IGNORECASE)
 # Words of people are not lifted, even where they happen to look like base64.
@@ -239,7 +240,8 @@ class Lift:
         stop = chunk.find(b'"', at) + 1 or len(chunk)
         part = chunk[at:stop]
         self._out += part
-        self._count_levels(part)
+        if part not in _BETWEEN:
+            self._count_levels(part)
         if part.endswith(b'"'):
             self._in_string = self._undecided = True
             self._holds_quote = False
@@ -255,6 +257,12 @@ class Lift:
 
     def _inside(self, chunk: bytes, at: int) -> int:
         """Keep or pass over the string's content up to its end; return where to go on."""
+        if self._start_at == self._position + at:
+            end = chunk.find(b'"', at, at + LONG)
+            if end >= 0 and chunk[end - 1] != _BACKSLASH:  # most strings: short, whole, plain
+                self._out += chunk[at : end + 1]
+                self._in_string = self._undecided = False
+                return end + 1
         end = self._find_end(chunk, at)
         stop = len(chunk) if end < 0 else end
         if self._undecided:

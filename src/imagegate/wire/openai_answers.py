@@ -159,8 +159,11 @@ def _share(usage: Usage, index: int, count: int) -> Usage:
     )
 
 
-def error_fields(error: ImageError) -> dict[str, Json]:
-    """Return the error in OpenAI's shape, with `error.imagegate` for those who have to fix it."""
+def error_fields(error: ImageError, extra: Mapping[str, Json] | None = None) -> dict[str, Json]:
+    """Return the error in OpenAI's shape, with `error.imagegate` for those who have to fix it.
+
+    `extra` are further fields of `error.imagegate`.
+    """
     return {
         "error": {
             "message": error.message,
@@ -172,19 +175,20 @@ def error_fields(error: ImageError) -> dict[str, Json]:
                 "fault": error.fault,
                 "owner": error.owner,
                 "attempts": msgspec.to_builtins(error.attempts),
+                **(extra or {}),
             },
         }
     }
 
 
-def error_body(error: ImageError) -> bytes:
-    """Return the error's JSON body."""
-    return msgspec.json.encode(error_fields(error))
+def error_body(error: ImageError, extra: Mapping[str, Json] | None = None) -> bytes:
+    """Return the error's JSON body; `extra` are further fields of `error.imagegate`."""
+    return msgspec.json.encode(error_fields(error, extra))
 
 
-def build_error_event(error: ImageError) -> bytes:
+def build_error_event(error: ImageError, extra: Mapping[str, Json] | None = None) -> bytes:
     """Return the frame of an error; nested, because openai-python overlooks the flat form."""
-    fields = {"type": "error", **error_fields(error)}
+    fields = {"type": "error", **error_fields(error, extra)}
     return b"event: error\ndata: " + msgspec.json.encode(fields) + b"\n\n"
 
 

@@ -66,7 +66,7 @@ _NO_MODEL = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _UNVERIFIED = re.compile(r"must be verified|Verify Organization", re.IGNORECASE)
-_SECRETS = re.compile(r"\b(sk-|Bearer\s+)[\w*.~+/=-]{3,}", re.IGNORECASE)
+_SECRETS = re.compile(r"\b(sk-|AIza|ya29\.|Bearer\s+)[\w*.~+/=-]{3,}", re.IGNORECASE)
 _TRY_AGAIN = re.compile(r"try again in (?:(\d+)m(?!s))?(?:([\d.]+)(ms|s))?", re.IGNORECASE)
 _BUCKET = re.compile(r"Limit:? ([\d.]+).{0,60}?Requested:? ([\d.]+)", re.IGNORECASE)
 _SECONDS_MAX = 24 * 3600.0

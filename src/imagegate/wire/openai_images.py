@@ -23,7 +23,7 @@ from imagegate.wire.exchange import (
     send,
 )
 from imagegate.wire.lift import Base64, blob_of_text
-from imagegate.wire.openai_errors import map_refusal, parse_refusal, read_words, scrub
+from imagegate.wire.openai_errors import Refusal, map_refusal, parse_refusal, read_words, scrub
 from imagegate.wire.openai_errors import read_error as read_error
 from imagegate.wire.openai_requests import build_edit_form as build_edit_form
 from imagegate.wire.openai_requests import build_edit_json as build_edit_json
@@ -31,6 +31,8 @@ from imagegate.wire.openai_requests import build_generation as build_generation
 from imagegate.wire.openai_requests import build_variation_form as build_variation_form
 
 ReadError: TypeAlias = Callable[[UpstreamResponse], ImageError]
+MapRefusal: TypeAlias = Callable[[Refusal, UpstreamWords], ImageError]
+"""What an error within a 200 means to this provider."""
 
 _PARTIAL = ".partial_image"
 _COMPLETED = (".completed", ".partial_succeeded")
@@ -61,7 +63,11 @@ class ImagesAnswer(Struct):
     svg_usage: Json = None
 
 
-def exchange(request: UpstreamRequest, read_error: ReadError = read_error) -> Exchange:
+def exchange(
+    request: UpstreamRequest,
+    read_error: ReadError = read_error,
+    map_refusal: MapRefusal = map_refusal,
+) -> Exchange:
     """Send `request` and return the images of its answer, JSON or event stream.
 
     The answer's own type decides, not what was asked for: a server that cannot stream sends JSON.
@@ -70,11 +76,11 @@ def exchange(request: UpstreamRequest, read_error: ReadError = read_error) -> Ex
     if response.status >= 300:
         raise read_error(response)
     if response.is_event_stream:
-        return (yield from _read_stream())
-    return parse_answer(response)
+        return (yield from _read_stream(map_refusal))
+    return parse_answer(response, map_refusal)
 
 
-def parse_answer(response: UpstreamResponse) -> ImageResult:
+def parse_answer(response: UpstreamResponse, map_refusal: MapRefusal = map_refusal) -> ImageResult:
     """Return the result of a 2xx answer in JSON.
 
     Raises `UpstreamEmptyError` where there is no image in it, and the error that it holds where
@@ -89,7 +95,7 @@ def parse_answer(response: UpstreamResponse) -> ImageResult:
     images = tuple(image for item in items if (image := _image(item)))
     if not images:
         refused = [answer.error, *(item.error for item in items)]
-        raise _no_image(response, next(filter(None, refused), None))
+        raise _no_image(response, next(filter(None, refused), None), map_refusal)
     extra = {name: value for name in _EXTRA_FIELDS if (value := getattr(answer, name)) is not None}
     return ImageResult(
         images=images,
@@ -111,7 +117,7 @@ def _image(item: ImageItem) -> Image | None:
     return Image(blob, item.url or None, item.revised_prompt)
 
 
-def _no_image(response: UpstreamResponse, refused: Json) -> ImageError:
+def _no_image(response: UpstreamResponse, refused: Json, map_refusal: MapRefusal) -> ImageError:
     if refused:
         return map_refusal(parse_refusal({"error": refused}), read_words(response))
     return UpstreamEmptyError(
@@ -146,7 +152,7 @@ def _details(raw: Json) -> TokenDetails:
     return TokenDetails(_count(raw.get("text_tokens")), _count(raw.get("image_tokens")))
 
 
-def _read_stream() -> Generator[Command, Answer, ImageResult]:
+def _read_stream(map_refusal: MapRefusal) -> Generator[Command, Answer, ImageResult]:
     """Hand on partial images; return what the completed events brought, once the stream ends."""
     completed: list[ImageResult] = []
     seen_partial = False
@@ -161,7 +167,8 @@ def _read_stream() -> Generator[Command, Answer, ImageResult]:
         elif kind.endswith(_COMPLETED):
             completed.append(_completed(event, fields))
         elif kind == "error" or fields.get("error"):
-            return _end_by_error(completed, event, fields, seen_partial=seen_partial)
+            error = map_refusal(*_refusal_of(event, fields))
+            return _end_by_error(completed, error, seen_partial=seen_partial)
     return _join(completed)
 
 
@@ -205,19 +212,17 @@ def _completed(event: Event, fields: Mapping[str, Json]) -> ImageResult:
     )
 
 
+def _refusal_of(event: Event, fields: Mapping[str, Json]) -> tuple[Refusal, UpstreamWords]:
+    body = fields if fields.get("error") else {"error": fields}
+    return parse_refusal(body), UpstreamWords(200, scrub(event.data.text()))
+
+
 def _end_by_error(
-    completed: Sequence[ImageResult],
-    event: Event,
-    fields: Mapping[str, Json],
-    *,
-    seen_partial: bool,
+    completed: Sequence[ImageResult], error: ImageError, *, seen_partial: bool
 ) -> ImageResult:
-    """Return the images that came before the error; without any, raise what it says."""
+    """Return the images that came before the error; without any, raise it."""
     if any(result.images for result in completed):
         return _join(completed)
-    body = fields if fields.get("error") else {"error": fields}
-    words = UpstreamWords(200, scrub(event.data.text()))
-    error = map_refusal(parse_refusal(body), words)
     if seen_partial and error.fault != "call":
         # The work had begun, so this is no refusal: an image may have been paid for.
         raise UpstreamFailedError(error.message, upstream=error.upstream)
@@ -241,13 +246,14 @@ def _join(completed: Sequence[ImageResult]) -> ImageResult:
         quality=first.quality,
         background=first.background,
         output_format=first.output_format,
-        usage=_sum_usage(result.usage for result in completed),
-        raw_usage=_sum_json(raw) if raw else None,
+        usage=sum_usage(result.usage for result in completed),
+        raw_usage=sum_json(raw) if raw else None,
         extra=first.extra,
     )
 
 
-def _sum_usage(usages: Iterable[Usage | None]) -> Usage | None:
+def sum_usage(usages: Iterable[Usage | None]) -> Usage | None:
+    """Return the tokens of several answers together, None where none of them counted any."""
     given = [usage for usage in usages if usage is not None]
     if not given:
         return None
@@ -276,13 +282,13 @@ def _sum_given(
     return _sum_details(one, other)
 
 
-def _sum_json(values: Sequence[Json]) -> Json:
+def sum_json(values: Sequence[Json]) -> Json:
     """Add up numbers, field by field; of anything else the first stands."""
     first = values[0]
     if isinstance(first, dict):
         objects = [value for value in values if isinstance(value, dict)]
         names = dict.fromkeys(name for value in objects for name in value)
-        return {name: _sum_json([o[name] for o in objects if name in o]) for name in names}
+        return {name: sum_json([o[name] for o in objects if name in o]) for name in names}
     numbers = [value for value in values if _is_number(value)]
     return sum(numbers) if _is_number(first) else first
 

@@ -11,18 +11,22 @@ from imagegate.wire.provider import Target
 JSON_TYPE = "application/json"
 # OpenAI's client sorts them so, after model and prompt.
 _FIELDS = (
+    "aspect_ratio",
     "background",
     "complexity",
     "frame_count",
     "frame_duration_ms",
     "input_fidelity",
     "moderation",
+    "negative_prompt",
     "output_compression",
     "output_format",
     "partial_images",
     "quality",
+    "resolution",
     "response_format",
     "safety_identifier",
+    "seed",
     "size",
     "style",
     "svg",
@@ -56,11 +60,11 @@ def build_edit_form(call: ImageCall, target: Target, *, model_in_body: bool) -> 
     """Return the form of an edit and its Content-Type. All inputs must be blobs."""
     fields = build_fields(call, target, model_in_body=model_in_body)
     name = "image" if len(call.images) == 1 else "image[]"
-    files = [_form_file(name, image) for image in call.images]
+    files = [build_file(name, image) for image in call.images]
     for name, overlay in (("mask", call.mask), ("markup", call.markup)):
         if overlay is not None:
-            files.append(_form_file(name, overlay))
-    return build_form(list(_flatten(fields)), files, build_boundary(call))
+            files.append(build_file(name, overlay))
+    return build_form(list(flatten_fields(fields)), files, build_boundary(call))
 
 
 def build_variation_form(
@@ -89,14 +93,14 @@ def build_boundary(call: ImageCall) -> str:
     return hashlib.sha256(f"form {call.id}".encode()).hexdigest()[:32]
 
 
-def _flatten(fields: Mapping[str, Json]) -> Iterator[tuple[str, str]]:
+def flatten_fields(fields: Mapping[str, Json]) -> Iterator[tuple[str, str]]:
     """Yield form fields: nested ones in brackets, booleans as `true`, nothing for null."""
     for name, value in fields.items():
         if isinstance(value, Mapping):
-            yield from _flatten({f"{name}[{key}]": inner for key, inner in value.items()})
+            yield from flatten_fields({f"{name}[{key}]": inner for key, inner in value.items()})
         elif isinstance(value, list | tuple):
             for item in value:
-                yield from _flatten({f"{name}[]": item})
+                yield from flatten_fields({f"{name}[]": item})
         elif value is not None:
             yield name, _form_text(value)
 
@@ -105,7 +109,8 @@ def _form_text(value: Json) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _form_file(name: str, blob: Blob | FileId) -> FormFile:
+def build_file(name: str, blob: Blob | FileId) -> FormFile:
+    """Return an input as the form's part `name`; its file is called like it. Never a file id."""
     assert isinstance(blob, Blob)
     suffix = _SUFFIXES[blob.media_type]
     return FormFile(name, f"{name.removesuffix('[]')}.{suffix}", blob.media_type, blob)

@@ -1,0 +1,101 @@
+"""surfaces.toml and rules.toml as values, read once."""
+
+import functools
+import re
+import tomllib
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from importlib import resources
+
+import msgspec
+from msgspec import Struct
+
+from imagegate.diagnosis.facts import Facts, Seen
+from imagegate.diagnosis.observation import Confidence
+
+Case = Mapping[str, str]
+"""Name of a fact -> patterns of which one must fit; with `not_` before it none may."""
+
+
+class Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A row fits where one of its cases does; without a case it always does."""
+
+    id: str
+    when: tuple[Case, ...] = ({},)
+
+    def fits(self, seen: Seen) -> bool:
+        """Return whether this row applies to what was seen."""
+        return any(_holds(case, seen) for case in self.when)
+
+
+class Owner(Struct, frozen=True, forbid_unknown_fields=True):
+    """Whose it is to act, in words, and the exit code of `imagegate explain`."""
+
+    who: str
+    exit_code: int
+
+
+class Surface(Row, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One way to know who spoke."""
+
+    name: str
+    sure: Confidence = "high"
+
+
+class Rule(Row, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why it failed, whose it is to fix, and how. `exit_code` 0 is that of the owner."""
+
+    owner: str
+    cause: str
+    next: str
+    do_not: str = ""
+    unless: str = ""
+    cost: str = ""
+    evidence: tuple[str, ...] = ()
+    confidence: Confidence = "high"
+    exit_code: int = 0
+    source: str = ""
+
+
+class Rules(Struct, frozen=True, forbid_unknown_fields=True):
+    """Both tables. `exception` names the surface behind a relay's exception class."""
+
+    owner: Mapping[str, Owner]
+    exception: Mapping[str, str]
+    surface: tuple[Surface, ...]
+    rule: tuple[Rule, ...]
+    undecided: tuple[Rule, ...]
+
+
+@functools.cache
+def load_rules() -> Rules:
+    """Return the tables that come with this package."""
+    folder = resources.files("imagegate.diagnosis")
+    texts = [(folder / name).read_text("utf-8") for name in ("surfaces.toml", "rules.toml")]
+    tables = [tomllib.loads(text) for text in texts]
+    return msgspec.convert(tables[0] | tables[1], Rules)
+
+
+def _holds(case: Case, seen: Seen) -> bool:
+    """Structure is looked at first; words only where it fits."""
+    patterns = {name: wanted for name, wanted in case.items() if name != "words"}
+    if not all(_fits(name, wanted, seen.facts) for name, wanted in patterns.items()):
+        return False
+    return "words" not in case or seen.says(_compiled(case["words"]))
+
+
+def _fits(name: str, wanted: str, facts: Facts) -> bool:
+    if name.startswith("not_"):
+        return not _fits(name.removeprefix("not_"), wanted, facts)
+    words = facts.get(name, ())
+    return any(fnmatchcase(word, one) for one in _split(wanted) for word in words)
+
+
+@functools.cache
+def _split(wanted: str) -> tuple[str, ...]:
+    return tuple(one.strip() for one in wanted.split("|"))
+
+
+@functools.cache
+def _compiled(words: str) -> re.Pattern[str]:
+    return re.compile(words, re.IGNORECASE)

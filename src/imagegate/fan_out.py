@@ -1,0 +1,206 @@
+"""One call in parts: what a model makes in one request at a time is asked for in several at once.
+
+At most ten, since no call is for more images. Each part is an attempt with a row, a bill and a
+verdict of its own. What was paid for is delivered, also where other parts failed.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Iterable, Iterator, Sequence
+from typing import Literal, TypeAlias, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from imagegate.attempt import Attempt
+from imagegate.errors import Fault, ImageError, UpstreamFailedError
+from imagegate.ledger.records import (
+    OPEN_ATTEMPT_STATES,
+    AssetRecord,
+    AttemptEnd,
+    AttemptState,
+    CallEnd,
+    state_of,
+)
+from imagegate.plan import Plan
+from imagegate.running import Outcome
+from imagegate.types import Adjustment, ImageCall, ImageResult
+from imagegate.wire.openai_images import sum_json, sum_usage
+
+T = TypeVar("T")
+
+# What a caller has to know first: an image may exist; then whether asking again can help.
+_GRAVEST: tuple[Fault, ...] = ("ambiguous", "call", "deployment", "moment")
+
+
+class Made(Struct, frozen=True, eq=False):
+    """A part that brought images. `cost_e10` is None where it is unknown."""
+
+    attempt: Attempt
+    result: ImageResult
+    cost_e10: int | None
+    assets: tuple[AssetRecord, ...] = ()
+
+
+class Lost(Struct, frozen=True, eq=False):
+    """A part that brought none, nowhere."""
+
+    attempt: Attempt
+    error: ImageError
+
+
+Part: TypeAlias = Made | Lost
+
+
+async def all_of(parts: Iterable[Awaitable[tuple[Part, ...]]]) -> tuple[Part, ...]:
+    """Return what all parts come to, in their order, when the last has ended.
+
+    A defect in one of them is raised only then: the others are buying images.
+    """
+    ended = await asyncio.gather(*parts, return_exceptions=True)
+    for one in ended:
+        if isinstance(one, BaseException):
+            raise one
+    return tuple(itertools.chain.from_iterable(one for one in ended if isinstance(one, tuple)))
+
+
+class Roll:
+    """The attempts of one call: how many there were, which are under way, how the others ended."""
+
+    def __init__(self, call: ImageCall, owner: str) -> None:
+        self._call = call
+        self._owner = owner
+        self._states: dict[str, AttemptState] = {}
+        self._adjustments: list[Adjustment] = []
+        self.failed: list[tuple[Attempt, ImageError]] = []
+
+    @property
+    def count(self) -> int:
+        """How many attempts there were."""
+        return len(self._states)
+
+    def enter(self, plan: Plan, count: int, start: int = 0) -> tuple[Attempt, ...]:
+        """Return an attempt for each request that `count` images take by `plan`."""
+        attempts = []
+        for part in plan.split(count, start):
+            attempt = Attempt(part, number=self.count + 1, owner=self._owner)
+            self._states[attempt.id] = attempt.record.state
+            attempts.append(attempt)
+        return tuple(attempts)
+
+    def strike(self, attempts: Sequence[Attempt]) -> None:
+        """Forget attempts that got no row: nothing of theirs was sent."""
+        for attempt in attempts:
+            del self._states[attempt.id]
+
+    def replace(self, attempt: Attempt, error: ImageError) -> None:
+        """Note that an attempt failed and another one was made in its place."""
+        self._states[attempt.id] = attempt.failed(error).state
+        self.failed.append((attempt, error))
+
+    def lose(self, attempt: Attempt, error: ImageError) -> Lost:
+        """Note that an attempt failed and none was made in its place."""
+        self.failed.append((attempt, error))
+        return Lost(attempt, error)
+
+    def end(self, attempt: Attempt, end: AttemptEnd) -> CallEnd | None:
+        """Note how an attempt ended; return the end of the call where it was the last one."""
+        self._states[attempt.id] = end.state
+        known = self._adjustments
+        known += [one for one in attempt.plan.adjustments if one not in known]
+        if OPEN_ATTEMPT_STATES & frozenset(self._states.values()):
+            return None
+        state = state_of(self._states.values())
+        assert state != "running"
+        return CallEnd(
+            id=self._call.id,
+            state=state,
+            finished_at=end.ended_at,
+            adjustments=msgspec.json.encode(known).decode(),
+            error_code="" if state == "done" else end.error_code,
+        )
+
+
+def conclude(
+    call: ImageCall, parts: Sequence[Part], roll: Roll, *, partial: Literal["deliver", "refuse"]
+) -> Outcome:
+    """Return what the parts come to, in their order.
+
+    Raises the gravest error where no part brought an image; with `refuse`, where one brought none.
+    """
+    made = [part for part in parts if isinstance(part, Made)]
+    lost = [part.error for part in parts if isinstance(part, Lost)]
+    if lost and (not made or partial == "refuse"):
+        error = _all_or_nothing(made, lost, call) if made else gravest(lost)
+        error.attempts = tuple(attempt.report(each) for attempt, each in roll.failed)
+        raise error
+    first = made[0].attempt
+    return Outcome(
+        call=msgspec.structs.replace(first.plan.call, n=call.n),
+        result=_joined([part.result for part in made]),
+        adjustments=_distinct(one for part in made for one in part.attempt.plan.adjustments),
+        warnings=_distinct(_warnings(call, made, lost)),
+        cost_e10=_cost_e10(made, roll),
+        deployment=first.plan.deployment,
+        attempts=roll.count,
+        upstream_headers=first.relayed_headers(),
+        assets=tuple(asset for part in made for asset in part.assets),
+    )
+
+
+def gravest(errors: Sequence[ImageError]) -> ImageError:
+    """Return the error that decides what may be done next."""
+    return min(errors, key=lambda error: _GRAVEST.index(error.fault))
+
+
+def _all_or_nothing(
+    made: Sequence[Made], lost: Sequence[ImageError], call: ImageCall
+) -> ImageError:
+    """Return the refusal of a part of what was asked: the rest was bought, so do not ask again."""
+    count = sum(len(part.result.images) for part in made)
+    reason = gravest(lost)
+    return UpstreamFailedError(
+        f"{count} of {call.n} images were made and paid for; they are kept under this call id, and "
+        f"not delivered, because this gateway delivers all or none. {reason.message}",
+        code="partial_result",
+        upstream=reason.upstream,
+    )
+
+
+def _warnings(call: ImageCall, made: Sequence[Made], lost: Sequence[ImageError]) -> Iterator[str]:
+    for part in made:
+        yield from part.attempt.plan.warnings
+    count = sum(len(part.result.images) for part in made)
+    if count < call.n and not lost:
+        yield f"The provider made {count} of {call.n} images and did not say why."
+    for error in lost:
+        yield f"{count} of {call.n} images: {error.code}: {error.message}"
+
+
+def _cost_e10(made: Sequence[Made], roll: Roll) -> int | None:
+    """Return what all attempts cost, None where one of them may yet be charged."""
+    costs = [part.cost_e10 for part in made]
+    known = [cost for cost in costs if cost is not None]
+    is_held = any(error.fault == "ambiguous" for _, error in roll.failed)
+    return None if is_held or len(known) < len(costs) else sum(known)
+
+
+def _joined(results: Sequence[ImageResult]) -> ImageResult:
+    if len(results) == 1:
+        return results[0]
+    raw = [result.raw_usage for result in results if result.raw_usage]
+    return msgspec.structs.replace(
+        results[0],
+        images=tuple(itertools.chain.from_iterable(result.images for result in results)),
+        usage=sum_usage(result.usage for result in results),
+        raw_usage=sum_json(raw) if raw else None,
+    )
+
+
+def _distinct(items: Iterable[T]) -> tuple[T, ...]:
+    """Return each item once, in order; they need not be hashable."""
+    found: list[T] = []
+    for item in items:
+        if item not in found:
+            found.append(item)
+    return tuple(found)

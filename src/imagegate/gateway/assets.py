@@ -1,0 +1,145 @@
+"""`GET /v1/images/assets/{id}.{ext}`: a kept image, for whoever has its signed url.
+
+The url is the permission, so no key is asked for. What we serve was made by others: a browser is
+told to take it as the type that its bytes have, and to run nothing in it.
+"""
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from typing import TypeAlias
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from imagegate import clock
+from imagegate.assets.blobs import raw_bytes, read_chunks
+from imagegate.assets.links import Links, suffix_of
+from imagegate.errors import NotFoundError, PermissionDeniedError
+from imagegate.ledger.records import AssetRecord
+from imagegate.runtime.assemble import Runtime
+from imagegate.types import Blob
+
+INLINE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/gif")
+"""What a browser may show in place; an SVG can hold scripts, so it is saved."""
+
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+Span: TypeAlias = tuple[int, int]
+"""The first byte, and the one after the last."""
+
+
+async def get_asset(request: Request) -> Response:
+    """Return the image, whole or the one range that was asked for.
+
+    Raises `PermissionDeniedError` for a url that is not ours or has expired, `NotFoundError` for
+    an image that is not kept any more.
+    """
+    runtime: Runtime = request.app.state.gateway.runtime
+    asset_id, _, suffix = request.path_params["name"].partition(".")
+    expires = request.query_params.get("expires", "")
+    _check_link(runtime.tools.links, asset_id, expires, request.query_params.get("signature", ""))
+    asset = await runtime.tools.ledger.get_asset(asset_id)
+    if asset is None or suffix != suffix_of(asset.media_type):
+        raise _gone(asset_id)
+    try:
+        source = runtime.tools.store.open_kept(asset.file)
+    except OSError as error:
+        raise _gone(asset_id) from error
+    blob = Blob(source, asset.offset, asset.length, asset.encoding, asset.escaped)
+    try:
+        size = raw_bytes(blob)
+        span = _span(request.headers, size, _etag(asset))
+    except BaseException:
+        source.close()
+        raise
+    if span is None or request.method == "HEAD":
+        source.close()
+    headers = _headers(asset, max(0, int(expires) - int(clock.now_s())))
+    if span is None:
+        headers["content-range"] = f"bytes */{size}"
+        return Response(status_code=416, headers=headers)
+    start, end = span
+    headers["content-length"] = str(end - start)
+    is_part = end - start < size
+    if is_part:
+        headers["content-range"] = f"bytes {start}-{end - 1}/{size}"
+    status = 206 if is_part else 200
+    if request.method == "HEAD":
+        return Response(status_code=status, headers=headers)
+    return StreamingResponse(_send(blob, start, end), status_code=status, headers=headers)
+
+
+def _check_link(links: Links | None, asset_id: str, expires: str, signature: str) -> None:
+    now_s = clock.now_s()
+    if links is not None and links.is_valid(asset_id, expires, signature, now_s=now_s):
+        return
+    if links is not None and links.is_valid(asset_id, expires, signature, now_s=0):
+        raise PermissionDeniedError(
+            "This url has expired; the call's owner can get a new one.", code="url_expired"
+        )
+    raise PermissionDeniedError(
+        "This url's signature does not fit; use the url exactly as it was given.",
+        code="invalid_signature",
+    )
+
+
+def _gone(asset_id: str) -> NotFoundError:
+    return NotFoundError(f"There is no image {asset_id} any more.", code="image_not_found")
+
+
+def _headers(asset: AssetRecord, age_s: int) -> dict[str, str]:
+    is_inline = asset.media_type in INLINE_TYPES
+    name = f"{asset.id}.{suffix_of(asset.media_type)}"
+    return {
+        "content-type": asset.media_type or "application/octet-stream",
+        "content-disposition": f'{"inline" if is_inline else "attachment"}; filename="{name}"',
+        "x-content-type-options": "nosniff",
+        "content-security-policy": "default-src 'none'; sandbox",
+        "cross-origin-resource-policy": "cross-origin",
+        "referrer-policy": "no-referrer",
+        "cache-control": f"private, max-age={age_s}, immutable",
+        "accept-ranges": "bytes",
+        "etag": _etag(asset),
+    }
+
+
+def _etag(asset: AssetRecord) -> str:
+    return f'"{asset.id}"'
+
+
+def _span(headers: Headers, size: int, etag: str) -> Span | None:
+    """Return the bytes that are asked for, None where there are no such bytes.
+
+    What is no single range asks for all, as RFC 9110 has it.
+    """
+    match = _RANGE.fullmatch(headers.get("range", "").replace(" ", ""))
+    if match is None or not any(match.groups()) or headers.get("if-range", etag) != etag:
+        return 0, size
+    first, last = match.groups()
+    if not first:
+        count = int(last)
+        return (max(0, size - count), size) if count and size else None
+    start, end = int(first), min(int(last) + 1, size) if last else size
+    if last and int(last) < int(first):
+        return 0, size
+    return (start, end) if start < size else None
+
+
+async def _send(blob: Blob, start: int, end: int) -> AsyncIterator[bytes]:
+    try:
+        for chunk in _cut(read_chunks(blob), start, end):
+            yield chunk
+    finally:
+        blob.source.close()  # type: ignore[attr-defined]
+
+
+def _cut(chunks: Iterator[bytes], start: int, end: int) -> Iterator[bytes]:
+    """Yield the bytes from `start` up to `end` of what `chunks` are together."""
+    at = 0
+    for chunk in chunks:
+        piece = chunk[max(0, start - at) : max(0, end - at)]
+        if piece:
+            yield piece
+        at += len(chunk)
+        if at >= end:
+            return

@@ -1,0 +1,1 @@
+"""The running gateway, driven by the clients that people use."""
