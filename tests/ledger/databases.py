@@ -59,7 +59,7 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture(params=KINDS)
-def url(request, tmp_path) -> str:
+def ledger_url(request, tmp_path) -> str:
     """The url of an empty ledger."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/ledger.db"

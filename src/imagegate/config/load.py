@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 HOME_ENV = "IMAGEGATE_HOME"
 MASTER_KEY_ENV = ("IMAGEGATE_MASTER_KEY", "LITELLM_MASTER_KEY")
 DATABASE_SCHEME = "sqlite:///"
+DATABASE_ENV = "DATABASE_URL"
+POSTGRES_SCHEMES = ("postgresql://", "postgres://", "postgresql+psycopg://")
+E10_PER_USD = 10**10
 
 
 def environment() -> Mapping[str, str]:
@@ -159,7 +162,9 @@ def _from_source(
         partial=config.partial,
         server=server,
         assets=_assets(config, source.folder, home),
-        database_url=_database(config, source.folder, home, faults),
+        database_url=_database(config, variables, source.folder, home, faults),
+        unknown_price=config.unknown_price,
+        unknown_price_ceiling_e10=round(config.unknown_price_ceiling_usd * E10_PER_USD),
         proxies=read_proxies(variables),
         late_s=config.late_s,
         log_format=config.log_format,
@@ -231,11 +236,14 @@ def _substituted(value: Json, path: Path, env: Mapping[str, str], unset: dict[Pa
     return value
 
 
+_GENERAL_KEYS = (("master_key",), ("database_url",))
+
+
 def _note_unset(unset: Mapping[Path, str], faults: Faults) -> None:
     """Note unset variables of what is read here; an entry's own are told when it is read."""
     told_elsewhere = ("model_list", "credential_list", "router_settings", "litellm_settings")
     for path, name in unset.items():
-        is_foreign = path[0] == "general_settings" and path[1:] != ("master_key",)
+        is_foreign = path[0] == "general_settings" and path[1:] not in _GENERAL_KEYS
         if path[0] not in told_elsewhere and not is_foreign:
             faults.add(path, f"the variable {name} is not set; set it, or leave the key out")
 
@@ -315,11 +323,21 @@ def _assets(config: "ConfigFile", folder: FilePath, home: FilePath) -> AssetSett
     return AssetSettings(folder=str(place), **values)
 
 
-def _database(config: "ConfigFile", folder: FilePath, home: FilePath, faults: Faults) -> str:
-    url = config.database_url
+def _database(
+    config: "ConfigFile",
+    env: Mapping[str, str],
+    folder: FilePath,
+    home: FilePath,
+    faults: Faults,
+) -> str:
+    """Return where the ledger is: our key, else LiteLLM's, else the variable, else a file."""
+    given = config.database_url or config.general_settings.database_url
+    url = given.get_secret_value() if given else env.get(DATABASE_ENV, "")
     if not url:
         return _database_url(home)
+    if url.startswith(POSTGRES_SCHEMES):
+        return url
     if not url.startswith(DATABASE_SCHEME) or url == DATABASE_SCHEME:
-        faults.add(("database_url",), f"must be {DATABASE_SCHEME}PATH in this version")
+        faults.add(("database_url",), f"must be {DATABASE_SCHEME}PATH or postgresql://...")
         return url
     return f"{DATABASE_SCHEME}{folder / FilePath(url.removeprefix(DATABASE_SCHEME)).expanduser()}"

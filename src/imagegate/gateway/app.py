@@ -10,11 +10,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from imagegate import clock
 from imagegate.assets import links
 from imagegate.errors import ImageError, NotFoundError
 from imagegate.gateway import assets, diagnose, errors, health, home, models, openapi, preview
 from imagegate.gateway.auth import Gatekeeper
 from imagegate.gateway.images import ImageEndpoint
+from imagegate.ledger.keyring import KeyRing
+from imagegate.ledger.registry import Registry
 from imagegate.runtime.assemble import Runtime
 from imagegate.types import Operation
 
@@ -71,7 +74,8 @@ class Gateway:
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
-        self.gatekeeper = Gatekeeper(runtime.settings.server)
+        self.keys = KeyRing(Registry(runtime.ledger), clock.monotonic_s)
+        self.gatekeeper = Gatekeeper(runtime.settings.server, self.keys)
         self.images = ImageEndpoint(runtime, self.gatekeeper)
 
     @property
@@ -144,7 +148,7 @@ def _guarded(resource: Resource, gatekeeper: Gatekeeper) -> Handler:
     """Return the handler behind the gatekeeper: a new route is closed unless it says otherwise."""
 
     async def handle(request: Request) -> Response:
-        gatekeeper.check(request.scope)
+        request.state.account = await gatekeeper.identify(request.scope)
         return await resource.handler(request)
 
     return resource.handler if resource.is_open else handle

@@ -17,6 +17,7 @@ from imagegate.gateway.events import send_events
 from imagegate.gateway.intake import Intake, Request
 from imagegate.gateway.linker import Linker
 from imagegate.gateway.options import read_options
+from imagegate.ledger.people import Account
 from imagegate.running import Outcome, RunningCall
 from imagegate.runtime.assemble import Runtime
 from imagegate.types import ImageCall, Operation
@@ -47,9 +48,10 @@ class ImageEndpoint:
         call_id = clock.new_id("call")
         self.running_count += 1
         try:
-            self._admit(scope)
+            account = await self._gatekeeper.identify(scope)
+            self._check_room()
             request = Request(dict(scope["headers"]), receive, operation, path_model)
-            running = await self._start(request, call_id)
+            running = await self._start(request, call_id, account)
             await self._answer(channel, running, request.headers, _base_url(scope))
         except CallerLeftError:
             pass  # nothing was dispatched and there is nobody to tell
@@ -63,9 +65,8 @@ class ImageEndpoint:
         finally:
             self.running_count -= 1
 
-    def _admit(self, scope: Scope) -> None:
-        """Let the request in, or raise, by its head and our state alone."""
-        self._gatekeeper.check(scope)
+    def _check_room(self) -> None:
+        """Let the request in, or raise, by our state alone."""
         if self.is_draining:
             raise OverloadedError(
                 "This gateway is shutting down; send the request again.",
@@ -80,9 +81,9 @@ class ImageEndpoint:
                 retry_after_s=OVERLOADED_RETRY_S,
             )
 
-    async def _start(self, request: Request, call_id: str) -> RunningCall:
+    async def _start(self, request: Request, call_id: str, account: Account) -> RunningCall:
         """Read the call and start it; from here on its files are its own."""
-        options = read_options(request.headers)
+        options = read_options(request.headers, account)
         spool = self._runtime.spool.open_call(call_id)
         try:
             call = await self._read(request, spool)

@@ -23,7 +23,7 @@ from sqlalchemy import (
     update,
 )
 
-from imagegate.ledger.people_schema import budgets
+from imagegate.ledger.people_schema import budgets, end_users
 from imagegate.ledger.schema import attempts, calls, metadata
 
 reservations = Table(
@@ -144,6 +144,9 @@ SELECT_BUDGETS_OF = (
     select(budgets)
     .where(budgets.c.subject.in_(bindparam("b_subjects", expanding=True)))
     .order_by(budgets.c.id)
+)
+SELECT_BLOCKED = select(end_users.c.id).where(
+    end_users.c.is_blocked, end_users.c.id.in_(bindparam("b_ids", expanding=True))
 )
 SELECT_RATES = select(rates).where(rates.c.subject.in_(bindparam("b_subjects", expanding=True)))
 # A literal, not a parameter: SQLite uses a partial index only for the very same words.

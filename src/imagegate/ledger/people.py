@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
-from imagegate.ledger.records import Command, Upkeep
+from imagegate.ledger.records import Command, Limit, Upkeep
 from imagegate.types import Operation
 
 Role: TypeAlias = Literal["caller", "team_admin", "admin"]
@@ -107,6 +107,25 @@ class KeyOwner(Struct, frozen=True):
     key: KeyRecord
     team: TeamRecord | None
     secret: SecretRecord
+
+
+class Account(Struct, frozen=True, kw_only=True):
+    """Who calls, and what holds for them. Without a key it is the operator, whom nothing limits.
+
+    `permissions` are those of the key and its team, each with the name that a refusal tells.
+    """
+
+    role: Role = "admin"
+    key_id: str | None = None
+    team_id: str | None = None
+    tags: tuple[str, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    permissions: tuple[tuple[str, Permissions], ...] = ()
+    prompt_storage: PromptStorage = "none"
+
+
+OPERATOR = Account()
+"""The holder of the master key, and a program on the host of a gateway without one."""
 
 
 class AddTeam(Struct, frozen=True):

@@ -48,6 +48,10 @@ class BudgetDeniedError(LedgerError):
         self.subject = subject
 
 
+class BlockedError(LedgerError):
+    """An end user is blocked."""
+
+
 class RateDeniedError(LedgerError):
     """A key or team is at one of its limits; there is room again after `retry_after_s`."""
 

@@ -20,6 +20,8 @@ from imagegate.ledger.records import (
     FREE_ATTEMPT_STATES,
     Admit,
     AttemptRecord,
+    BlockedError,
+    CallRecord,
     LedgerError,
     Redispatch,
     storable,
@@ -48,6 +50,7 @@ class Reserving:
         self._now_s = now_s
         self._rooms: dict[str, list[Room]] = defaultdict(list)
         self._given_back: dict[tuple[str, str], int] = {}
+        self._blocked: frozenset[str] = frozenset()
         self._reservations: list[dict[str, object]] = []
         self._rates = Rates(connection, now_s)
 
@@ -57,6 +60,7 @@ class Reserving:
         if not demands:
             return [None] * len(commands)
         self._load_rooms(demands.values())
+        self._load_blocked([one.call for one in commands if isinstance(one, Admit)])
         self._rates.load([one for one in commands if isinstance(one, Admit)])
         return [self._decide(one, demands.get(id(one))) for one in commands]
 
@@ -116,6 +120,12 @@ class Reserving:
         if ended and self._rooms:
             self._load_given_back(ended)
 
+    def _load_blocked(self, calls: Sequence[CallRecord]) -> None:
+        names = sorted({storable(call.end_user) for call in calls if call.end_user})
+        if names:
+            rows = self._connection.execute(schema.SELECT_BLOCKED, {"b_ids": names})
+            self._blocked = frozenset(rows.scalars())
+
     def _load_given_back(self, ended: Sequence[str]) -> None:
         rows = self._connection.execute(schema.SELECT_RESERVED, {"b_ids": ended}).mappings()
         for row in rows:
@@ -126,6 +136,8 @@ class Reserving:
         if demand is None:
             return None
         try:
+            if isinstance(command, Admit) and storable(command.call.end_user) in self._blocked:
+                raise BlockedError(f"The end user {command.call.end_user!r} is blocked.")
             needs = self._check_budgets(demand)
             if isinstance(command, Admit):
                 self._rates.take(command)
