@@ -236,14 +236,11 @@ def _substituted(value: Json, path: Path, env: Mapping[str, str], unset: dict[Pa
     return value
 
 
-_GENERAL_KEYS = (("master_key",), ("database_url",))
-
-
 def _note_unset(unset: Mapping[Path, str], faults: Faults) -> None:
     """Note unset variables of what is read here; an entry's own are told when it is read."""
     told_elsewhere = ("model_list", "credential_list", "router_settings", "litellm_settings")
     for path, name in unset.items():
-        is_foreign = path[0] == "general_settings" and path[1:] not in _GENERAL_KEYS
+        is_foreign = path[0] == "general_settings" and path[1:] != ("master_key",)
         if path[0] not in told_elsewhere and not is_foreign:
             faults.add(path, f"the variable {name} is not set; set it, or leave the key out")
 
@@ -268,6 +265,7 @@ def _section_notes(config: "ConfigFile", faults: Faults) -> list[Note]:
             meant = nearest(key, known, similarity_min=0.85)
             if meant:
                 faults.add((section, key), f"unknown key; did you mean {meant!r}?")
+        extra += _unset_database(values)
         if extra:
             line = faults.line_of((section,))
             notes.append(Note(section, line, f"not acted on here: {', '.join(extra)}"))
@@ -275,6 +273,13 @@ def _section_notes(config: "ConfigFile", faults: Faults) -> list[Note]:
 
 
 # --- its parts ---------------------------------------------------------------------------------
+
+
+def _unset_database(values: object) -> list[str]:
+    """Return LiteLLM's `database_url` where its variable is not set: the default is used then."""
+    url = getattr(values, "database_url", None)
+    is_unset = url is not None and url.get_secret_value().startswith(ENV_PREFIX)
+    return ["database_url"] if is_unset else []
 
 
 def _catalogue(config: "ConfigFile", folder: FilePath, faults: Faults) -> Catalogue:
@@ -333,7 +338,7 @@ def _database(
     """Return where the ledger is: our key, else LiteLLM's, else the variable, else a file."""
     given = config.database_url or config.general_settings.database_url
     url = given.get_secret_value() if given else env.get(DATABASE_ENV, "")
-    if not url:
+    if not url or url.startswith(ENV_PREFIX):  # that it is unset is told elsewhere
         return _database_url(home)
     if url.startswith(POSTGRES_SCHEMES):
         return url

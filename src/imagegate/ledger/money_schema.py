@@ -53,9 +53,9 @@ spend_days = Table(
     "spend_days",
     metadata,
     Column("dimension", Text, primary_key=True),
-    Column("team_id", Text, primary_key=True),
-    Column("day", Text, primary_key=True),
     Column("value", Text, primary_key=True),
+    Column("day", Text, primary_key=True),
+    Column("team_id", Text, primary_key=True),
     Column("charged_e10", BigInteger, nullable=False),
     Column("held_e10", BigInteger, nullable=False),
     Column("attempts", Integer, nullable=False),
@@ -84,6 +84,13 @@ Index(
     reservations.c.expires_at,
     sqlite_where=_IS_OPEN,
     postgresql_where=_IS_OPEN,
+)
+Index(
+    "spend_days_team",
+    spend_days.c.dimension,
+    spend_days.c.team_id,
+    spend_days.c.value,
+    spend_days.c.day,
 )
 Index("reservations_budget", reservations.c.budget_id)
 
@@ -122,9 +129,9 @@ MOVE_BUDGET = (
 # The same words on both databases; SQLAlchemy has a class of its own for each of them.
 ADD_TO_DAY = text(
     "INSERT INTO spend_days"
-    " (dimension, team_id, day, value, charged_e10, held_e10, attempts, unknown)"
-    " VALUES (:dimension, :team_id, :day, :value, :charged_e10, :held_e10, :attempts, :unknown)"
-    " ON CONFLICT (dimension, team_id, day, value) DO UPDATE SET"
+    " (dimension, value, day, team_id, charged_e10, held_e10, attempts, unknown)"
+    " VALUES (:dimension, :value, :day, :team_id, :charged_e10, :held_e10, :attempts, :unknown)"
+    " ON CONFLICT (dimension, value, day, team_id) DO UPDATE SET"
     " charged_e10 = spend_days.charged_e10 + excluded.charged_e10,"
     " held_e10 = spend_days.held_e10 + excluded.held_e10,"
     " attempts = spend_days.attempts + excluded.attempts,"

@@ -115,6 +115,14 @@ for _column in (calls.c.key_id, calls.c.team_id):
         f"calls_running_{_column.name}", _column, sqlite_where=_RUNNING, postgresql_where=_RUNNING
     )
     Index(f"calls_{_column.name}", _column, calls.c.id)
+_IS_KNOWN = text("end_user <> ''")
+Index(
+    "calls_end_user",
+    calls.c.end_user,
+    calls.c.id,
+    sqlite_where=_IS_KNOWN,
+    postgresql_where=_IS_KNOWN,
+)
 Index("attempts_open", attempts.c.id, sqlite_where=_UNDER_WAY, postgresql_where=_UNDER_WAY)
 Index("assets_file", assets.c.file)
 Index("assets_expiry", assets.c.expires_at)

@@ -30,6 +30,14 @@ def _extend_calls() -> None:
             postgresql_where=running,
         )
         op.create_index(f"calls_{column}", "calls", [column, "id"])
+    is_known = sa.text("end_user <> ''")
+    op.create_index(
+        "calls_end_user",
+        "calls",
+        ["end_user", "id"],
+        sqlite_where=is_known,
+        postgresql_where=is_known,
+    )
 
 
 def _create_people() -> None:
@@ -128,14 +136,15 @@ def _create_counters() -> None:
     op.create_table(
         "spend_days",
         sa.Column("dimension", sa.Text, primary_key=True),
-        sa.Column("team_id", sa.Text, primary_key=True),
-        sa.Column("day", sa.Text, primary_key=True),
         sa.Column("value", sa.Text, primary_key=True),
+        sa.Column("day", sa.Text, primary_key=True),
+        sa.Column("team_id", sa.Text, primary_key=True),
         sa.Column("charged_e10", sa.BigInteger, nullable=False),
         sa.Column("held_e10", sa.BigInteger, nullable=False),
         sa.Column("attempts", sa.Integer, nullable=False),
         sa.Column("unknown", sa.Integer, nullable=False),
     )
+    op.create_index("spend_days_team", "spend_days", ["dimension", "team_id", "value", "day"])
     op.create_table(
         "rates",
         sa.Column("subject", sa.Text, primary_key=True),
