@@ -27,7 +27,10 @@ class BudgetGateway(GatewayProcess):
         super().__init__(folder, upstream_v1)
         config = folder / "config.yaml"
         own = f"sqlite:///{folder}/ledger.db"
-        config.write_text(config.read_text().replace(own, ledger_url))
+        text = config.read_text().replace(own, ledger_url)
+        # A server of one's own has no price unless it is said which model it serves.
+        priced = "openai/gpt-image-2, base_model: openai/gpt-image-2"
+        config.write_text(text.replace("openai/gpt-image-2", priced))
 
     def ask(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT_S_MAX)
