@@ -16,6 +16,7 @@ from imagegate.ledger import postgres
 from imagegate.ledger.store import SqlLedger, open_ledger
 
 KINDS = ("sqlite", "postgres")
+WAIT_S = 20.0
 
 _numbers = itertools.count()
 
@@ -44,6 +45,15 @@ class PostgresServer:
             postgres.upgrade(url)
         return url.render_as_string(hide_password=False)
 
+    def cut(self) -> None:
+        """End the server as a crash does."""
+        self._server.get_postmaster_info().process.kill()
+        self._server.get_postmaster_info().process.wait(WAIT_S)
+
+    def restore(self) -> None:
+        """Start the server again, with what was committed."""
+        self._server.ensure_postgres_running()
+
     def stop(self) -> None:
         """Stop the server and remove its files."""
         self._server.cleanup()
@@ -51,6 +61,16 @@ class PostgresServer:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
+    folder = Path(tempfile.mkdtemp(prefix="imagegate-postgres-"))
+    running = PostgresServer(folder)
+    yield running
+    running.stop()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def doomed_server() -> Iterator[PostgresServer]:
+    """A server that a test may kill without harm to the others."""
     folder = Path(tempfile.mkdtemp(prefix="imagegate-postgres-"))
     running = PostgresServer(folder)
     yield running

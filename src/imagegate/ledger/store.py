@@ -244,6 +244,19 @@ def open_ledger(
         raise
 
 
+def upgrade(url: str) -> tuple[str | None, str]:
+    """Bring the database at `url` to our schema; return its revision before and after. Blocks.
+
+    Raises ConfigError, and has changed nothing, where that is not possible.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() in postgres.SCHEMES:
+        return postgres.upgrade(parsed)
+    before = sqlite.file_revision(parsed)
+    open_ledger(url).close()
+    return before, schema.REVISION
+
+
 def _open_file(
     path: Path, lock: sqlite.FileLock, durability: sqlite.Durability, busy_timeout_s: float
 ) -> Database:
