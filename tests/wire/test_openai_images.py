@@ -381,7 +381,7 @@ REFUSALS = [
     (503, error("overloaded", "server_error", None, None), UpstreamFailedError),
     (520, b"", UpstreamFailedError),
     (529, b"", UpstreamFailedError),
-    (307, b"", UpstreamUnreachableError),
+    (307, b"", UpstreamCredentialError),
 ]  # fmt: skip
 
 

@@ -251,7 +251,7 @@ to count it, `refuse` does not send it, `ceiling` reserves `unknown_price_ceilin
     status_pages: dict[str, Annotated[str, Field(pattern=r"^https?://[^@\s]+$")]] = {}
     """A provider's name -> the JSON of its status page, which `imagegate doctor` reads."""
     late_s: Retention = 300.0
-    """How long an image is waited for after its caller's deadline, in seconds."""
+    """How long an image is waited for beyond the deployment's `timeout`, in seconds."""
     log_format: Literal["auto", "json", "text"] = "auto"
     """Form of log lines; `auto` is text on a terminal."""
 
