@@ -26,6 +26,7 @@ from imagegate.wire.exchange import (
 )
 from imagegate.wire.lift import Lifted
 from imagegate.wire.openai_dialect import Dialect, named
+from imagegate.wire.probes import Probes, ask_models
 from imagegate.wire.provider import Provider, Target
 
 KWARGS = "kwargs"
@@ -121,7 +122,7 @@ def parse_event(event: Event) -> ImageResult | None:
     fields = event.data.json()
     if event.name == "complete":
         return parse_answer(UpstreamResponse(200, {}, event.data))
-    if event.name != "error" or not isinstance(fields, dict):
+    if not isinstance(fields, dict) or "error" not in (event.name, *fields):
         return None
     said = openai_errors.scrub(str(fields.get("error") or fields))
     raise UpstreamFailedError(
@@ -147,4 +148,5 @@ PROVIDER = Provider(
     base_url_env=("XINFERENCE_API_BASE", "XINFERENCE_ENDPOINT"),
     base_path="/v1",
     needs_credential=False,
+    probes=Probes(models=ask_models),
 )
