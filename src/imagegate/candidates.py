@@ -9,7 +9,7 @@ from imagegate import clock
 from imagegate.catalogue.price import format_usd
 from imagegate.config.settings import Deployment, Settings
 from imagegate.errors import BadRequestError, BudgetExceededError, ImageError, NotFoundError
-from imagegate.plan import Plan, plan
+from imagegate.plan import Plan, plan, tool_deployment, tool_model
 from imagegate.running import CallOptions
 from imagegate.types import ImageCall
 
@@ -76,6 +76,25 @@ def served_names(settings: Settings) -> tuple[str, ...]:
     """Return every name that a caller may ask for, groups first, in configured order."""
     groups = dict.fromkeys(one.group for one in settings.deployments)
     return (*groups, *(alias for alias in settings.aliases if alias not in groups))
+
+
+def is_image_model(name: str, settings: Settings) -> bool:
+    """Return whether `name` is an image model: a group of theirs here, or one that is known."""
+    group = settings.aliases.get(name, name)
+    served = [one for one in settings.deployments if one.group == group]
+    if served:
+        return all(one.serves == "images" for one in served)
+    return settings.catalogue.find(name) is not None
+
+
+def can_draw(name: str, settings: Settings) -> bool:
+    """Return whether some text model here can have `name` draw for it."""
+    group = settings.aliases.get(name, name)
+    return any(
+        tool_deployment(group, one) or tool_model(group, one)
+        for one in settings.deployments
+        if one.serves == "responses"
+    )
 
 
 def _not_served(model: str, settings: Settings) -> str:

@@ -8,7 +8,7 @@ rows of `compatible_rows.py`.
 from functools import partial
 
 from imagegate.types import ImageCall
-from imagegate.wire import openai_dialect, openai_images
+from imagegate.wire import openai_dialect, openai_images, responses
 from imagegate.wire.exchange import Exchange, UpstreamRequest
 from imagegate.wire.openai_dialect import Dialect
 from imagegate.wire.probes import ProbeExchange, Probes, ask_invalid, ask_models
@@ -56,6 +56,12 @@ def _ask(request: UpstreamRequest) -> Exchange:
     return openai_images.exchange(request, read_error, _map_refusal)
 
 
+def respond(call: ImageCall, target: Target) -> Exchange:
+    """Pass a Responses request on; its answer holds text and images, or streams them."""
+    request = responses.build_request(call, f"{target.base_url}/responses", {})
+    return (yield from responses.exchange(request, read_error))
+
+
 def build_generate(call: ImageCall, target: Target) -> UpstreamRequest:
     """Return the generation as JSON."""
     body = openai_images.build_generation(call, target, model_in_body=True)
@@ -90,6 +96,7 @@ PROVIDER = Provider(
     generate=generate,
     edit=edit,
     variation=variation,
+    respond=respond,
     read_error=read_error,
     api_key_env=("OPENAI_API_KEY",),
     base_url_env=("OPENAI_BASE_URL", "OPENAI_API_BASE"),
