@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from imagegate.cli import failure
-from imagegate.cli.exits import BAD_REQUEST, OK, Interrupted
+from imagegate.cli.exits import OK, Interrupted
 from imagegate.errors import ImageError
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         result = build_app()(list(arguments), exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        return _report_usage(str(error))
+        return failure.report_usage(str(error), as_json=as_json)
     except ImageError as error:
         return failure.report_error(error, as_json=as_json)
     except Interrupted as interrupted:
@@ -74,11 +74,5 @@ def run(arguments: Sequence[str]) -> int:
         sys.stderr.close()
         return OK
     except Exception as error:  # the last resort: users get no traceback
-        return failure.report_bug(error)
+        return failure.report_bug(error, as_json=as_json)
     return result if isinstance(result, int) else OK
-
-
-def _report_usage(text: str) -> int:
-    failure.error_console().print(f"imagegate: {text}", style="bold red", markup=False)
-    failure.error_console().print("See imagegate COMMAND --help.", markup=False)
-    return BAD_REQUEST

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 HOME_ENV = "IMAGEGATE_HOME"
 MASTER_KEY_ENV = ("IMAGEGATE_MASTER_KEY", "LITELLM_MASTER_KEY")
 DATABASE_SCHEME = "sqlite:///"
+PORT_MAX = 65_535
 
 
 def environment() -> Mapping[str, str]:
@@ -118,9 +119,9 @@ class _Source(msgspec.Struct, frozen=True):
 
 def _embedded(host: str | None, port: int | None, env: Mapping[str, str]) -> Settings:
     home = data_home(env)
-    faults = Faults("the embedded defaults")
+    faults = Faults("the embedded configuration")
     key, _ = _master_key("", env)
-    server = _listening(ServerSettings(master_key=key), host, port)
+    server = _listening(ServerSettings(master_key=key), host, port, faults)
     notes = check_master_key(server, (), faults)
     faults.check()
     settings = sandbox_settings(
@@ -149,7 +150,11 @@ def _master_key(given: str, env: Mapping[str, str]) -> tuple[Secret, Path]:
     return Secret(next(found, "")), ()
 
 
-def _listening(server: ServerSettings, host: str | None, port: int | None) -> ServerSettings:
+def _listening(
+    server: ServerSettings, host: str | None, port: int | None, faults: Faults
+) -> ServerSettings:
+    if port is not None and not 0 <= port <= PORT_MAX:
+        faults.add((), f"{port} is no port; use 0 to {PORT_MAX}")
     return msgspec.structs.replace(
         server,
         host=server.host if host is None else host,
@@ -332,7 +337,7 @@ def _server(
     given = config.general_settings.master_key
     key, path = _master_key(given.get_secret_value() if given else "", env)
     server = ServerSettings(master_key=key, **config.server.model_dump())
-    server = _listening(server, host, port)
+    server = _listening(server, host, port, faults)
     return server, check_master_key(server, path, faults)
 
 

@@ -147,7 +147,7 @@ def sandbox_settings(assets: AssetSettings, database_url: str, today: datetime.d
     rows = [row for row in catalogue.all() if row.provider == "openai"]
     current = [row for row in rows if not row.snapshot_of and not row.is_shut_down(today)]
     asked = [WantedAt(Wanted(group=row.name, model=f"{SANDBOX}/{row.name}"), ()) for row in current]
-    faults = Faults("the embedded defaults")
+    faults = Faults("the embedded configuration")
     deployments, _ = resolve_deployments(asked, catalogue, {}, faults)
     faults.check()
     aliases = {f"{SANDBOX}/{row.name}": row.name for row in current}

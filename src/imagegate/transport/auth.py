@@ -7,6 +7,7 @@ by azure-identity and google-auth, extras that are imported when the first token
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
 from typing import Protocol, TypeVar
 
 from imagegate import clock
@@ -82,6 +83,7 @@ def fingerprint(credential: Credential) -> str:
     return f"...{tail} sha256:{digest}"
 
 
+@lru_cache(maxsize=256)  # the same few, twice a call: reading them anew is 4 % of a small one
 def may_see(url: str, origin: str, trusted_hosts: tuple[str, ...]) -> bool:
     """Return whether `url` is of the deployment's own place or on a trusted host, over https."""
     return is_trusted(url, origin, trusted_hosts)
