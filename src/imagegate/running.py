@@ -10,6 +10,7 @@ from imagegate.assets.spool import CallSpool
 from imagegate.attempt import Attempt
 from imagegate.config.settings import Deployment
 from imagegate.errors import ImageError, UpstreamTimeoutError
+from imagegate.ledger.people import OPERATOR, Account
 from imagegate.ledger.records import AssetRecord
 from imagegate.types import Adjustment, AdjustPolicy, ImageCall, ImageResult, PartialImage
 
@@ -19,13 +20,15 @@ LONGEST_SILENCE_S = 3600.0
 class CallOptions(Struct, frozen=True):
     """What a caller may say about the handling of a call; None: the operator's choice.
 
-    `max_cost_e10` is in 1e-10 USD; `timeout_s` how long the caller waits.
+    `max_cost_e10` is in 1e-10 USD; `timeout_s` how long the caller waits. `account` is who calls.
     """
 
     adjust: AdjustPolicy | None = None
     max_cost_e10: int | None = None
     timeout_s: float | None = None
     end_user: str = ""
+    tags: tuple[str, ...] = ()
+    account: Account = OPERATOR
 
 
 class Outcome(Struct, frozen=True, kw_only=True):

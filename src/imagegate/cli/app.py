@@ -21,6 +21,10 @@ COMMANDS = {
     "explain": "Say whose an error is to fix, and what to do next.",
     "doctor": "Find what is wrong with a configuration and its providers, for free.",
     "check": "Tell what a configuration serves, skips, and does unlike LiteLLM.",
+    "keys": "List, create, rotate or revoke virtual keys.",
+    "teams": "List or create teams.",
+    "spend": "Tell what was spent.",
+    "migrate": "Bring the ledger's database up to date.",
     "version": "Print the version.",
 }
 USAGES = {"edit": "Usage: imagegate edit IMAGE... PROMPT [OPTIONS]"}
