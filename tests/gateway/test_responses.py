@@ -13,6 +13,7 @@ import pytest
 from imagegate.config.load import load_settings
 from tests.doctor.surface import Surface, error
 from tests.gateway import pictures
+from tests.gateway.admin.conftest import MASTER_KEY, Operator
 from tests.gateway.running import Answer, RunningGateway
 
 KEY = "sk-test-0123456789abcdefghijklmn"
@@ -38,6 +39,7 @@ model_list:
 router_settings: {{model_group_alias: {{draw: img}}}}
 assets: {{folder: {folder}}}
 database_url: sqlite:///{folder}.db
+{more}
 """
 PICTURE = pictures.picture()
 PNG64 = base64.b64encode(PICTURE).decode()
@@ -56,7 +58,7 @@ RESPONSE = {
     "tool_usage": {"image_gen": USAGE},
 }
 TOOLS = [{"type": "image_generation", "model": "img", "size": "1024x1024"}]
-Start = Callable[[Any], tuple[RunningGateway, Surface]]
+Start = Callable[..., tuple[RunningGateway, Surface]]
 
 
 def event(kind: str, **fields: Any) -> bytes:
@@ -69,12 +71,14 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Return what starts a gateway before a surface that says one thing to each response."""
     opened: list[Any] = []
 
-    def start_one(said: Any) -> tuple[RunningGateway, Surface]:
+    def start_one(said: Any, more: str = "") -> tuple[RunningGateway, Surface]:
         answers = {"POST /v1/responses": said, "POST /openai/v1/responses": said}
         surface = Surface(answers).__enter__()
         opened.append(surface)
         file = tmp_path / "config.yaml"
-        file.write_text(CONFIG.format(url=surface.url, key=KEY, folder=tmp_path / "data"))
+        file.write_text(
+            CONFIG.format(url=surface.url, key=KEY, folder=tmp_path / "data", more=more)
+        )
         gateway = RunningGateway(load_settings(str(file))).__enter__()
         opened.append(gateway)
         return gateway, surface
@@ -222,6 +226,25 @@ def test_an_image_deployment_draws_no_response_and_a_text_model_no_image(start: 
     assert (azure.status, azure.error["param"]) == (400, "tools")
     assert gateway.generate(model="text").error["code"] == "operation_not_supported"
     assert surface.asked == []
+
+
+@pytest.mark.parametrize(
+    ("limit", "param"),
+    [({"models": ["text"]}, "model"), ({"quality_max": "low"}, "quality"), ({}, None)],
+)
+def test_what_a_key_may_holds_for_the_image_tool(
+    limit: dict[str, Any], param: str | None, start: Start
+) -> None:
+    gateway, surface = start((200, {}, RESPONSE), f"general_settings: {{master_key: {MASTER_KEY}}}")
+    operator = Operator(gateway)
+    holder = operator.holder(permissions=limit)
+    call = {"model": "text", "input": "a", "tools": [{**TOOLS[0], "quality": "high"}]}
+    answer = holder.ask("POST", "/v1/responses", call)
+    assert answer.status == (403 if param else 200)
+    assert not param or answer.error["param"] == param
+    assert len(surface.asked) == (not param)
+    without = holder.ask("POST", "/v1/responses", {"model": "text", "input": "a"})
+    assert without.status == 200
 
 
 # --- streams ----------------------------------------------------------------------------------

@@ -46,6 +46,8 @@ Names: TypeAlias = Callable[[str], bool]
 def parse_call(lifted: Lifted, call_id: str) -> ImageCall:
     """Return the call of a request's JSON; `extra` holds its fields, `images` what was lifted.
 
+    What its image tool asks for stands in the call's own fields, where limits are looked up.
+
     Raises `BadRequestError` where it is no JSON object.
     """
     fields = lifted.json()
@@ -54,14 +56,22 @@ def parse_call(lifted: Lifted, call_id: str) -> ImageCall:
     model = fields.get("model")
     if not isinstance(model, str) or not model:
         raise _wrong("model", "it is missing", "gpt-image-2", code="missing_required_parameter")
+    tool = image_tool(fields) or {}
     return ImageCall(
         id=call_id,
         operation="responses",
         model=model,
+        size=_word(tool.get("size")),
+        quality=_word(tool.get("quality")),
+        output_format=_word(tool.get("output_format")),
         stream=fields.get("stream") is True,
         images=lifted.blobs,
         extra={BODY: fields, TAG: lifted.tag},
     )
+
+
+def _word(value: Json) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def check_shape(fields: Mapping[str, Json], *, is_image_model: Names, can_draw: Names) -> None:
