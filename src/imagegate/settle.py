@@ -13,6 +13,7 @@ from imagegate.assets.store import AssetStore
 from imagegate.assets.transform import Worker
 from imagegate.attempt import Attempt
 from imagegate.catalogue.price import charge_of, format_usd
+from imagegate.catalogue.relay import relay_charge
 from imagegate.config.settings import Settings
 from imagegate.errors import ImageError
 from imagegate.fan_out import Lost, Made, Roll
@@ -28,6 +29,7 @@ from imagegate.ledger.records import (
     LedgerError,
     Settle,
 )
+from imagegate.plan import Plan
 from imagegate.running import Outcome, RunningCall
 from imagegate.transport.download import Downloader
 from imagegate.transport.live import Transport
@@ -67,7 +69,7 @@ class Settlement:
     ) -> Made:
         """Keep the images and write what they cost; durable when this returns."""
         plan = attempt.plan
-        cost_e10 = charge_of(plan.deployment.model, plan.call, result)
+        cost_e10 = _charge(plan, result)
         end = attempt.settled(result, cost_e10)
         await self._sync(running)
         assets = self._kept(running, attempt, result)
@@ -198,3 +200,9 @@ class Settlement:
             attempt_id=attempt.id,
             expires_at=clock.now_s() + retention_s,
         )
+
+
+def _charge(plan: Plan, result: ImageResult) -> int | None:
+    if plan.call.operation == "responses":
+        return relay_charge(plan.deployment.model, plan.tool_model, plan.call, result)
+    return charge_of(plan.deployment.model, plan.call, result)

@@ -107,7 +107,7 @@ class ModelInfo(LiteLLMSection):
     id: Text | None = None
     """Name of the deployment in logs and headers; unique."""
     mode: Text | None = None
-    """`image_generation` or `image_edit`; anything else is not served."""
+    """`image_generation` or `image_edit`; `responses` for a text model of /v1/responses."""
     base_model: Text | None = None
     """The same as in the params."""
 
