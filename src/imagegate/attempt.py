@@ -10,6 +10,7 @@ from imagegate.assets.journal import Opened
 from imagegate.errors import AttemptReport, ImageError
 from imagegate.ledger.records import AttemptEnd, AttemptRecord
 from imagegate.plan import Plan
+from imagegate.telemetry import OPERATION_NAMES, Attribute
 from imagegate.transport.live import LiveConversation
 from imagegate.types import Blob, ImageCall, ImageResult
 from imagegate.wire.exchange import Exchange
@@ -19,13 +20,14 @@ RELAYED_PREFIX = "x-ratelimit-"
 
 
 class Attempt:
-    """One try. `conversation` is set once it has begun."""
+    """One try. `conversation` and `span_id` are set once it has begun."""
 
     def __init__(self, plan: Plan, *, number: int, owner: str) -> None:
         deployment = plan.deployment
         self.plan = plan
         self.id = clock.new_id("att")
         self.conversation: LiveConversation | None = None
+        self.span_id = ""
         self.record = AttemptRecord(
             id=self.id,
             call_id=plan.call.id,
@@ -45,6 +47,18 @@ class Attempt:
         adapter = plan.deployment.provider.adapter(plan.call.operation)
         assert adapter is not None, "a plan is made only where there is an adapter"
         return adapter(plan.call, plan.deployment.target)
+
+    def attributes(self) -> dict[str, Attribute]:
+        """Return what a trace says of this attempt."""
+        deployment = self.plan.deployment
+        return {
+            "gen_ai.operation.name": OPERATION_NAMES[self.plan.call.operation],
+            "gen_ai.provider.name": deployment.provider.name,
+            "gen_ai.request.model": deployment.target.upstream_model,
+            "imagegate.deployment": deployment.id,
+            "imagegate.attempt": self.record.number,
+            "imagegate.attempt_id": self.id,
+        }
 
     def opened(self) -> Opened:
         """Return the journal's line that goes before anything is sent."""

@@ -72,12 +72,19 @@ class Roll:
         self._owner = owner
         self._states: dict[str, AttemptState] = {}
         self._adjustments: list[Adjustment] = []
+        self._costs: list[int | None] = []
         self.failed: list[tuple[Attempt, ImageError]] = []
 
     @property
     def count(self) -> int:
         """How many attempts there were."""
         return len(self._states)
+
+    @property
+    def known_cost_e10(self) -> int | None:
+        """What the attempts that ended cost in 1e-10 USD, None where one may yet be charged."""
+        known = [cost for cost in self._costs if cost is not None]
+        return sum(known) if len(known) == len(self._costs) else None
 
     def enter(self, plan: Plan, count: int, start: int = 0) -> tuple[Attempt, ...]:
         """Return an attempt for each request that `count` images take by `plan`."""
@@ -106,6 +113,7 @@ class Roll:
     def end(self, attempt: Attempt, end: AttemptEnd) -> CallEnd | None:
         """Note how an attempt ended; return the end of the call where it was the last one."""
         self._states[attempt.id] = end.state
+        self._costs.append(end.cost_e10)
         known = self._adjustments
         known += [one for one in attempt.plan.adjustments if one not in known]
         if OPEN_ATTEMPT_STATES & frozenset(self._states.values()):

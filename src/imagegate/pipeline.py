@@ -21,6 +21,7 @@ from imagegate.pixels import encode_result, prepare_attempt
 from imagegate.plan import Plan
 from imagegate.running import CallOptions, RunningCall
 from imagegate.settle import Settlement, Tools
+from imagegate.trace import Trace
 from imagegate.transport.live import LiveConversation
 from imagegate.transport.run import run
 from imagegate.types import ImageCall, ImageResult
@@ -45,11 +46,26 @@ class Pipeline:
         Raises an `ImageError` where no deployment can do it or the ledger takes nothing; then
         nothing was sent. The caller owns `spool` until this returns.
         """
-        plans = plan_candidates(call, self._settings, options)
+        trace = options.trace or Trace(call.id)
+        try:
+            return await self._start(call, spool, options, trace)
+        except ImageError as error:
+            self._settlement.tell_refusal(trace, call, error)
+            raise
+
+    async def _start(
+        self, call: ImageCall, spool: CallSpool, options: CallOptions, trace: Trace
+    ) -> RunningCall:
+        with trace.step("plan"):
+            plans = plan_candidates(call, self._settings, options)
         roll = Roll(call, self._tools.spool.owner)
         attempts = roll.enter(plans[0], call.n)
-        await self._admit(call, options, attempts)
-        running = RunningCall(call, spool, self._settlement.close)
+        with trace.step("admit"):
+            await self._admit(call, options, attempts)
+        running = RunningCall(call, spool, self._settlement.close, trace)
+        running.end_user = end_user_of(call, options)
+        if self._settings.log_prompts:
+            trace.logged_prompt = call.prompt
         running.limit_wait(options.timeout_s or plans[0].deployment.timeout_s)
         self._tools.start_task(call.id, self._live(running, roll, attempts, plans[1:]))
         return running
@@ -66,7 +82,7 @@ class Pipeline:
             parts = await self._make_all(running, roll, attempts, others)
             outcome = conclude(running.call, parts, roll, partial=self._settings.partial)
         except ImageError as error:
-            self._settlement.tell_failure(running, attempts[0], error)
+            self._settlement.tell_failure(running, attempts[0], error, roll)
         else:
             self._settlement.tell(running, outcome)
         finally:
@@ -104,7 +120,9 @@ class Pipeline:
         """Run the attempt's exchange; whatever it brought is checked and in the spool."""
         limit_s = attempt.plan.deployment.timeout_s + self._settings.late_s
         try:
-            return await self._exchange(running, attempt, limit_s)
+            with running.trace.step("attempt", "", attempt.attributes()) as step:
+                attempt.span_id = step.span_id
+                return await self._exchange(running, attempt, limit_s)
         except TimeoutError as error:
             raise _late(attempt.plan.deployment.id, limit_s) from error
         except ImageError:
@@ -117,14 +135,20 @@ class Pipeline:
         self, running: RunningCall, attempt: Attempt, limit_s: float
     ) -> ImageResult:
         tools, spool, deployment = self._tools, running.spool, attempt.plan.deployment
-        attempt.plan = await prepare_attempt(attempt.plan, spool, tools.worker)
+        trace, above = running.trace, attempt.span_id
+        with trace.step("prepare", above):
+            attempt.plan = await prepare_attempt(attempt.plan, spool, tools.worker)
         tools.spool.journal.append(attempt.opened())
         conversation = LiveConversation(tools.transport, deployment, attempt.id, spool)
+        if trace.is_sent_on or tools.sinks.is_traced:
+            conversation.traceparent = trace.traceparent(above)
         attempt.conversation = conversation
         origin, hosts = deployment.target.base_url, deployment.provider.result_hosts
         async with asyncio.timeout(limit_s), conversation:
-            result = await run(attempt.exchange(), conversation, running.show)
-            result = await collect(result, origin, spool, tools.downloader, hosts=hosts)
+            with trace.step("upstream", above):
+                result = await run(attempt.exchange(), conversation, running.show)
+            with trace.step("collect", above):
+                result = await collect(result, origin, spool, tools.downloader, hosts=hosts)
         result, attempt.plan = await encode_result(result, attempt.plan, spool, tools.worker)
         return result
 
@@ -153,7 +177,7 @@ class Pipeline:
             id=call.id,
             operation=call.operation,
             model=call.model,
-            end_user=options.end_user or call.safety_identifier or call.user or "",
+            end_user=end_user_of(call, options),
             created_at=clock.now_s(),
             owner=self._tools.spool.owner,
         )
@@ -166,6 +190,11 @@ class Pipeline:
                 code="ledger_unavailable",
                 retry_after_s=LEDGER_RETRY_S,
             ) from error
+
+
+def end_user_of(call: ImageCall, options: CallOptions) -> str:
+    """Return the person behind the caller, as far as the caller says; "" where it does not."""
+    return options.end_user or call.safety_identifier or call.user or ""
 
 
 def _late(deployment_id: str, limit_s: float) -> UpstreamTimeoutError:

@@ -11,6 +11,8 @@ from imagegate.attempt import Attempt
 from imagegate.config.settings import Deployment
 from imagegate.errors import ImageError, UpstreamTimeoutError
 from imagegate.ledger.records import AssetRecord
+from imagegate.telemetry import Verdict
+from imagegate.trace import Trace
 from imagegate.types import Adjustment, AdjustPolicy, ImageCall, ImageResult, PartialImage
 
 LONGEST_SILENCE_S = 3600.0
@@ -19,13 +21,16 @@ LONGEST_SILENCE_S = 3600.0
 class CallOptions(Struct, frozen=True):
     """What a caller may say about the handling of a call; None: the operator's choice.
 
-    `max_cost_e10` is in 1e-10 USD; `timeout_s` how long the caller waits.
+    `max_cost_e10` is in 1e-10 USD; `timeout_s` how long the caller waits. `trace` is what was
+    noted before the call was read; `guardrails` are further ones for this call, by name.
     """
 
     adjust: AdjustPolicy | None = None
     max_cost_e10: int | None = None
     timeout_s: float | None = None
     end_user: str = ""
+    trace: Trace | None = None
+    guardrails: tuple[str, ...] = ()
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -43,6 +48,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     attempts: int
     upstream_headers: Mapping[str, str]
     assets: tuple[AssetRecord, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
 
 
 class RunningCall:
@@ -53,9 +59,18 @@ class RunningCall:
     files of the call are given back when both the work and the caller are through.
     """
 
-    def __init__(self, call: ImageCall, spool: CallSpool, on_over: Callable[["RunningCall"], None]):
+    def __init__(
+        self,
+        call: ImageCall,
+        spool: CallSpool,
+        on_over: Callable[["RunningCall"], None],
+        trace: Trace | None = None,
+    ):
         self.id = call.id
         self.call = call
+        self.trace = trace or Trace(call.id)
+        self.end_user = ""
+        self.hides_partials = False
         self.spool = spool
         self.started_at = clock.now_s()
         self.is_abandoned = False
@@ -129,6 +144,9 @@ class RunningCall:
 
     def show(self, partial: PartialImage) -> None:
         """Take a partial image; a newer one replaces what nobody has read yet."""
+        self.trace.show_partial()
+        if self.hides_partials:
+            return  # a guardrail has not seen the image yet
         self._partial = partial
         self.wake()
 

@@ -12,7 +12,8 @@ from imagegate.assets.spool import Spool
 from imagegate.assets.store import AssetStore
 from imagegate.assets.transform import Worker
 from imagegate.attempt import Attempt
-from imagegate.catalogue.price import charge_of, format_usd
+from imagegate.catalogue.price import charge_of
+from imagegate.closing import done_event, failed_event, refused_event
 from imagegate.config.settings import Settings
 from imagegate.errors import ImageError
 from imagegate.fan_out import Lost, Made, Roll
@@ -28,9 +29,11 @@ from imagegate.ledger.records import (
     Settle,
 )
 from imagegate.running import Outcome, RunningCall
+from imagegate.sinks.hub import Sinks
+from imagegate.trace import Trace
 from imagegate.transport.download import Downloader
 from imagegate.transport.live import Transport
-from imagegate.types import ImageResult
+from imagegate.types import ImageCall, ImageResult
 
 log = logging.getLogger(telemetry.LOGGER)
 
@@ -48,6 +51,7 @@ class Tools(Struct, frozen=True, eq=False):
     ledger: Ledger
     start_task: Callable[[str, Coroutine[Any, Any, None]], None]
     worker: Worker
+    sinks: Sinks
     links: Links | None = None
 
 
@@ -87,35 +91,24 @@ class Settlement:
         return lost
 
     def tell(self, running: RunningCall, outcome: Outcome) -> None:
-        """Log a call that brought images, and end the caller's wait."""
-        log.info(
-            telemetry.CALL_DONE,
-            extra={
-                "call_id": running.id,
-                "model": running.call.model,
-                "deployment": outcome.deployment.id,
-                "images": len(outcome.result.images),
-                "cost_usd": "unknown" if outcome.cost_e10 is None else format_usd(outcome.cost_e10),
-                "duration_s": round(clock.now_s() - running.started_at, 3),
-            },
-        )
+        """End the caller's wait, then let the sinks know of a call that brought images."""
         running.succeed(outcome)
+        self._tools.sinks.publish(done_event(running, outcome))
 
-    def tell_failure(self, running: RunningCall, attempt: Attempt, error: ImageError) -> None:
-        """Log a call that brought nothing to deliver, and tell the caller why."""
-        is_unknown = error.fault == "ambiguous"
-        log.warning(
-            telemetry.CALL_UNKNOWN if is_unknown else telemetry.CALL_FAILED,
-            extra={
-                "call_id": running.id,
-                "model": running.call.model,
-                "deployment": attempt.plan.deployment.id,
-                "code": error.code,
-                "fault": error.fault,
-                "reason": error.message,
-            },
-        )
+    def tell_failure(
+        self, running: RunningCall, attempt: Attempt, error: ImageError, roll: Roll
+    ) -> None:
+        """Tell the caller why nothing is delivered, then let the sinks know."""
         running.fail(error)
+        event = failed_event(
+            running, attempt, error, attempts=roll.count, cost_e10=roll.known_cost_e10
+        )
+        self._tools.sinks.publish(event)
+
+    def tell_refusal(self, trace: Trace, call: ImageCall, error: ImageError) -> None:
+        """Let the sinks know of a call of which nothing was sent."""
+        trace.is_told = True
+        self._tools.sinks.publish(refused_event(trace, call, error))
 
     def close(self, running: RunningCall) -> None:
         """Both the work and the caller are through: give the files back, keep what nobody read."""
@@ -143,7 +136,8 @@ class Settlement:
     ) -> bool:
         """Return whether it was written; `may_forget`: then the journal is done with it."""
         try:
-            await self._tools.ledger.commit(command)
+            with running.trace.step("settle", attempt.span_id):
+                await self._tools.ledger.commit(command)
         except LedgerError:
             # The journal still has the answer: the next start settles it. The caller gets it now.
             self._tools.spool.has_leftovers = True

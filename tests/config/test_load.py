@@ -103,7 +103,7 @@ guardrails: []
     settings = load(tmp_path, text, KEY)
     told = "\n".join(f"{note.name}: {note.text}" for note in settings.notes)
     assert "litellm_params: not acted on here: input_cost_per_image, rpm, tags" in told
-    assert "litellm_settings: not acted on here: callbacks" in told
+    assert "callbacks: not acted on here: x" in told
     assert "router_settings: not acted on here: num_retries" in told
     assert "general_settings: not acted on here: database_url" in told
     assert "LiteLLM: sections not acted on here: guardrails" in told

@@ -8,6 +8,7 @@ from imagegate.cli.failure import error_console
 from imagegate.config.load import load_settings
 from imagegate.config.settings import Settings
 from imagegate.gateway.server import serve as serve_gateway
+from imagegate.sinks.log import attach_log, detach_log
 
 _CURL = """\
 curl -s {url}/v1/images/generations \\
@@ -47,7 +48,11 @@ def serve(*, config: Path | None = None, host: str | None = None, port: int | No
     """
     settings = load_settings(None if config is None else str(config), host, port)
     _tell(settings)
-    return serve_gateway(settings, on_ready=partial(_announce, settings))
+    writer = attach_log(sys.stderr, settings.log_format)
+    try:
+        return serve_gateway(settings, on_ready=partial(_announce, settings))
+    finally:
+        detach_log(writer)
 
 
 def _tell(settings: Settings) -> None:

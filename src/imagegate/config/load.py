@@ -28,6 +28,7 @@ from imagegate.config.resolve import (
     unspent_keys,
 )
 from imagegate.config.settings import AssetSettings, Note, ServerSettings, Settings
+from imagegate.config.sinks import SinkReader
 from imagegate.errors import ConfigError
 from imagegate.types import AdjustPolicy, Json, Secret
 
@@ -146,6 +147,7 @@ def _from_source(
     server, notes_key = _server(config, host, port, variables, faults)
     check_served(deployments, skipped, faults)
     asked = frozenset(str(entry.get("model_name")) for entry in config.model_list)
+    sinks = SinkReader(str(source.folder.absolute()), variables, faults)
     default_model = config.default_model or ""
     aliases = check_names(_aliases(config), default_model, asked, deployments, faults)
     home = data_home(variables)
@@ -163,8 +165,10 @@ def _from_source(
         proxies=read_proxies(variables),
         late_s=config.late_s,
         log_format=config.log_format,
+        log_prompts=config.log_prompts and not config.litellm_settings.turn_off_message_logging,
+        sinks=sinks.read(config),
         skipped=skipped,
-        notes=(*notes_read, *entries.notes, *notes_found, *notes_key),
+        notes=(*notes_read, *entries.notes, *notes_found, *notes_key, *_callback_notes(sinks)),
     )
     faults.check()
     return settings
@@ -264,6 +268,11 @@ def _section_notes(config: "ConfigFile", faults: Faults) -> list[Note]:
             line = faults.line_of((section,))
             notes.append(Note(section, line, f"not acted on here: {', '.join(extra)}"))
     return notes
+
+
+def _callback_notes(sinks: SinkReader) -> list[Note]:
+    names = ", ".join(sinks.not_here)
+    return [Note("callbacks", 0, f"not acted on here: {names}")] * bool(names)
 
 
 # --- its parts ---------------------------------------------------------------------------------

@@ -23,11 +23,16 @@ def _yes_no(value: object) -> object:
     return {False: "no", True: "yes"}[value] if isinstance(value, bool) else value
 
 
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
 Seconds = Annotated[float, BeforeValidator(_not_bool), Field(gt=0, le=7 * 24 * 3600)]
 Retention = Annotated[float, BeforeValidator(_not_bool), Field(ge=0, le=100 * 365 * 24 * 3600)]
 Count = Annotated[int, BeforeValidator(_not_bool), Field(gt=0)]
 Port = Annotated[int, BeforeValidator(_not_bool), Field(ge=0, le=65535)]
 Text = Annotated[str, Field(min_length=1, max_length=4096)]
+Names = Annotated[list[Text], BeforeValidator(_listed)]
 
 
 class Section(BaseModel):
@@ -147,6 +152,16 @@ class LiteLLMSettings(LiteLLMSection):
     """Default of `timeout` in the params, after the router's."""
     enable_azure_ad_token_refresh: bool = False
     """Azure deployments without a key sign in by DefaultAzureCredential."""
+    callbacks: Names = []
+    """Receivers of all calls: `otel`, `langfuse`, `prometheus`, `s3`, `webhook`, an import path."""
+    success_callback: Names = []
+    """Receivers of calls that brought images."""
+    failure_callback: Names = []
+    """Receivers of calls that brought none."""
+    s3_callback_params: dict[str, Json] = {}
+    """Where `s3` writes: `s3_bucket_name`, `s3_region_name`, `s3_path` and the like."""
+    turn_off_message_logging: bool | None = None
+    """Prompts are never logged here unless `log_prompts` says so; true wins over it."""
 
 
 class GeneralSettings(LiteLLMSection):
@@ -198,6 +213,39 @@ class Assets(Section):
     """How long the url of an image may be fetched, in seconds; it is kept as long."""
 
 
+class SinkEntry(Section):
+    """A receiver of closing events, one a call."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    kind: Literal["otel", "langfuse", "webhook", "file", "s3", "python"]
+    """What receives: an OTLP collector, Langfuse, an url, a file, a bucket, a class of yours."""
+    name: Text | None = None
+    """Name in metrics and in the log; by default the kind."""
+    calls: Literal["all", "success", "failure"] = "all"
+    """Which calls it receives."""
+    url: Text | None = None
+    """The webhook's url, the collector's address, or an S3 server that is not Amazon's."""
+    headers: dict[str, str] | None = None
+    """Headers of each request."""
+    secret: SecretStr | None = None
+    """Signs webhooks; the bucket's secret key."""
+    key_id: Text | None = None
+    """The bucket's access key id."""
+    path: Text | None = None
+    """The file, relative to this one; the folder in the bucket."""
+    bucket: Text | None = None
+    """The bucket's name."""
+    region: Text | None = None
+    """The bucket's region."""
+    service: Text | None = None
+    """The name of this service in traces."""
+    class_: Annotated[Text | None, Field(alias="class")] = None
+    """Import path of a class: `module.ClassName`, looked for beside this file first."""
+    queue_max: Count = 1000
+    """So many events wait while the receiver is slow; what is beyond them is lost and counted."""
+
+
 class CredentialEntry(Section):
     """One entry of LiteLLM's `credential_list`."""
 
@@ -241,6 +289,10 @@ class ConfigFile(Section):
     """How long an image is waited for after its caller's deadline, in seconds."""
     log_format: Literal["auto", "json", "text"] = "auto"
     """Form of log lines; `auto` is text on a terminal."""
+    log_prompts: bool = False
+    """Prompts go to the log and to all sinks, redacted and cut."""
+    sinks: list[SinkEntry] = []
+    """Further receivers of closing events, below."""
 
 
 SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
@@ -253,4 +305,5 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("general_settings", GeneralSettings),
     ("server", Server),
     ("assets", Assets),
+    ("sinks[]", SinkEntry),
 )

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 
 from imagegate.catalogue.model import Catalogue, Model
+from imagegate.config.sinks import SinkSettings
 from imagegate.types import AdjustPolicy, Json, Secret
 from imagegate.wire.provider import Provider, Target
 
@@ -119,5 +120,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     proxies: Mapping[str, str] = {}
     late_s: float = 300.0
     log_format: Literal["auto", "json", "text"] = "auto"
+    log_prompts: bool = False
+    sinks: tuple[SinkSettings, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[Note, ...] = ()

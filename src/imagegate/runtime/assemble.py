@@ -10,6 +10,7 @@ from imagegate.assets.links import Links, open_links
 from imagegate.assets.spool import Spool
 from imagegate.assets.store import AssetStore
 from imagegate.assets.transform import Worker
+from imagegate.candidates import served_names
 from imagegate.config.settings import Settings
 from imagegate.ledger import Ledger
 from imagegate.pipeline import Pipeline
@@ -17,6 +18,7 @@ from imagegate.runtime.reaper import reap_forever
 from imagegate.runtime.recovery import Recovery
 from imagegate.runtime.supervisor import Supervisor
 from imagegate.settle import Tools
+from imagegate.sinks.hub import Sinks
 from imagegate.transport.download import Downloader
 from imagegate.transport.live import Transport
 
@@ -41,6 +43,7 @@ class Runtime:
         await asyncio.gather(*self.background, return_exceptions=True)
         self.spool.has_leftovers |= self.supervisor.running_count > 0
         await self.supervisor.cancel()
+        await self.tools.sinks.aclose()
         await self.tools.transport.aclose()
         await self.tools.worker.aclose()
         await self.downloader.aclose()
@@ -91,6 +94,7 @@ def _assemble(settings: Settings, ledger: Ledger, links: Links | None = None) ->
         ledger=ledger,
         start_task=supervisor.start,
         worker=Worker(),
+        sinks=Sinks(settings.sinks, served_names(settings)),
         links=links,
     )
     return Runtime(settings, tools, supervisor)
