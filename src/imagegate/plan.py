@@ -142,13 +142,15 @@ def _lifted(call: ImageCall, deployment: Deployment) -> ImageCall:
     row = facts_of(deployment)
     if row is None or deployment.provider.accepts_unknown_fields:
         return call
-    named = [name for name in _BY_NAME if name in call.extra and name not in row.params]
-    fields = {name: _read_named(name, call.extra[name], row) for name in named}
+    by_shape = {"aspect_ratio": row.aspect_ratios, "resolution": row.resolutions}
+    unknown = {*row.params, *(name for name, offered in by_shape.items() if not offered)}
+    named = [name for name in _BY_NAME if name in call.extra and name not in unknown]
+    fields = {name: _read_named(name, call.extra[name]) for name in named}
     extra = {name: value for name, value in call.extra.items() if name not in fields}
     return msgspec.structs.replace(call, **fields, extra=extra)
 
 
-def _read_named(name: str, value: Json, row: Model) -> Json:
+def _read_named(name: str, value: Json) -> Json:
     """Return the value of a field; in a form a number comes as text. Raises where it is none."""
     if name == "seed":
         is_number = isinstance(value, int) and not isinstance(value, bool)
@@ -157,12 +159,6 @@ def _read_named(name: str, value: Json, row: Model) -> Json:
         raise BadRequestError(f"Invalid 'seed': {value!r}; give a whole number.", param=name)
     if not isinstance(value, str):
         raise BadRequestError(f"Invalid {name!r}: {value!r}; give a text.", param=name)
-    offered = {"aspect_ratio": row.aspect_ratios, "resolution": row.resolutions}.get(name)
-    if offered is not None and value not in offered:
-        taken = f"use one of {', '.join(offered)}" if offered else "it takes none; leave it out"
-        raise BadRequestError(
-            f"{name} {value!r} is not offered by {row.id!r}; {taken}.", param=name
-        )
     return value
 
 
@@ -218,9 +214,16 @@ def _check_values(
     row = facts_of(deployment)
     if row is None:
         check_shape(call)
-        return call, ()
+        return _without_url(call), ()
     check_universe(call, row)
     return check_call(call, row, policy=policy)
+
+
+def _without_url(call: ImageCall) -> ImageCall:
+    """Return the call without the wish for a url: that is ours, and a server may not know it."""
+    if call.response_format != "url":
+        return call
+    return msgspec.structs.replace(call, response_format=None)
 
 
 def _check_extra(
@@ -229,14 +232,23 @@ def _check_extra(
     """Return the call without fields that we do not know, unless the provider takes any."""
     if deployment.provider.accepts_unknown_fields or not call.extra:
         return call, ()
-    row = facts_of(deployment)
-    known = {name: value for name, value in call.extra.items() if row and name in row.params}
+    taken = _params_of(call, deployment)
+    known = {name: value for name, value in call.extra.items() if name in taken}
     others = {name: value for name, value in call.extra.items() if name not in known}
     if others and policy == "strict":
         raise _unknown_parameter(next(iter(others)), deployment)
     reason = f"{_name(deployment)} takes no such field"
     left_out = tuple(Adjustment(name, value, None, reason) for name, value in others.items())
     return msgspec.structs.replace(call, extra=known), left_out
+
+
+def _params_of(call: ImageCall, deployment: Deployment) -> frozenset[str]:
+    """Return the provider's own parameters that this operation takes."""
+    row = facts_of(deployment)
+    if row is None:
+        return frozenset()
+    left_out = row.edit_without if call.operation == "edit" else ()
+    return frozenset(row.params) - frozenset(left_out)
 
 
 def _unknown_parameter(name: str, deployment: Deployment) -> ImageError:

@@ -480,6 +480,8 @@ def test_error_body() -> None:
                         "code": "rate_limit_exceeded",
                         "message": "slow",
                         "upstream": {"status": 429, "text": "slow down", "request_id": "req_1"},
+                        "provider": "",
+                        "model": "",
                     }
                 ],
             },

@@ -255,4 +255,5 @@ PROVIDER = Provider(
     api_key_env=("BFL_API_KEY", "BLACK_FOREST_LABS_API_KEY"),
     base_url_env=("BFL_API_BASE",),
     trusted_hosts=HOSTS,
+    result_hosts=HOSTS,
 )

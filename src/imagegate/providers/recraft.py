@@ -234,4 +234,5 @@ PROVIDER = Provider(
     read_error=read_error,
     api_key_env=("RECRAFT_API_KEY", "RECRAFT_API_TOKEN"),
     base_url_env=("RECRAFT_API_BASE",),
+    result_hosts=HOSTS,
 )

@@ -60,7 +60,7 @@ class Transport:
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
-            read_bufsize=64 * 1024,
+            read_bufsize=16 * 1024,  # until a large body has its turn: see pacing.py
             skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
         )
 
