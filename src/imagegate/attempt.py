@@ -20,7 +20,10 @@ RELAYED_PREFIX = "x-ratelimit-"
 
 
 class Attempt:
-    """One try. `conversation` and `span_id` are set once it has begun."""
+    """One try. `conversation` and `span_id` are set once it has begun.
+
+    `is_guarded`: its images are nobody's before a guardrail has let them pass.
+    """
 
     def __init__(self, plan: Plan, *, number: int, owner: str) -> None:
         deployment = plan.deployment
@@ -28,6 +31,7 @@ class Attempt:
         self.id = clock.new_id("att")
         self.conversation: LiveConversation | None = None
         self.span_id = ""
+        self.is_guarded = False
         self.record = AttemptRecord(
             id=self.id,
             call_id=plan.call.id,
@@ -69,6 +73,7 @@ class Attempt:
             model=deployment.model.id if deployment.model else "",
             call=without_bytes(self.plan.call),
             target=deployment.target,
+            is_guarded=self.is_guarded,
         )
 
     def settled(self, result: ImageResult, cost_e10: int | None) -> AttemptEnd:

@@ -34,12 +34,16 @@ _GRAVEST: tuple[Fault, ...] = ("ambiguous", "call", "deployment", "moment")
 
 
 class Made(Struct, frozen=True, eq=False):
-    """A part that brought images. `cost_e10` is None where it is unknown."""
+    """A part that brought images. `cost_e10` is None where it is unknown.
+
+    `refusal`: a guardrail lets nobody have them; they cost what they cost.
+    """
 
     attempt: Attempt
     result: ImageResult
     cost_e10: int | None
     assets: tuple[AssetRecord, ...] = ()
+    refusal: ImageError | None = None
 
 
 class Lost(Struct, frozen=True, eq=False):
@@ -136,8 +140,9 @@ def conclude(
 
     Raises the gravest error where no part brought an image; with `refuse`, where one brought none.
     """
-    made = [part for part in parts if isinstance(part, Made)]
-    lost = [part.error for part in parts if isinstance(part, Lost)]
+    bought = [part for part in parts if isinstance(part, Made)]
+    made = [part for part in bought if part.refusal is None]
+    lost = [error for part in parts if (error := _why_lost(part)) is not None]
     if lost and (not made or partial == "refuse"):
         error = _all_or_nothing(made, lost, call) if made else gravest(lost)
         error.attempts = tuple(attempt.report(each) for attempt, each in roll.failed)
@@ -148,12 +153,16 @@ def conclude(
         result=_joined([part.result for part in made]),
         adjustments=_distinct(one for part in made for one in part.attempt.plan.adjustments),
         warnings=_distinct(_warnings(call, made, lost)),
-        cost_e10=_cost_e10(made, roll),
+        cost_e10=_cost_e10(bought, roll),
         deployment=first.plan.deployment,
         attempts=roll.count,
         upstream_headers=first.relayed_headers(),
         assets=tuple(asset for part in made for asset in part.assets),
     )
+
+
+def _why_lost(part: Part) -> ImageError | None:
+    return part.error if isinstance(part, Lost) else part.refusal
 
 
 def gravest(errors: Sequence[ImageError]) -> ImageError:

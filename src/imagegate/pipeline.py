@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from imagegate import clock, telemetry
 from imagegate.assets.spool import CallSpool
 from imagegate.attempt import Attempt
-from imagegate.candidates import plan_candidates
+from imagegate.candidates import group_of, plan_candidates
 from imagegate.config.settings import Settings
 from imagegate.errors import ImageError, OverloadedError, UpstreamFailedError, UpstreamTimeoutError
 from imagegate.fan_out import Part, Roll, all_of, conclude
@@ -50,20 +50,26 @@ class Pipeline:
         try:
             return await self._start(call, spool, options, trace)
         except ImageError as error:
+            error.verdicts = tuple(str(verdict) for verdict in trace.verdicts)
             self._settlement.tell_refusal(trace, call, error)
             raise
 
     async def _start(
         self, call: ImageCall, spool: CallSpool, options: CallOptions, trace: Trace
     ) -> RunningCall:
+        end_user, group = end_user_of(call, options), group_of(call.model, self._settings)
+        guards = self._tools.guards
+        call, guard = guards.choose(call, options.guardrails, trace, end_user, group)
         with trace.step("plan"):
             plans = plan_candidates(call, self._settings, options)
+        guarded = await guard.check_input(call)
+        if guarded is not call:
+            call, plans = guarded, plan_candidates(guarded, self._settings, options)
         roll = Roll(call, self._tools.spool.owner)
         attempts = roll.enter(plans[0], call.n)
         with trace.step("admit"):
             await self._admit(call, options, attempts)
-        running = RunningCall(call, spool, self._settlement.close, trace)
-        running.end_user = end_user_of(call, options)
+        running = RunningCall(call, spool, self._settlement.close, guard)
         if self._settings.log_prompts:
             trace.logged_prompt = call.prompt
         running.limit_wait(options.timeout_s or plans[0].deployment.timeout_s)
@@ -78,19 +84,27 @@ class Pipeline:
         others: Sequence[Plan],
     ) -> None:
         """Make all parts at once and leave one verdict."""
+        guard, settlement = running.guard, self._settlement
+        guard.begin(running.call)
         try:
             parts = await self._make_all(running, roll, attempts, others)
             outcome = conclude(running.call, parts, roll, partial=self._settings.partial)
         except ImageError as error:
             # Of all or nothing this is nothing: what was paid for is kept all the same.
             running.is_abandoned |= bool(running.unkept)
-            self._settlement.tell_failure(running, attempts[0], error, roll)
+            await guard.end()
+            running.fail(error)
+            await guard.observe(running.call, None)
+            settlement.tell_failure(running, attempts[0], error, roll)
         except Exception as bug:
-            self._settlement.tell_failure(running, attempts[0], _internal(bug), roll)
+            settlement.tell_failure(running, attempts[0], _internal(bug), roll)
             raise
         else:
-            self._settlement.tell(running, outcome)
+            running.succeed(outcome)
+            await guard.observe(running.call, outcome.result)
+            settlement.tell(running, outcome)
         finally:
+            guard.stop()
             running.finish()
 
     async def _make_all(
@@ -118,7 +132,10 @@ class Pipeline:
             if not following:
                 return (await self._settlement.lose(running, attempt, roll, error),)
         else:
-            return (await self._settlement.settle(running, attempt, roll, result),)
+            result, refusal = await running.guard.check_output(
+                attempt.plan.call, result, running.spool
+            )
+            return (await self._settlement.settle(running, attempt, roll, result, refusal),)
         return await self._make_all(running, roll, following, others[1:])
 
     async def _converse(self, running: RunningCall, attempt: Attempt) -> ImageResult:
@@ -143,6 +160,7 @@ class Pipeline:
         trace, above = running.trace, attempt.span_id
         with trace.step("prepare", above):
             attempt.plan = await prepare_attempt(attempt.plan, spool, tools.worker)
+        attempt.is_guarded = running.guard.checks_output
         tools.spool.journal.append(attempt.opened())
         conversation = LiveConversation(tools.transport, deployment, attempt.id, spool)
         if trace.is_sent_on or tools.sinks.is_traced:

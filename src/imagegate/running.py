@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 
+import msgspec
 from msgspec import Struct
 
 from imagegate import clock
@@ -10,6 +11,7 @@ from imagegate.assets.spool import CallSpool
 from imagegate.attempt import Attempt
 from imagegate.config.settings import Deployment
 from imagegate.errors import ImageError, UpstreamTimeoutError
+from imagegate.guardrails.guards import GuardedCall
 from imagegate.ledger.records import AssetRecord
 from imagegate.telemetry import Verdict
 from imagegate.trace import Trace
@@ -64,13 +66,12 @@ class RunningCall:
         call: ImageCall,
         spool: CallSpool,
         on_over: Callable[["RunningCall"], None],
-        trace: Trace | None = None,
+        guard: GuardedCall,
     ):
         self.id = call.id
         self.call = call
-        self.trace = trace or Trace(call.id)
-        self.end_user = ""
-        self.hides_partials = False
+        self.guard = guard
+        self.trace = guard.trace
         self.spool = spool
         self.started_at = clock.now_s()
         self.is_abandoned = False
@@ -145,13 +146,15 @@ class RunningCall:
     def show(self, partial: PartialImage) -> None:
         """Take a partial image; a newer one replaces what nobody has read yet."""
         self.trace.show_partial()
-        if self.hides_partials:
+        if self.guard.checks_output:
             return  # a guardrail has not seen the image yet
         self._partial = partial
         self.wake()
 
     def succeed(self, outcome: Outcome) -> None:
-        """End the wait with an outcome; too late is no error."""
+        """End the wait with an outcome and all verdicts; too late is no error."""
+        if self.trace.verdicts:
+            outcome = msgspec.structs.replace(outcome, verdicts=tuple(self.trace.verdicts))
         if not self._answer.done():
             self._answer.set_result(outcome)
         self._end_wait()
@@ -159,6 +162,7 @@ class RunningCall:
     def fail(self, error: ImageError) -> None:
         """End the wait with the call's error; too late is no error."""
         error.call_id = self.id
+        error.verdicts = tuple(str(verdict) for verdict in self.trace.verdicts)
         if not self._answer.done():
             self._answer.set_exception(error)
         self._end_wait()

@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from imagegate import clock, telemetry
 from imagegate.assets.links import Links
@@ -17,6 +18,7 @@ from imagegate.closing import done_event, failed_event, refused_event
 from imagegate.config.settings import Settings
 from imagegate.errors import ImageError
 from imagegate.fan_out import Lost, Made, Roll
+from imagegate.guardrails.guards import Guards
 from imagegate.keep import asset_name, keep
 from imagegate.ledger import Ledger
 from imagegate.ledger.records import (
@@ -52,6 +54,7 @@ class Tools(Struct, frozen=True, eq=False):
     start_task: Callable[[str, Coroutine[Any, Any, None]], None]
     worker: Worker
     sinks: Sinks
+    guards: Guards
     links: Links | None = None
 
 
@@ -63,19 +66,31 @@ class Settlement:
         self._tools = tools
 
     async def settle(
-        self, running: RunningCall, attempt: Attempt, roll: Roll, result: ImageResult
+        self,
+        running: RunningCall,
+        attempt: Attempt,
+        roll: Roll,
+        result: ImageResult,
+        refusal: ImageError | None = None,
     ) -> Made:
-        """Keep the images and write what they cost; durable when this returns."""
+        """Keep the images and write what they cost; durable when this returns.
+
+        With a `refusal` by a guardrail they cost the same and are kept where nobody finds them.
+        """
         plan = attempt.plan
         cost_e10 = charge_of(plan.deployment.model, plan.call, result)
         end = attempt.settled(result, cost_e10)
+        if refusal is not None:
+            end = replace(end, error_code=refusal.code, error_text=refusal.message)
         await self._sync(running)
-        assets = self._kept(running, attempt, result)
-        if not assets:
+        assets = self._kept(running, attempt, result, is_held=refusal is not None)
+        if not assets and refusal is None:
             running.unkept.append((attempt, result))
         command = Settle(end, assets, roll.end(attempt, end))
-        is_written = await self._commit(running, attempt, command, may_forget=bool(assets))
-        return Made(attempt, result, cost_e10, assets if is_written else ())
+        is_written = await self._commit(
+            running, attempt, command, may_forget=bool(assets or refusal)
+        )
+        return Made(attempt, result, cost_e10, assets if is_written else (), refusal)
 
     async def lose(
         self, running: RunningCall, attempt: Attempt, roll: Roll, error: ImageError
@@ -91,8 +106,7 @@ class Settlement:
         return lost
 
     def tell(self, running: RunningCall, outcome: Outcome) -> None:
-        """End the caller's wait, then let the sinks know of a call that brought images."""
-        running.succeed(outcome)
+        """Let the sinks know of a call that brought images."""
         self._tools.sinks.publish(done_event(running, outcome))
 
     def tell_failure(
@@ -153,10 +167,15 @@ class Settlement:
             await running.spool.sync()
 
     def _kept(
-        self, running: RunningCall, attempt: Attempt, result: ImageResult
+        self,
+        running: RunningCall,
+        attempt: Attempt,
+        result: ImageResult,
+        *,
+        is_held: bool = False,
     ) -> tuple[AssetRecord, ...]:
         retention_s = self._assets.retention_s
-        if running.is_abandoned:
+        if running.is_abandoned or is_held:
             retention_s = max(retention_s, self._assets.evidence_s)
         if self._tools.links and running.call.response_format == "url":
             retention_s = max(retention_s, self._assets.url_s)
@@ -168,4 +187,5 @@ class Settlement:
             call_id=running.id,
             attempt_id=attempt.id,
             expires_at=clock.now_s() + retention_s,
+            is_held=is_held,
         )

@@ -20,9 +20,13 @@ COMMANDS = {
     "models": "List the models that imagegate knows, or what a configuration serves.",
     "explain": "Say whose an error is to fix, and what to do next.",
     "check": "Tell what a configuration serves, skips, and does unlike LiteLLM.",
+    "guardrails": "Try a guardrail of a configuration on a prompt.",
     "version": "Print the version.",
 }
-USAGES = {"edit": "Usage: imagegate edit IMAGE... PROMPT [OPTIONS]"}
+USAGES = {
+    "edit": "Usage: imagegate edit IMAGE... PROMPT [OPTIONS]",
+    "guardrails": "Usage: imagegate guardrails test NAME PROMPT --config FILE",
+}
 EXIT_CODES = """\
 Exit codes:
   0  done                             4  provider failed, may have billed

@@ -16,6 +16,7 @@ from imagegate import clock
 from imagegate.catalogue.model import Catalogue
 from imagegate.catalogue.rows import builtin_catalogue, read_rows
 from imagegate.config.faults import Faults, Path, nearest
+from imagegate.config.guards import GuardrailReader
 from imagegate.config.litellm import TOP_LEVEL_NOT_HERE
 from imagegate.config.master_key import check_master_key
 from imagegate.config.proxies import read_proxies
@@ -147,7 +148,8 @@ def _from_source(
     server, notes_key = _server(config, host, port, variables, faults)
     check_served(deployments, skipped, faults)
     asked = frozenset(str(entry.get("model_name")) for entry in config.model_list)
-    sinks = SinkReader(str(source.folder.absolute()), variables, faults)
+    place = str(source.folder.absolute())
+    sinks = SinkReader(place, variables, faults)
     default_model = config.default_model or ""
     aliases = check_names(_aliases(config), default_model, asked, deployments, faults)
     home = data_home(variables)
@@ -167,6 +169,7 @@ def _from_source(
         log_format=config.log_format,
         log_prompts=config.log_prompts and not config.litellm_settings.turn_off_message_logging,
         sinks=sinks.read(config),
+        guardrails=GuardrailReader(place, variables, faults).read(config),
         skipped=skipped,
         notes=(*notes_read, *entries.notes, *notes_found, *notes_key, *_callback_notes(sinks)),
     )

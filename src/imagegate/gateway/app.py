@@ -16,6 +16,7 @@ from imagegate.gateway import (
     assets,
     diagnose,
     errors,
+    guardrails,
     health,
     home,
     metrics,
@@ -59,6 +60,7 @@ ROUTES: tuple[Resource, ...] = (
     Resource("/openai/v1/models", models.list_models),
     Resource("/v1/images/preview", preview.preview, method="POST"),
     Resource("/v1/diagnose", diagnose.diagnose, method="POST"),
+    Resource("/admin/guardrails/{name}/test", guardrails.test_guardrail, method="POST"),
     Resource("/metrics", metrics.metrics),
     # Whoever has the signed url may have the image.
     Resource(f"{links.PATH}{{name}}", assets.get_asset, is_open=True),
@@ -72,7 +74,7 @@ _BY_PATH = {prefix + tail: name for prefix in PREFIXES for tail, name in OPERATI
 _SERVED = (
     "POST /v1/images/generations, /v1/images/edits, /v1/images/variations, "
     "/openai/deployments/{name}/images/generations, /openai/deployments/{name}/images/edits; "
-    "/v1/images/preview, /v1/diagnose; "
+    "/v1/images/preview, /v1/diagnose, /admin/guardrails/{name}/test; "
     "GET /v1/images/assets/{id}.{ext}, /v1/models, /openapi.json, /healthz, /readyz, /metrics"
 )
 

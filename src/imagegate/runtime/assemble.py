@@ -12,6 +12,7 @@ from imagegate.assets.store import AssetStore
 from imagegate.assets.transform import Worker
 from imagegate.candidates import served_names
 from imagegate.config.settings import Settings
+from imagegate.guardrails.guards import Guards
 from imagegate.ledger import Ledger
 from imagegate.pipeline import Pipeline
 from imagegate.runtime.reaper import reap_forever
@@ -86,14 +87,16 @@ def _open_embedded(settings: Settings) -> Runtime:
 def _assemble(settings: Settings, ledger: Ledger, links: Links | None = None) -> Runtime:
     spool = Spool(settings.assets)
     supervisor = Supervisor()
+    transport, worker = Transport(spool, settings.proxies), Worker()
     tools = Tools(
         spool=spool,
         store=AssetStore(settings.assets),
-        transport=Transport(spool, settings.proxies),
+        transport=transport,
         downloader=Downloader(),
         ledger=ledger,
         start_task=supervisor.start,
-        worker=Worker(),
+        worker=worker,
+        guards=Guards(settings.guardrails, transport, spool, worker),
         sinks=Sinks(settings.sinks, served_names(settings)),
         links=links,
     )

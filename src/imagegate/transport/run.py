@@ -1,22 +1,23 @@
 """Drives an exchange: takes the adapter's commands, and has a conversation carry them out."""
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Generator
+from typing import Protocol, TypeVar
 
 from imagegate.errors import ImageError, UpstreamFailedError
-from imagegate.types import ImageResult, PartialImage
+from imagegate.types import PartialImage
 from imagegate.wire.exchange import (
     Answer,
     Command,
     Emit,
     Event,
-    Exchange,
     NextEvent,
     Send,
     UpstreamRequest,
     UpstreamResponse,
     Wait,
 )
+
+R = TypeVar("R")
 
 COMMANDS_MAX = 100_000  # no upstream keeps us for longer than this many steps
 
@@ -38,8 +39,10 @@ class Conversation(Protocol):
 
 
 async def run(
-    exchange: Exchange, conversation: Conversation, on_partial: Callable[[PartialImage], None]
-) -> ImageResult:
+    exchange: Generator[Command, Answer, R],
+    conversation: Conversation,
+    on_partial: Callable[[PartialImage], None],
+) -> R:
     """Run the exchange to its end and return its result.
 
     A transport fault is thrown into the generator where it waits; what it raises is raised here.
@@ -50,7 +53,7 @@ async def run(
         try:
             command = exchange.throw(fault) if fault else exchange.send(answer)
         except StopIteration as stop:
-            result: ImageResult = stop.value
+            result: R = stop.value
             return result
         try:
             answer, fault = await _carry_out(command, conversation, on_partial), None
