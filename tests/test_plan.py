@@ -205,9 +205,12 @@ def test_a_retired_model_is_refused_where_the_operator_says_so() -> None:
 
 def test_a_model_lives_until_its_shutdown_date() -> None:
     deployment = deployment_of("gpt-image-1.5-2025-12-16")
-    assert planned(call_of(), deployment, on_retired="refuse").warnings == ()
+    (warning,) = planned(call_of(), deployment, on_retired="refuse").warnings
+    assert "ends on 2026-12-01, in 11 days" in warning
+    early = datetime.date(2026, 10, 1)
+    assert planned(call_of(), deployment, today=early).warnings == ()
     day = datetime.date(2026, 12, 1)
-    assert "2026-12-01" in planned(call_of(), deployment, today=day).warnings[0]
+    assert "was shut down on 2026-12-01" in planned(call_of(), deployment, today=day).warnings[0]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from imagegate.catalogue.adjust import Encoding, check_call, encoding_for
 from imagegate.catalogue.check import KNOWN_VALUES, check_shape, check_universe
 from imagegate.catalogue.model import Model
 from imagegate.catalogue.price import PriceRange, estimate, sum_prices
+from imagegate.config.retirement import has_life_cycle, has_own_base, retirement_of
 from imagegate.config.settings import Deployment
 from imagegate.errors import BadRequestError, ImageError, NotFoundError
 from imagegate.types import Adjustment, AdjustPolicy, FileId, ImageCall, Json
@@ -193,7 +194,7 @@ def _has_operation(call: ImageCall, deployment: Deployment) -> bool:
         return False
     row = facts_of(deployment)
     # `base_model` speaks of limits and price; what a server of one's own can do, its owner knows.
-    return row is None or _has_own_base(deployment) or call.operation in row.operations
+    return row is None or has_own_base(deployment) or call.operation in row.operations
 
 
 def _check_file_ids(call: ImageCall, deployment: Deployment) -> None:
@@ -262,25 +263,13 @@ def _unknown_parameter(name: str, deployment: Deployment) -> ImageError:
 def _life_cycle(
     deployment: Deployment, *, on_retired: str, today: datetime.date
 ) -> tuple[str, ...]:
-    """Return warnings about the model's age; raise where a retired one is to be refused.
-
-    A life cycle belongs to the provider's own surface: what an operator named, or serves at an
-    address of their own, is never retired by our dates.
-    """
-    if not _has_life_cycle(deployment):
-        return ()
-    model = deployment.model
-    if model is None:
-        return _unknown(deployment)
-    is_named = deployment.target.upstream_model.endswith(model.name)
-    if not is_named or not model.is_shut_down(today):
-        return ()
-    text = f"{model.id} was shut down on {model.shutdown}"
-    text += f"; use {model.successor}" if model.successor else ""
-    text += f" (source: {model.source})."
-    if on_retired == "refuse":
-        raise NotFoundError(text, param="model", code="model_retired", model=model.id)
-    return (text,)
+    """Return warnings about the model's age; raise where a retired one is to be refused."""
+    if deployment.model is None:
+        return _unknown(deployment) if has_life_cycle(deployment) else ()
+    found = retirement_of(deployment, today)
+    if found and found.is_over and on_retired == "refuse":
+        raise NotFoundError(found.text, param="model", code="model_retired", model=found.model)
+    return (found.text,) if found else ()
 
 
 def _unknown(deployment: Deployment) -> tuple[str, ...]:
@@ -294,18 +283,6 @@ def _unknown(deployment: Deployment) -> tuple[str, ...]:
     return (f"The catalogue does not know {name}: it is sent as asked, its price is unknown.",)
 
 
-def _has_life_cycle(deployment: Deployment) -> bool:
-    provider = deployment.provider
-    if provider.locate is not None:
-        return True
-    return bool(provider.base_url) and not _has_own_base(deployment)
-
-
-def _has_own_base(deployment: Deployment) -> bool:
-    provider = deployment.provider
-    return bool(provider.base_url) and deployment.target.base_url != provider.base_url
-
-
 def facts_of(deployment: Deployment) -> Model | None:
     """Return the facts to check against: the row, or what the provider's models have in common.
 
@@ -314,7 +291,7 @@ def facts_of(deployment: Deployment) -> Model | None:
     row = deployment.model or deployment.assumed
     if row is not None:
         return row
-    if deployment.provider.name not in _OPENAI_SURFACES or _has_own_base(deployment):
+    if deployment.provider.name not in _OPENAI_SURFACES or has_own_base(deployment):
         return None
     return _assumed(_name(deployment))
 

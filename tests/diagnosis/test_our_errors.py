@@ -42,7 +42,7 @@ NO_DEPLOYMENT = '{"error":{"code":"DeploymentNotFound","message":"not there"}}'
         (ContentPolicyViolationError("m"), "author"),
         (UpstreamUnreachableError("m"), "network"),
         (UpstreamCredentialError("m"), "account"),
-        (UpstreamModelNotFoundError("m"), "undecided"),
+        (UpstreamModelNotFoundError("m"), "operator"),
         (UpstreamTimeoutError("m"), "provider"),
         (UpstreamFailedError("m"), "provider"),
         (UpstreamEmptyError("m"), "provider"),

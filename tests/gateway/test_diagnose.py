@@ -49,8 +49,8 @@ def test_it_asks_for_the_key(start: Start) -> None:
 def test_every_error_carries_its_finding(gateway: RunningGateway) -> None:
     for answer, rule in (
         (gateway.generate(model="none"), "imagegate.no_such_model"),
-        (gateway.generate(n=0), "imagegate.request"),
-        (gateway.get("/v1/nothing"), "imagegate.no_such_model"),
+        (gateway.generate(n=0), "imagegate.field"),
+        (gateway.get("/v1/nothing"), "imagegate.route"),
     ):
         finding = answer.error["imagegate"]["finding"]
         assert list(finding) == FIELDS

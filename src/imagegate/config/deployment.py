@@ -49,12 +49,11 @@ def split_model(model: str, custom_llm_provider: str | None = None) -> tuple[str
     return (prefix, rest) if slash else ("openai", model)
 
 
-def setting_names(providers: Iterable[Provider] = PROVIDERS) -> frozenset[str]:
+def setting_names(providers: Iterable[Provider]) -> frozenset[str]:
     """Return all names under which settings of these providers are given."""
     return frozenset(
         name
         for provider in providers
-        if provider.auth != "none"
         for name in (*provider.settings, *provider.secrets, *provider.spellings)
     )
 

@@ -119,6 +119,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     assets: AssetSettings
     database_url: str
     proxies: Mapping[str, str] = {}
+    status_pages: Mapping[str, str] = {}
     late_s: float = 300.0
     log_format: Literal["auto", "json", "text"] = "auto"
     log_prompts: bool = False

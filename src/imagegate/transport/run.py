@@ -17,9 +17,10 @@ from imagegate.wire.exchange import (
     Wait,
 )
 
-R = TypeVar("R")
-
 COMMANDS_MAX = 100_000  # no upstream keeps us for longer than this many steps
+
+
+Result = TypeVar("Result")
 
 
 class Conversation(Protocol):
@@ -39,10 +40,10 @@ class Conversation(Protocol):
 
 
 async def run(
-    exchange: Generator[Command, Answer, R],
+    exchange: Generator[Command, Answer, Result],
     conversation: Conversation,
     on_partial: Callable[[PartialImage], None],
-) -> R:
+) -> Result:
     """Run the exchange to its end and return its result.
 
     A transport fault is thrown into the generator where it waits; what it raises is raised here.
@@ -53,7 +54,7 @@ async def run(
         try:
             command = exchange.throw(fault) if fault else exchange.send(answer)
         except StopIteration as stop:
-            result: R = stop.value
+            result: Result = stop.value
             return result
         try:
             answer, fault = await _carry_out(command, conversation, on_partial), None
