@@ -19,7 +19,7 @@ def done_event(running: RunningCall, outcome: Outcome) -> CallEvent:
         running.call,
         name=telemetry.CALL_DONE,
         ending="done",
-        end_user=running.guard.end_user,
+        end_user=running.guard.end_user[:NAME_CHARS_MAX],
         deployment=deployment.id,
         provider=deployment.provider.name,
         upstream_model=deployment.target.upstream_model,
@@ -50,13 +50,13 @@ def failed_event(
         running.call,
         name=telemetry.CALL_UNKNOWN if is_unknown else telemetry.CALL_FAILED,
         ending="unknown" if is_unknown else "failed",
-        end_user=running.guard.end_user,
+        end_user=running.guard.end_user[:NAME_CHARS_MAX],
         deployment=deployment.id,
         provider=deployment.provider.name,
         upstream_model=deployment.target.upstream_model,
         attempts=attempts,
         cost_e10=cost_e10,
-        **_blame(error),
+        **_blame(error, running.trace),
     )
 
 
@@ -68,7 +68,7 @@ def refused_event(trace: Trace, call: ImageCall | None, error: ImageError) -> Ca
         name=telemetry.CALL_REFUSED,
         ending="refused",
         cost_e10=0,
-        **_blame(error),
+        **_blame(error, trace),
     )
 
 
@@ -77,12 +77,18 @@ def image_bytes(result: ImageResult) -> int:
     return sum(raw_bytes(image.blob) for image in result.images if image.blob)
 
 
-def _blame(error: ImageError) -> dict[str, str | int]:
+def _blame(error: ImageError, trace: Trace) -> dict[str, str | int]:
+    """Return what went wrong. What is wrong with a request is told in its caller's own words, so
+    it is left to code and field, unless prompts are logged anyway."""
+    may_quote = error.fault != "call" or trace.logged_prompt is not None
+    param = error.param or ""
+    is_ours = param in ImageCall.__struct_fields__ or param.startswith("x-imagegate-")
     return {
         "code": error.code,
         "fault": error.fault,
         "status": error.http_status,
-        "reason": shown(error.message),
+        "param": param if is_ours else "",
+        "reason": shown(error.message) if may_quote else "",
     }
 
 
@@ -105,6 +111,5 @@ def _event(trace: Trace, call: ImageCall | None, **values: object) -> CallEvent:
         "parent_span_id": trace.parent_span_id,
         "spans": tuple(trace.spans),
         **values,
-        "end_user": shown(str(values.get("end_user", "")), NAME_CHARS_MAX),
     }
     return CallEvent(**given)  # type: ignore[arg-type]

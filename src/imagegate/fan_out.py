@@ -29,6 +29,10 @@ from imagegate.wire.openai_images import sum_json, sum_usage
 
 T = TypeVar("T")
 
+# Parameters whose values are words of the API; in any other there may be anything.
+_PLAIN_PARAMS = frozenset(ImageCall.__struct_fields__) - frozenset(
+    ("prompt", "negative_prompt", "user", "safety_identifier", "svg", "extra")
+)
 # What a caller has to know first: an image may exist; then whether asking again can help.
 _GRAVEST: tuple[Fault, ...] = ("ambiguous", "call", "deployment", "moment")
 
@@ -128,9 +132,16 @@ class Roll:
             id=self._call.id,
             state=state,
             finished_at=end.ended_at,
-            adjustments=msgspec.json.encode(known).decode(),
+            adjustments=msgspec.json.encode([_recorded(one) for one in known]).decode(),
             error_code="" if state == "done" else end.error_code,
         )
+
+
+def _recorded(adjustment: Adjustment) -> Adjustment:
+    """Return the adjustment as the ledger keeps it: without what a caller wrote freely."""
+    if adjustment.param in _PLAIN_PARAMS:
+        return adjustment
+    return msgspec.structs.replace(adjustment, asked=None)
 
 
 def conclude(

@@ -21,7 +21,7 @@ from imagegate.pixels import encode_result, prepare_attempt
 from imagegate.plan import Plan
 from imagegate.running import CallOptions, RunningCall
 from imagegate.settle import Settlement, Tools
-from imagegate.trace import Trace
+from imagegate.trace import Trace, identifier
 from imagegate.transport.live import LiveConversation
 from imagegate.transport.run import run
 from imagegate.types import ImageCall, ImageResult
@@ -217,7 +217,8 @@ class Pipeline:
 
 def end_user_of(call: ImageCall, options: CallOptions) -> str:
     """Return the person behind the caller, as far as the caller says; "" where it does not."""
-    return options.end_user or call.safety_identifier or call.user or ""
+    given = options.end_user or call.safety_identifier or call.user or ""
+    return identifier(given) if given else ""
 
 
 def _late(deployment_id: str, limit_s: float) -> UpstreamTimeoutError:

@@ -101,6 +101,7 @@ class CallEvent(Struct, frozen=True, kw_only=True):
     code: str = ""
     fault: str = ""
     status: int = 200
+    param: str = ""
     reason: str = ""
     attempts: int = 0
     adjustments: tuple[str, ...] = ()
@@ -147,7 +148,7 @@ class CallEvent(Struct, frozen=True, kw_only=True):
 _PLAIN = tuple(
     """
     call_id ending operation model deployment provider upstream_model key_id team_id end_user code
-    fault status reason attempts warnings images_asked images bytes input_tokens output_tokens
+    fault status param reason attempts warnings images_asked images bytes input_tokens output_tokens
     cost_e10 prompt
     """.split()  # noqa: SIM905 - one word a name reads better than one line a name
 )

@@ -22,6 +22,9 @@ VALUE_CHARS_MAX = 1024
 TRACE_CHARS_MAX = 2000
 QUEUE_MAX = 10_000
 CLOSE_S_MAX = 2.0
+CLEAN = "is_clean"
+"""Marks a record whose texts were redacted and cut when its event was made."""
+
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 logger = logging.getLogger(telemetry.LOGGER)
@@ -31,7 +34,7 @@ def log_event(event: CallEvent) -> None:
     """Log a closing event; a success is information, all else a warning."""
     level = logging.INFO if event.is_success or event.ending == "refused" else logging.WARNING
     if logger.isEnabledFor(level):
-        logger.log(level, event.name, extra=event.fields())
+        logger.log(level, event.name, extra={**event.fields(), CLEAN: True})
 
 
 class LogWriter(logging.Handler):
@@ -114,7 +117,10 @@ def text_line(record: logging.LogRecord) -> str:
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:
-    fields = {name: _clean(value) for name, value in vars(record).items() if name not in _OWN}
+    given = {name: value for name, value in vars(record).items() if name not in _OWN}
+    if given.pop(CLEAN, False):
+        return given
+    fields = {name: _clean(value) for name, value in given.items()}
     if record.exc_info and record.exc_info[1] is not None:
         # The type and the place, never the words: an exception may quote what a caller sent.
         fields["exception"] = type(record.exc_info[1]).__name__
