@@ -25,6 +25,16 @@ def load_object(path: str, folder: str) -> Any:
         raise ConfigError(f"{path!r} cannot be loaded: {error}") from error
 
 
+def require(module_name: str, extra: str) -> None:
+    """Raise `ConfigError` at the start where an extra is not installed, not at the first call."""
+    try:
+        importlib.import_module(module_name)
+    except ImportError as error:
+        raise ConfigError(
+            f"{module_name} is not installed; pip install 'imagegate[{extra}]'"
+        ) from error
+
+
 def _load(module_name: str, folder: str) -> ModuleType:
     file = Path(folder) / Path(*module_name.split(".")).with_suffix(".py")
     spec = importlib.util.spec_from_file_location(module_name, file) if file.is_file() else None

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from imagegate import clock
+from imagegate.config.load_object import require
 from imagegate.config.sinks import SinkSettings
 from imagegate.sinks.metrics import SECONDS, Histogram, Labels, Metric, Numbers
 from imagegate.telemetry import OPERATION_NAMES, Attribute, Attributes, CallEvent, Span
@@ -41,9 +42,7 @@ class Collector:
     """Posts spans, and once a minute all numbers, to one OTLP/HTTP endpoint."""
 
     def __init__(self, settings: SinkSettings, poster: Poster, numbers: Numbers | None) -> None:
-        from opentelemetry.proto.collector.trace.v1 import trace_service_pb2  # told at the start
-
-        assert trace_service_pb2
+        require("opentelemetry.proto", "otel")
         base = settings.url.rstrip("/").removesuffix("/v1/traces")
         self._traces_url, self._metrics_url = f"{base}/v1/traces", f"{base}/v1/metrics"
         self._headers = {name: value.reveal() for name, value in settings.headers.items()}

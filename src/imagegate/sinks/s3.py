@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from imagegate import clock
+from imagegate.config.load_object import require
 from imagegate.config.sinks import SinkSettings
 from imagegate.sinks.webhook import json_lines
 from imagegate.telemetry import CallEvent
@@ -17,6 +18,7 @@ class Bucket:
     """Writes `<path>/<date>/<time>-<id>.jsonl`; botocore signs, in a thread."""
 
     def __init__(self, settings: SinkSettings) -> None:
+        require("botocore", "s3")
         self._settings = settings
         self._client: Any = None
 
