@@ -13,12 +13,26 @@ from imagegate.assets.spool import CallSpool
 from imagegate.attempt import Attempt
 from imagegate.candidates import group_of, plan_candidates
 from imagegate.config.settings import Settings
-from imagegate.errors import ImageError, OverloadedError, UpstreamFailedError, UpstreamTimeoutError
+from imagegate.errors import ImageError, UpstreamFailedError, UpstreamTimeoutError
 from imagegate.fan_out import Part, Roll, all_of, conclude
 from imagegate.keep import collect
-from imagegate.ledger.records import Admit, CallRecord, LedgerError, Redispatch
+from imagegate.ledger.people import Account
+from imagegate.ledger.records import (
+    Admit,
+    BudgetDeniedError,
+    CallRecord,
+    LedgerError,
+    Redispatch,
+)
 from imagegate.pixels import encode_result, prepare_attempt
 from imagegate.plan import Plan
+from imagegate.reserve import (
+    dearest_e10,
+    stored_prompt,
+    tags_json,
+    told,
+    without_provider,
+)
 from imagegate.running import CallOptions, RunningCall
 from imagegate.settle import Settlement, Tools
 from imagegate.trace import Trace, identifier
@@ -27,7 +41,6 @@ from imagegate.transport.run import run
 from imagegate.types import ImageCall, ImageResult
 
 ELSEWHERE = ("deployment", "moment")  # the faults after which another deployment may be tried
-LEDGER_RETRY_S = 5.0
 
 log = logging.getLogger(telemetry.LOGGER)
 
@@ -47,6 +60,7 @@ class Pipeline:
         nothing was sent. The caller owns `spool` until this returns.
         """
         trace = options.trace or Trace(call.id)
+        trace.belong(options.account.key_id, options.account.team_id)
         try:
             return await self._start(call, spool, options, trace)
         except ImageError as error:
@@ -61,16 +75,14 @@ class Pipeline:
         guards = self._tools.guards
         call, guard = guards.choose(call, options.guardrails, trace, end_user, group)
         with trace.step("plan"):
-            plans = plan_candidates(call, self._settings, options)
+            plans: Sequence[Plan] = plan_candidates(call, self._settings, options)
         guarded = await guard.check_input(call)
         if guarded is not call:
             call, plans = guarded, plan_candidates(guarded, self._settings, options)
-        roll = Roll(call, self._tools.spool.owner)
-        attempts = roll.enter(plans[0], call.n)
         with trace.step("admit"):
-            await self._admit(call, options, attempts)
+            roll, attempts, plans = await self._admit_somewhere(call, options, plans)
         running = RunningCall(call, spool, self._settlement.close, guard)
-        if self._settings.log_prompts:
+        if self._settings.log_prompts and _may_log(options.account):
             trace.logged_prompt = call.prompt
         running.limit_wait(options.timeout_s or plans[0].deployment.timeout_s)
         self._tools.start_task(call.id, self._live(running, roll, attempts, plans[1:]))
@@ -128,7 +140,7 @@ class Pipeline:
         except ImageError as error:
             following: Sequence[Attempt] = ()
             if others and error.fault in ELSEWHERE:
-                following = await self._move_on(roll, attempt, error, others[0])
+                following = await self._move_on(roll, attempt, error, others)
             if not following:
                 return (await self._settlement.lose(running, attempt, roll, error),)
         else:
@@ -176,11 +188,11 @@ class Pipeline:
         return result
 
     async def _move_on(
-        self, roll: Roll, attempt: Attempt, error: ImageError, other: Plan
+        self, roll: Roll, attempt: Attempt, error: ImageError, others: Sequence[Plan]
     ) -> Sequence[Attempt]:
         """Return attempts at another deployment; none where they got no row: nothing is sent."""
         plan = attempt.plan
-        first, *parts = further = roll.enter(other, plan.call.n, plan.start)
+        first, *parts = further = self._enter(roll, others, plan.call.n, plan.start)
         records = tuple(part.record for part in parts)
         try:
             await self._tools.ledger.commit(
@@ -193,32 +205,67 @@ class Pipeline:
         self._tools.spool.journal.end(attempt.id)
         return further
 
+    async def _admit_somewhere(
+        self, call: ImageCall, options: CallOptions, plans: Sequence[Plan]
+    ) -> tuple[Roll, Sequence[Attempt], Sequence[Plan]]:
+        """Write the call down (commit 1) by the first plan that there is room for.
+
+        Return its roll, its attempts, and the plans that are left with it in front. A provider
+        whose budget is full is passed over; every other refusal is the caller's answer.
+        """
+        while True:
+            roll = Roll(call, self._tools.spool.owner)
+            attempts = self._enter(roll, plans, call.n)
+            try:
+                await self._admit(call, options, attempts, group=plans[0].deployment.group)
+            except LedgerError as error:
+                left = (
+                    without_provider(plans, error) if isinstance(error, BudgetDeniedError) else ()
+                )
+                if not left:
+                    raise told(error) from error
+                plans = left
+            else:
+                return roll, attempts, plans
+
+    def _enter(
+        self, roll: Roll, plans: Sequence[Plan], count: int, start: int = 0
+    ) -> tuple[Attempt, ...]:
+        """Return attempts by the first plan, each with what is to be set aside for it."""
+        attempts = roll.enter(plans[0], count, start)
+        for attempt in attempts:
+            attempt.reserve(dearest_e10(attempt.plan, plans, self._settings))
+        return attempts
+
     async def _admit(
-        self, call: ImageCall, options: CallOptions, attempts: Sequence[Attempt]
+        self, call: ImageCall, options: CallOptions, attempts: Sequence[Attempt], *, group: str
     ) -> None:
+        account = options.account
         record = CallRecord(
             id=call.id,
             operation=call.operation,
-            model=call.model,
+            model=group,
+            key_id=account.key_id,
+            team_id=account.team_id,
             end_user=end_user_of(call, options),
+            tags=tags_json(options),
+            prompt=stored_prompt(call.prompt, account.prompt_storage),
             created_at=clock.now_s(),
             owner=self._tools.spool.owner,
         )
-        try:
-            first, *parts = (attempt.record for attempt in attempts)
-            await self._tools.ledger.commit(Admit(record, first, tuple(parts)))
-        except LedgerError as error:
-            raise OverloadedError(
-                f"The ledger takes nothing at the moment ({error}), so nothing was sent.",
-                code="ledger_unavailable",
-                retry_after_s=LEDGER_RETRY_S,
-            ) from error
+        first, *parts = (attempt.record for attempt in attempts)
+        await self._tools.ledger.commit(Admit(record, first, tuple(parts), account.limits, call.n))
 
 
 def end_user_of(call: ImageCall, options: CallOptions) -> str:
     """Return the person behind the caller, as far as the caller says; "" where it does not."""
     given = options.end_user or call.safety_identifier or call.user or ""
     return identifier(given) if given else ""
+
+
+def _may_log(account: Account) -> bool:
+    """Return whether a prompt may go to the sinks where the operator wants them: a team decides."""
+    return account.team_id is None or account.prompt_storage == "text"
 
 
 def _late(deployment_id: str, limit_s: float) -> UpstreamTimeoutError:

@@ -12,6 +12,7 @@ from imagegate.attempt import Attempt
 from imagegate.config.settings import Deployment
 from imagegate.errors import ImageError, UpstreamTimeoutError
 from imagegate.guardrails.guards import GuardedCall
+from imagegate.ledger.people import OPERATOR, Account
 from imagegate.ledger.records import AssetRecord
 from imagegate.telemetry import Verdict
 from imagegate.trace import Trace
@@ -25,6 +26,7 @@ class CallOptions(Struct, frozen=True):
 
     `max_cost_e10` is in 1e-10 USD; `timeout_s` how long the caller waits. `trace` is what was
     noted before the call was read; `guardrails` are further ones for this call, by name.
+    `account` is who calls.
     """
 
     adjust: AdjustPolicy | None = None
@@ -33,6 +35,8 @@ class CallOptions(Struct, frozen=True):
     end_user: str = ""
     trace: Trace | None = None
     guardrails: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    account: Account = OPERATOR
 
 
 class Outcome(Struct, frozen=True, kw_only=True):

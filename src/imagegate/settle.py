@@ -24,6 +24,7 @@ from imagegate.ledger import Ledger
 from imagegate.ledger.records import (
     AssetRecord,
     Command,
+    ConflictError,
     Delivered,
     Fail,
     Keep,
@@ -36,6 +37,9 @@ from imagegate.trace import Trace
 from imagegate.transport.download import Downloader
 from imagegate.transport.live import Transport
 from imagegate.types import ImageCall, ImageResult
+
+LATER_S = 1.0
+LATER_TRIES_MAX = 24 * 3600
 
 log = logging.getLogger(telemetry.LOGGER)
 
@@ -157,10 +161,29 @@ class Settlement:
             self._tools.spool.has_leftovers = True
             running.spool.keep_files()
             log.exception(telemetry.LEDGER_LOST, extra={"call_id": running.id})
+            later = self._commit_later(running, attempt, command, may_forget=may_forget)
+            self._tools.start_task(running.id, later)
             return False
         if may_forget:
             self._tools.spool.journal.end(attempt.id)
         return True
+
+    async def _commit_later(
+        self, running: RunningCall, attempt: Attempt, command: Command, *, may_forget: bool
+    ) -> None:
+        """Write the command when the ledger is back; should we end before, the journal has it."""
+        for _ in range(LATER_TRIES_MAX):
+            await clock.sleep(LATER_S)
+            try:
+                await self._tools.ledger.commit(command)
+            except ConflictError:
+                pass  # the first try was written after all, or the rows can never take it
+            except LedgerError:
+                continue
+            if may_forget:
+                self._tools.spool.journal.end(attempt.id)
+            log.warning(telemetry.LEDGER_CAUGHT_UP, extra={"call_id": running.id})
+            return
 
     async def _sync(self, running: RunningCall) -> None:
         if self._assets.durability == "power":

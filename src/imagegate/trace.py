@@ -70,6 +70,15 @@ class Trace:
         self.logged_prompt: str | None = None
         self.is_told = False
 
+    def belong(self, key_id: str | None, team_id: str | None) -> None:
+        """Note whose the call is; None for the operator's own."""
+        self.key_id, self.team_id = key_id or "", team_id or ""
+
+    @property
+    def holders(self) -> tuple[str, ...]:
+        """Ids of the key and the team whose call it is."""
+        return tuple(one for one in (self.key_id, self.team_id) if one)
+
     @contextmanager
     def step(
         self, name: str, parent_id: str = "", attributes: Attributes | None = None

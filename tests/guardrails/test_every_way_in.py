@@ -171,6 +171,33 @@ def test_a_guardrail_that_a_deployment_names(
     assert b"no-words" not in b"".join(record.body for record in upstream.bill)
 
 
+def test_a_guardrail_of_a_team_and_of_a_key(config: Callable[[str], Path]) -> None:
+    text = GUARDRAIL.format(mode="pre_call", default_on=False)
+    key = "general_settings: {master_key: sk-0123456789abcdef-test}\n"
+    master = {"authorization": "Bearer sk-0123456789abcdef-test"}
+
+    def running(more: str) -> RunningGateway:
+        file = config(text + more)
+        file.write_text(key + file.read_text())
+        return RunningGateway(load_settings(str(file)))
+
+    with running("") as gateway:
+        team = gateway.post("/admin/teams", {"name": "red"}, **master).json()
+        in_team = gateway.post("/admin/keys", {"team_id": team["id"]}, **master).json()
+        alone = gateway.post("/admin/keys", {}, **master).json()
+        third = gateway.post("/admin/keys", {}, **master).json()
+    with running(f"      teams: ['{team['id']}']\n      keys: ['{alone['id']}']\n") as gateway:
+        statuses = [
+            gateway.post(
+                "/v1/images/generations",
+                {"model": "img", "prompt": BAD},
+                authorization=f"Bearer {one['key']}",
+            ).status
+            for one in (in_team, alone, third)
+        ]
+    assert statuses == [400, 400, 200]
+
+
 def test_no_partial_image_is_shown_before_the_verdict(start: Start) -> None:
     gateway = start(GUARDRAIL.format(mode="post_call", default_on=True))
     answer = gateway.generate(stream=True, partial_images=2)

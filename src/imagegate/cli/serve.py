@@ -7,6 +7,7 @@ from pathlib import Path
 from imagegate.cli.failure import error_console
 from imagegate.config.load import load_settings
 from imagegate.config.settings import Settings
+from imagegate.errors import ConfigError
 from imagegate.gateway.server import serve as serve_gateway
 from imagegate.sinks.log import attach_log, detach_log
 
@@ -51,6 +52,11 @@ def serve(*, config: Path | None = None, host: str | None = None, port: int | No
     writer = attach_log(sys.stderr, settings.log_format)
     try:
         return serve_gateway(settings, on_ready=partial(_announce, settings))
+    except OSError as error:
+        raise ConfigError(
+            f"the gateway cannot work in {settings.assets.folder}: {error.strerror or error}. Make "
+            "room or rights there, or set another assets.folder and database_url"
+        ) from error
     finally:
         detach_log(writer)
 
@@ -77,5 +83,6 @@ def _announce(settings: Settings, url: str) -> None:
         also=", os" if has_key else "",
         key='os.environ["IMAGEGATE_MASTER_KEY"]' if has_key else '"any"',
     )
-    sys.stdout.write(f"imagegate is ready at {url}\n\n{curl}\n\n{python}\n\n")
+    before = "With its master key in IMAGEGATE_MASTER_KEY:\n\n" if has_key else ""
+    sys.stdout.write(f"imagegate is ready at {url}\n\n{before}{curl}\n\n{python}\n\n")
     sys.stdout.flush()

@@ -53,7 +53,7 @@ class TextRule(Struct, frozen=True, kw_only=True):
 class GuardrailSettings(Struct, frozen=True, kw_only=True):
     """One guardrail. Empty `model_groups`: all. `action` is what a hit leads to.
 
-    `named_by` are model groups of which a deployment names it.
+    `named_by` are model groups of which a deployment names it; `holders` are ids of teams and keys.
 
     `on_error` is what its own failure leads to: `closed` refuses what goes in and holds what comes
     out, `open` lets both pass. `thresholds` are scores by category, `entities` actions by name.
@@ -65,6 +65,7 @@ class GuardrailSettings(Struct, frozen=True, kw_only=True):
     default_on: bool = False
     model_groups: frozenset[str] = frozenset()
     named_by: frozenset[str] = frozenset()
+    holders: frozenset[str] = frozenset()
     on_error: Literal["closed", "open"] = "closed"
     deadline_s: float = 10.0
     action: GuardHit = "block"
@@ -141,6 +142,7 @@ class GuardrailReader:
             modes=frozenset(params.mode),
             default_on=params.default_on,
             model_groups=frozenset(params.model_groups),
+            holders=frozenset((*params.teams, *params.keys)),
             on_error=params.on_error,
             deadline_s=params.deadline_s,
             action=params.action or ("mask" if is_hiding else "block"),

@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 from imagegate import clock
 from imagegate.assets.spool import CallSpool
 from imagegate.closing import refused_event
-from imagegate.errors import ImageError, OverloadedError
+from imagegate.errors import ImageError, OverloadedError, UpstreamTimeoutError
 from imagegate.gateway.answer import echoes_quality, send_answer
 from imagegate.gateway.auth import Gatekeeper
 from imagegate.gateway.channel import CallerLeftError, Channel
@@ -18,6 +18,7 @@ from imagegate.gateway.events import send_events
 from imagegate.gateway.intake import Intake, Request
 from imagegate.gateway.linker import Linker
 from imagegate.gateway.options import read_options
+from imagegate.ledger.people import Account
 from imagegate.running import Outcome, RunningCall
 from imagegate.runtime.assemble import Runtime
 from imagegate.trace import Trace, parse_traceparent
@@ -46,12 +47,15 @@ class ImageEndpoint:
         channel = Channel(receive, send)
         call_id = clock.new_id("call")
         trace = Trace(call_id)
+        running: RunningCall | None = None
         self.running_count += 1
         try:
-            self._admit(scope)
+            account = await self._gatekeeper.identify(scope)
+            self._check_room()
             request = Request(dict(scope["headers"]), receive, operation, path_model)
             trace = _trace_of(request, call_id)
-            running = await self._start(request, trace)
+            trace.belong(account.key_id, account.team_id)
+            running = await self._start(request, trace, account)
             await self._answer(channel, running, request.headers, _base_url(scope))
         except CallerLeftError:
             pass  # nothing was dispatched and there is nobody to tell
@@ -59,20 +63,17 @@ class ImageEndpoint:
             if error.call_id is None and not trace.is_told:  # no row tells of it
                 self._runtime.tools.sinks.publish(refused_event(trace, None, error))
             await _send_error(channel, error, call_id)
+        except asyncio.CancelledError:  # a second signal: the process ends now
+            await _send_error(channel, _stopped(is_started=running is not None), call_id)
         except Exception as fault:  # the last resort: a bug still gets an answer
             await _send_error(channel, internal_error(fault, call_id), call_id)
         finally:
             self.running_count -= 1
 
-    def _admit(self, scope: Scope) -> None:
-        """Let the request in, or raise, by its head and our state alone."""
-        self._gatekeeper.check(scope)
+    def _check_room(self) -> None:
+        """Let the request in, or raise, by our state alone."""
         if self.is_draining:
-            raise OverloadedError(
-                "This gateway is shutting down; send the request again.",
-                code="shutting_down",
-                retry_after_s=OVERLOADED_RETRY_S,
-            )
+            raise _stopped(is_started=False)
         supervised = self._runtime.supervisor.running_count  # callers may have left, calls go on
         if max(self.running_count - 1, supervised) >= self._calls_max:
             raise OverloadedError(
@@ -81,9 +82,9 @@ class ImageEndpoint:
                 retry_after_s=OVERLOADED_RETRY_S,
             )
 
-    async def _start(self, request: Request, trace: Trace) -> RunningCall:
+    async def _start(self, request: Request, trace: Trace, account: Account) -> RunningCall:
         """Read the call and start it; from here on its files are its own."""
-        options = msgspec.structs.replace(read_options(request.headers), trace=trace)
+        options = msgspec.structs.replace(read_options(request.headers, account), trace=trace)
         spool = self._runtime.spool.open_call(trace.call_id)
         try:
             with trace.step("read"):
@@ -170,6 +171,21 @@ async def _wait_while_connected(channel: Channel, running: RunningCall) -> Outco
 def _trace_of(request: Request, call_id: str) -> Trace:
     header = request.headers.get(b"traceparent", b"").decode("latin-1")
     return Trace(call_id, parse_traceparent(header) if header else None)
+
+
+def _stopped(*, is_started: bool) -> ImageError:
+    """Return what a caller is told by a gateway that ends before the call does."""
+    if not is_started:
+        return OverloadedError(
+            "This gateway is shutting down; send the request again.",
+            code="shutting_down",
+            retry_after_s=OVERLOADED_RETRY_S,
+        )
+    return UpstreamTimeoutError(
+        "This gateway was stopped while the call was at work. It may be billed; what had come of "
+        "it is kept at the next start, under this call id. Do not send it again before you looked.",
+        code="gateway_stopped",
+    )
 
 
 def _base_url(scope: Scope) -> str:

@@ -137,7 +137,7 @@ def _image_operation(name: str, summary: str) -> Json:
         "edits": {"multipart/form-data": _ref("EditForm"), "application/json": _ref("EditCall")},
         "variations": {"multipart/form-data": _ref("VariationForm")},
     }
-    headers = ("adjust", "max-cost", "timeout", "end-user")
+    headers = ("adjust", "max-cost", "timeout", "end-user", "tags")
     answer = {"application/json": _ref("ImagesResponse")}
     if name != "variations":
         answer["text/event-stream"] = {"schema": {"type": "string"}}

@@ -90,7 +90,7 @@ class Guards:
         chosen = tuple(
             guard
             for guard in self._guards.values()
-            if guard.settings.name in wanted or _is_on(guard.settings, group)
+            if guard.settings.name in wanted or _is_on(guard.settings, group, trace)
         )
         return call, GuardedCall(chosen, trace, end_user, self._worker)
 
@@ -278,9 +278,9 @@ def _made(settings: GuardrailSettings, transport: Transport, spool: Spool) -> Ch
             return PythonCheck(settings)
 
 
-def _is_on(settings: GuardrailSettings, group: str) -> bool:
+def _is_on(settings: GuardrailSettings, group: str, trace: Trace) -> bool:
     """Return whether a call for `group` meets it unasked."""
-    if group in settings.named_by:
+    if group in settings.named_by or not settings.holders.isdisjoint(trace.holders):
         return True
     if settings.model_groups:
         return group in settings.model_groups

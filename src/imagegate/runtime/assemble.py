@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import tempfile
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -14,7 +15,9 @@ from imagegate.candidates import served_names
 from imagegate.config.settings import Settings
 from imagegate.guardrails.guards import Guards
 from imagegate.ledger import Ledger
+from imagegate.ledger.records import KeepAlive
 from imagegate.pipeline import Pipeline
+from imagegate.runtime.holding import hold_forever
 from imagegate.runtime.reaper import reap_forever
 from imagegate.runtime.recovery import Recovery
 from imagegate.runtime.retirements import tell_retirements_forever
@@ -23,6 +26,9 @@ from imagegate.settle import Tools
 from imagegate.sinks.hub import Sinks
 from imagegate.transport.download import Downloader
 from imagegate.transport.live import Transport
+
+if TYPE_CHECKING:
+    from imagegate.ledger.store import SqlLedger
 
 
 class Runtime:
@@ -37,6 +43,13 @@ class Runtime:
         self.pipeline = Pipeline(settings, tools)
         self.background: list[asyncio.Task[object]] = []
         self.private_folder = ""
+        self.database: SqlLedger | None = None
+
+    @property
+    def ledger(self) -> "SqlLedger":
+        """The gateway's ledger; the SDK's runtime has none in a database."""
+        assert self.database is not None
+        return self.database
 
     async def aclose(self) -> None:
         """Close all, without waiting for calls: `supervisor.drain` comes before, if wanted."""
@@ -69,10 +82,16 @@ async def open_runtime(settings: Settings, *, embedded: bool) -> Runtime:
         open_ledger, settings.database_url, durability=settings.assets.durability
     )
     runtime = _assemble(settings, ledger, open_links(settings.assets.folder))
-    recovery = Recovery(settings, runtime.tools)
-    reaping = reap_forever(settings.assets, ledger, runtime.tools.store)
-    telling = tell_retirements_forever(settings.deployments)
-    runtime.background = [asyncio.create_task(one) for one in (recovery.run(), reaping, telling)]
+    runtime.database = ledger
+    await ledger.commit(KeepAlive(runtime.spool.owner))
+    recovery = Recovery(settings, runtime.tools, is_shared=ledger.is_shared)
+    work = (
+        recovery.run(),
+        reap_forever(settings.assets, ledger, runtime.tools.store),
+        hold_forever(ledger, runtime.spool.owner),
+        tell_retirements_forever(settings.deployments),
+    )
+    runtime.background = [asyncio.create_task(each) for each in work]
     return runtime
 
 
