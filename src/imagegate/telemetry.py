@@ -27,6 +27,7 @@ LEDGER_WRITER_DIED = "ledger.writer_died"
 LEDGER_WAITERS_GONE = "ledger.waiters_gone"
 BUDGET_SOFT_LIMIT = "budget.soft_limit"
 BUDGET_HELD = "budget.held"
+ADMIN_ACTION = "admin.action"
 GUARDRAIL_FAILED = "guardrail.failed"
 SINK_LOST = "sink.lost"
 

@@ -183,9 +183,9 @@ def test_a_guardrail_of_a_team_and_of_a_key(config: Callable[[str], Path]) -> No
 
     with running("") as gateway:
         team = gateway.post("/admin/teams", {"name": "red"}, **master).json()
-        in_team = gateway.post("/admin/keys", {"team_id": team["id"]}, **master).json()
-        alone = gateway.post("/admin/keys", {}, **master).json()
-        third = gateway.post("/admin/keys", {}, **master).json()
+        in_team = gateway.post("/admin/keys", {"name": "a", "team_id": team["id"]}, **master).json()
+        alone = gateway.post("/admin/keys", {"name": "a"}, **master).json()
+        third = gateway.post("/admin/keys", {"name": "a"}, **master).json()
     with running(f"      teams: ['{team['id']}']\n      keys: ['{alone['id']}']\n") as gateway:
         statuses = [
             gateway.post(
