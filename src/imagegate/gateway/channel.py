@@ -103,7 +103,7 @@ def ascii_list(items: Sequence[Json]) -> bytes:
 def _prolong(limit: asyncio.Timeout) -> None:
     """Let a timeout end `SEND_IDLE_S` from now, a second too early at most.
 
-    A new timer for each chunk would cost 2 % of a large answer's CPU.
+    A new timer for each chunk would cost more than has to be known so exactly.
     """
     due_s = asyncio.get_running_loop().time() + SEND_IDLE_S
     if due_s - (limit.when() or 0.0) > 1.0:
