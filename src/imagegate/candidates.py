@@ -71,12 +71,17 @@ def plan_each(
     return planned
 
 
+def group_of(model: str, settings: Settings) -> str:
+    """Return the model group that a name stands for, whether or not there is one."""
+    return settings.aliases.get(model, model) or settings.default_model
+
+
 def deployments_of(model: str, settings: Settings) -> tuple[Deployment, ...]:
     """Return the deployments of a model group or of an alias of one.
 
     Raises `NotFoundError` naming near matches and what this gateway serves.
     """
-    group = settings.aliases.get(model, model) or settings.default_model
+    group = group_of(model, settings)
     found = tuple(one for one in settings.deployments if one.group == group)
     if not found:
         raise NotFoundError(_not_served(model, settings), param="model", model=model)

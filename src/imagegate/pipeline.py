@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from imagegate import clock, telemetry
 from imagegate.assets.spool import CallSpool
 from imagegate.attempt import Attempt
-from imagegate.candidates import plan_candidates
+from imagegate.candidates import group_of, plan_candidates
 from imagegate.config.settings import Settings
 from imagegate.errors import ImageError, UpstreamFailedError, UpstreamTimeoutError
 from imagegate.fan_out import Part, Roll, all_of, conclude
 from imagegate.keep import collect
+from imagegate.ledger.people import Account
 from imagegate.ledger.records import (
     Admit,
     BudgetDeniedError,
@@ -34,6 +35,7 @@ from imagegate.reserve import (
 )
 from imagegate.running import CallOptions, RunningCall
 from imagegate.settle import Settlement, Tools
+from imagegate.trace import Trace, identifier
 from imagegate.transport.live import LiveConversation
 from imagegate.transport.run import run
 from imagegate.types import ImageCall, ImageResult
@@ -57,9 +59,31 @@ class Pipeline:
         Raises an `ImageError` where no deployment can do it or the ledger takes nothing; then
         nothing was sent. The caller owns `spool` until this returns.
         """
-        plans: Sequence[Plan] = plan_candidates(call, self._settings, options)
-        roll, attempts, plans = await self._admit_somewhere(call, options, plans)
-        running = RunningCall(call, spool, self._settlement.close)
+        trace = options.trace or Trace(call.id)
+        trace.belong(options.account.key_id, options.account.team_id)
+        try:
+            return await self._start(call, spool, options, trace)
+        except ImageError as error:
+            error.verdicts = tuple(str(verdict) for verdict in trace.verdicts)
+            self._settlement.tell_refusal(trace, call, error)
+            raise
+
+    async def _start(
+        self, call: ImageCall, spool: CallSpool, options: CallOptions, trace: Trace
+    ) -> RunningCall:
+        end_user, group = end_user_of(call, options), group_of(call.model, self._settings)
+        guards = self._tools.guards
+        call, guard = guards.choose(call, options.guardrails, trace, end_user, group)
+        with trace.step("plan"):
+            plans: Sequence[Plan] = plan_candidates(call, self._settings, options)
+        guarded = await guard.check_input(call)
+        if guarded is not call:
+            call, plans = guarded, plan_candidates(guarded, self._settings, options)
+        with trace.step("admit"):
+            roll, attempts, plans = await self._admit_somewhere(call, options, plans)
+        running = RunningCall(call, spool, self._settlement.close, guard)
+        if self._settings.log_prompts and _may_log(options.account):
+            trace.logged_prompt = call.prompt
         running.limit_wait(options.timeout_s or plans[0].deployment.timeout_s)
         self._tools.start_task(call.id, self._live(running, roll, attempts, plans[1:]))
         return running
@@ -72,19 +96,27 @@ class Pipeline:
         others: Sequence[Plan],
     ) -> None:
         """Make all parts at once and leave one verdict."""
+        guard, settlement = running.guard, self._settlement
+        guard.begin(running.call)
         try:
             parts = await self._make_all(running, roll, attempts, others)
             outcome = conclude(running.call, parts, roll, partial=self._settings.partial)
         except ImageError as error:
             # Of all or nothing this is nothing: what was paid for is kept all the same.
             running.is_abandoned |= bool(running.unkept)
-            self._settlement.tell_failure(running, attempts[0], error)
+            await guard.end()
+            running.fail(error)
+            await guard.observe(running.call, None)
+            settlement.tell_failure(running, attempts[0], error, roll)
         except Exception as bug:
-            running.fail(_internal(bug))
+            settlement.tell_failure(running, attempts[0], _internal(bug), roll)
             raise
         else:
-            self._settlement.tell(running, outcome)
+            running.succeed(outcome)
+            await guard.observe(running.call, outcome.result)
+            settlement.tell(running, outcome)
         finally:
+            guard.stop()
             running.finish()
 
     async def _make_all(
@@ -112,14 +144,19 @@ class Pipeline:
             if not following:
                 return (await self._settlement.lose(running, attempt, roll, error),)
         else:
-            return (await self._settlement.settle(running, attempt, roll, result),)
+            result, refusal = await running.guard.check_output(
+                attempt.plan.call, result, running.spool
+            )
+            return (await self._settlement.settle(running, attempt, roll, result, refusal),)
         return await self._make_all(running, roll, following, others[1:])
 
     async def _converse(self, running: RunningCall, attempt: Attempt) -> ImageResult:
         """Run the attempt's exchange; whatever it brought is checked and in the spool."""
         limit_s = attempt.plan.deployment.timeout_s + self._settings.late_s
         try:
-            return await self._exchange(running, attempt, limit_s)
+            with running.trace.step("attempt", "", attempt.attributes()) as step:
+                attempt.span_id = step.span_id
+                return await self._exchange(running, attempt, limit_s)
         except TimeoutError as error:
             raise _late(attempt.plan.deployment.id, limit_s) from error
         except ImageError:
@@ -132,14 +169,21 @@ class Pipeline:
         self, running: RunningCall, attempt: Attempt, limit_s: float
     ) -> ImageResult:
         tools, spool, deployment = self._tools, running.spool, attempt.plan.deployment
-        attempt.plan = await prepare_attempt(attempt.plan, spool, tools.worker)
+        trace, above = running.trace, attempt.span_id
+        with trace.step("prepare", above):
+            attempt.plan = await prepare_attempt(attempt.plan, spool, tools.worker)
+        attempt.is_guarded = running.guard.checks_output
         tools.spool.journal.append(attempt.opened())
         conversation = LiveConversation(tools.transport, deployment, attempt.id, spool)
+        if trace.is_sent_on or tools.sinks.is_traced:
+            conversation.traceparent = trace.traceparent(above)
         attempt.conversation = conversation
         origin, hosts = deployment.target.base_url, deployment.provider.result_hosts
         async with asyncio.timeout(limit_s), conversation:
-            result = await run(attempt.exchange(), conversation, running.show)
-            result = await collect(result, origin, spool, tools.downloader, hosts=hosts)
+            with trace.step("upstream", above):
+                result = await run(attempt.exchange(), conversation, running.show)
+            with trace.step("collect", above):
+                result = await collect(result, origin, spool, tools.downloader, hosts=hosts)
         result, attempt.plan = await encode_result(result, attempt.plan, spool, tools.worker)
         return result
 
@@ -203,7 +247,7 @@ class Pipeline:
             model=group,
             key_id=account.key_id,
             team_id=account.team_id,
-            end_user=options.end_user or call.safety_identifier or call.user or "",
+            end_user=end_user_of(call, options),
             tags=tags_json(options),
             prompt=stored_prompt(call.prompt, account.prompt_storage),
             created_at=clock.now_s(),
@@ -211,6 +255,17 @@ class Pipeline:
         )
         first, *parts = (attempt.record for attempt in attempts)
         await self._tools.ledger.commit(Admit(record, first, tuple(parts), account.limits, call.n))
+
+
+def end_user_of(call: ImageCall, options: CallOptions) -> str:
+    """Return the person behind the caller, as far as the caller says; "" where it does not."""
+    given = options.end_user or call.safety_identifier or call.user or ""
+    return identifier(given) if given else ""
+
+
+def _may_log(account: Account) -> bool:
+    """Return whether a prompt may go to the sinks where the operator wants them: a team decides."""
+    return account.team_id is None or account.prompt_storage == "text"
 
 
 def _late(deployment_id: str, limit_s: float) -> UpstreamTimeoutError:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 
+import msgspec
 from msgspec import Struct
 
 from imagegate import clock
@@ -10,8 +11,11 @@ from imagegate.assets.spool import CallSpool
 from imagegate.attempt import Attempt
 from imagegate.config.settings import Deployment
 from imagegate.errors import ImageError, UpstreamTimeoutError
+from imagegate.guardrails.guards import GuardedCall
 from imagegate.ledger.people import OPERATOR, Account
 from imagegate.ledger.records import AssetRecord
+from imagegate.telemetry import Verdict
+from imagegate.trace import Trace
 from imagegate.types import Adjustment, AdjustPolicy, ImageCall, ImageResult, PartialImage
 
 LONGEST_SILENCE_S = 3600.0
@@ -20,13 +24,17 @@ LONGEST_SILENCE_S = 3600.0
 class CallOptions(Struct, frozen=True):
     """What a caller may say about the handling of a call; None: the operator's choice.
 
-    `max_cost_e10` is in 1e-10 USD; `timeout_s` how long the caller waits. `account` is who calls.
+    `max_cost_e10` is in 1e-10 USD; `timeout_s` how long the caller waits. `trace` is what was
+    noted before the call was read; `guardrails` are further ones for this call, by name.
+    `account` is who calls.
     """
 
     adjust: AdjustPolicy | None = None
     max_cost_e10: int | None = None
     timeout_s: float | None = None
     end_user: str = ""
+    trace: Trace | None = None
+    guardrails: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     account: Account = OPERATOR
 
@@ -46,6 +54,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     attempts: int
     upstream_headers: Mapping[str, str]
     assets: tuple[AssetRecord, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
 
 
 class RunningCall:
@@ -56,9 +65,17 @@ class RunningCall:
     files of the call are given back when both the work and the caller are through.
     """
 
-    def __init__(self, call: ImageCall, spool: CallSpool, on_over: Callable[["RunningCall"], None]):
+    def __init__(
+        self,
+        call: ImageCall,
+        spool: CallSpool,
+        on_over: Callable[["RunningCall"], None],
+        guard: GuardedCall,
+    ):
         self.id = call.id
         self.call = call
+        self.guard = guard
+        self.trace = guard.trace
         self.spool = spool
         self.started_at = clock.now_s()
         self.is_abandoned = False
@@ -132,11 +149,16 @@ class RunningCall:
 
     def show(self, partial: PartialImage) -> None:
         """Take a partial image; a newer one replaces what nobody has read yet."""
+        self.trace.show_partial()
+        if self.guard.checks_output:
+            return  # a guardrail has not seen the image yet
         self._partial = partial
         self.wake()
 
     def succeed(self, outcome: Outcome) -> None:
-        """End the wait with an outcome; too late is no error."""
+        """End the wait with an outcome and all verdicts; too late is no error."""
+        if self.trace.verdicts:
+            outcome = msgspec.structs.replace(outcome, verdicts=tuple(self.trace.verdicts))
         if not self._answer.done():
             self._answer.set_result(outcome)
         self._end_wait()
@@ -144,6 +166,7 @@ class RunningCall:
     def fail(self, error: ImageError) -> None:
         """End the wait with the call's error; too late is no error."""
         error.call_id = self.id
+        error.verdicts = tuple(str(verdict) for verdict in self.trace.verdicts)
         if not self._answer.done():
             self._answer.set_exception(error)
         self._end_wait()

@@ -21,13 +21,17 @@ COMMANDS = {
     "explain": "Say whose an error is to fix, and what to do next.",
     "doctor": "Find what is wrong with a configuration and its providers, for free.",
     "check": "Tell what a configuration serves, skips, and does unlike LiteLLM.",
+    "guardrails": "Try a guardrail of a configuration on a prompt.",
     "keys": "List, create, rotate or revoke virtual keys.",
     "teams": "List or create teams.",
     "spend": "Tell what was spent.",
     "migrate": "Bring the ledger's database up to date.",
     "version": "Print the version.",
 }
-USAGES = {"edit": "Usage: imagegate edit IMAGE... PROMPT [OPTIONS]"}
+USAGES = {
+    "edit": "Usage: imagegate edit IMAGE... PROMPT [OPTIONS]",
+    "guardrails": "Usage: imagegate guardrails test NAME PROMPT --config FILE",
+}
 EXIT_CODES = """\
 Exit codes:
   0  done                             4  provider failed, may have billed

@@ -9,6 +9,8 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 
 from imagegate.catalogue.model import Catalogue, Model
+from imagegate.config.guards import GuardrailSettings
+from imagegate.config.sinks import SinkSettings
 from imagegate.types import AdjustPolicy, Json, Secret
 from imagegate.wire.provider import Provider, Target
 
@@ -125,5 +127,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     status_pages: Mapping[str, str] = {}
     late_s: float = 300.0
     log_format: Literal["auto", "json", "text"] = "auto"
+    log_prompts: bool = False
+    sinks: tuple[SinkSettings, ...] = ()
+    guardrails: tuple[GuardrailSettings, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[Note, ...] = ()

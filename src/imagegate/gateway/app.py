@@ -1,5 +1,6 @@
 """The gateway's application: its routes, and which of them is served by what."""
 
+import logging
 from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
@@ -10,10 +11,21 @@ from starlette.responses import Response
 from starlette.routing import Route, compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from imagegate import clock
+from imagegate import clock, telemetry
 from imagegate.assets import links
 from imagegate.errors import ImageError, NotFoundError, PermissionDeniedError
-from imagegate.gateway import assets, diagnose, errors, health, home, models, openapi, preview
+from imagegate.gateway import (
+    assets,
+    diagnose,
+    errors,
+    guardrails,
+    health,
+    home,
+    metrics,
+    models,
+    openapi,
+    preview,
+)
 from imagegate.gateway.admin import budgets, calls, end_users, keys, spend, teams
 from imagegate.gateway.auth import Gatekeeper
 from imagegate.gateway.images import ImageEndpoint
@@ -26,6 +38,8 @@ from imagegate.types import Operation
 ANY_ROLE: frozenset[Role] = frozenset(("caller", "team_admin", "admin"))
 ADMIN: frozenset[Role] = frozenset(("admin",))
 TEAM_ADMIN: frozenset[Role] = frozenset(("team_admin", "admin"))
+
+logger = logging.getLogger(telemetry.LOGGER)
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -60,6 +74,10 @@ ROUTES: tuple[Resource, ...] = (
     Resource("/openai/v1/models", models.list_models),
     Resource("/v1/images/preview", preview.preview, method="POST"),
     Resource("/v1/diagnose", diagnose.diagnose, method="POST"),
+    Resource(
+        "/admin/guardrails/{name}/test", guardrails.test_guardrail, method="POST", roles=ADMIN
+    ),
+    Resource("/metrics", metrics.metrics, roles=ADMIN),
     Resource("/admin/teams", teams.list_teams, roles=TEAM_ADMIN),
     Resource("/admin/teams", teams.add_team, method="POST", roles=ADMIN),
     Resource("/admin/teams/{id}", teams.get_team, roles=TEAM_ADMIN),
@@ -93,8 +111,9 @@ _BY_PATH = {prefix + tail: name for prefix in PREFIXES for tail, name in OPERATI
 _SERVED = (
     "POST /v1/images/generations, /v1/images/edits, /v1/images/variations, /v1/responses, "
     "/openai/deployments/{name}/images/generations, /openai/deployments/{name}/images/edits; "
-    "/v1/images/preview, /v1/diagnose; /admin/{teams,keys,end_users,budgets,calls,spend}; "
-    "GET /v1/images/assets/{id}.{ext}, /v1/models, /openapi.json, /healthz, /readyz"
+    "/v1/images/preview, /v1/diagnose; "
+    "/admin/{teams,keys,end_users,budgets,calls,spend,guardrails}; "
+    "GET /v1/images/assets/{id}.{ext}, /v1/models, /openapi.json, /healthz, /readyz, /metrics"
 )
 
 
@@ -177,15 +196,42 @@ def _guarded(resource: Resource, gatekeeper: Gatekeeper) -> Handler:
     """Return the handler behind the gatekeeper: a new route is closed unless it says otherwise."""
 
     async def handle(request: Request) -> Response:
-        account = await gatekeeper.identify(request.scope)
+        account = request.state.account = await gatekeeper.identify(request.scope)
         if account.role not in resource.roles:
             raise PermissionDeniedError(
                 f"A key of the role {account.role!r} may not {request.method} {resource.path}."
             )
-        request.state.account = account
         return await resource.handler(request)
 
-    return resource.handler if resource.is_open else handle
+    if resource.is_open:
+        return resource.handler
+    return _audited(resource, handle) if resource.path.startswith("/admin/") else handle
+
+
+def _audited(resource: Resource, handle: Handler) -> Handler:
+    """Return the handler of an admin route; each change, also a refused one, is logged."""
+    if resource.method == "GET":
+        return handle
+
+    async def handle_and_tell(request: Request) -> Response:
+        status = 500
+        try:
+            response = await handle(request)
+            status = response.status_code
+        except ImageError as error:
+            status = error.http_status
+            raise
+        else:
+            return response
+        finally:
+            account = getattr(request.state, "account", None)
+            told = {"method": request.method, "route": resource.path, "status": status}
+            told["subject"] = "/".join(map(str, request.path_params.values()))
+            if account is not None:
+                told |= {"role": account.role, "key_id": account.key_id or "master"}
+            logger.info(telemetry.ADMIN_ACTION, extra=told)
+
+    return handle_and_tell
 
 
 async def _answer_no_route(request: Request, error: Exception) -> Response:

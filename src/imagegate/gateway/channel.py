@@ -1,12 +1,16 @@
 """One request's connection: what goes out to the caller, and whether the caller is still there."""
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+import json
+from collections.abc import Coroutine, Iterable, Sequence
 from typing import Any, TypeAlias, cast
 
 from starlette.types import Message, Receive, Send
 
+from imagegate.types import Json
+
 SEND_IDLE_S = 120.0
+LIST_BYTES_MAX = 4096
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 
@@ -81,6 +85,19 @@ class Channel:
             return bool(ended.value["type"] == "http.disconnect")
         step.close()
         return False
+
+
+def ascii_list(items: Sequence[Json]) -> bytes:
+    """Return as many items as fit into a header, as an ASCII JSON list."""
+    kept: list[str] = []
+    room = LIST_BYTES_MAX - 2
+    for item in items:
+        text = json.dumps(item, ensure_ascii=True, separators=(",", ":"))
+        room -= len(text) + 1
+        if room < 0:
+            break
+        kept.append(text)
+    return f"[{','.join(kept)}]".encode()
 
 
 def _prolong(limit: asyncio.Timeout) -> None:

@@ -5,7 +5,7 @@ import asyncio
 from imagegate import clock
 from imagegate.assets.spool import body_chunks
 from imagegate.errors import ImageError
-from imagegate.gateway.answer import adjustment_list, cost_text
+from imagegate.gateway.answer import adjustment_list, cost_text, verdict_list
 from imagegate.gateway.channel import Channel, Headers
 from imagegate.gateway.errors import error_extra
 from imagegate.running import Outcome, RunningCall
@@ -103,6 +103,7 @@ def _account(running: RunningCall, outcome: Outcome) -> dict[str, Json]:
         "attempts": outcome.attempts,
         "adjustments": adjustment_list(outcome.adjustments),
         "warnings": list(outcome.warnings),
+        "guardrails": verdict_list(outcome),
     }
 
 

@@ -203,9 +203,13 @@ class Recovery:
             usage=usage_json(result),
             upstream_status=200,
         )
-        return Settle(end, self._kept(attempt, result), _call_end(attempt, "done"))
+        assets = self._kept(attempt, result, is_held=opened.is_guarded)
+        return Settle(end, assets, _call_end(attempt, "done"))
 
-    def _kept(self, attempt: AttemptRecord, result: ImageResult) -> tuple[AssetRecord, ...]:
+    def _kept(
+        self, attempt: AttemptRecord, result: ImageResult, *, is_held: bool
+    ) -> tuple[AssetRecord, ...]:
+        """Keep the images; one that a guardrail had still to look at stays out of reach."""
         assets = self._settings.assets
         return keep(
             result,
@@ -213,6 +217,7 @@ class Recovery:
             call_id=attempt.call_id,
             attempt_id=attempt.id,
             expires_at=clock.now_s() + max(assets.retention_s, assets.evidence_s),
+            is_held=is_held,
         )
 
     async def _replay(
@@ -263,6 +268,7 @@ class Recovery:
     async def _keep_settled(self, attempt: AttemptRecord, attempt_log: AttemptLog) -> None:
         try:
             result = await self._replay(attempt_log)
+            is_held = attempt_log.opened.is_guarded
         except (ImageError, LogEnded) as gone:
             # Its url has expired, or its answer is not whole: nothing is left to keep.
             log.warning(
@@ -270,7 +276,7 @@ class Recovery:
                 extra={"call_id": attempt.call_id, "attempt": attempt.id, "reason": str(gone)},
             )
             return
-        await self._tools.ledger.commit(Keep(self._kept(attempt, result)))
+        await self._tools.ledger.commit(Keep(self._kept(attempt, result, is_held=is_held)))
         self.recovered.adopted += 1
         extra = {"call_id": attempt.call_id, "attempt": attempt.id, "state": "settled"}
         log.warning(telemetry.CALL_RECOVERED, extra=extra)
