@@ -248,6 +248,8 @@ to count it, `refuse` does not send it, `ceiling` reserves `unknown_price_ceilin
     """What happens where only some of the images of a call could be made: delivered, or refused."""
     default_model: Text | None = None
     """The model group of calls that name none."""
+    status_pages: dict[str, Annotated[str, Field(pattern=r"^https?://[^@\s]+$")]] = {}
+    """A provider's name -> the JSON of its status page, which `imagegate doctor` reads."""
     late_s: Retention = 300.0
     """How long an image is waited for after its caller's deadline, in seconds."""
     log_format: Literal["auto", "json", "text"] = "auto"

@@ -119,6 +119,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     unknown_price: Literal["allow", "refuse", "ceiling"] = "allow"
     unknown_price_ceiling_e10: int = 0
     proxies: Mapping[str, str] = {}
+    status_pages: Mapping[str, str] = {}
     late_s: float = 300.0
     log_format: Literal["auto", "json", "text"] = "auto"
     skipped: tuple[Skipped, ...] = ()

@@ -17,7 +17,7 @@ from imagegate.catalogue.price import format_usd
 from imagegate.ledger import money_schema as schema
 from imagegate.ledger.budget import day_of, period_at
 from imagegate.ledger.execute import execute
-from imagegate.ledger.records import FREE_ATTEMPT_STATES
+from imagegate.ledger.records import AttemptState, is_free
 from imagegate.telemetry import BUDGET_SOFT_LIMIT, LOGGER
 
 EntryKind: TypeAlias = Literal["charge", "hold", "unhold"]
@@ -29,7 +29,7 @@ class Ended(NamedTuple):
     """How an attempt ended; `cost_e10` is None where it is unknown."""
 
     attempt_id: str
-    state: str
+    state: AttemptState
     at: float
     cost_e10: int | None
 
@@ -186,7 +186,7 @@ class Booking:
 
 def _verdict(end: Ended, attempt: RowMapping) -> _Verdict:
     """Return what becomes of the money: charged, held as long as nobody knows, or given back."""
-    if end.state in FREE_ATTEMPT_STATES:
+    if is_free(end.state, end.cost_e10):
         return _Verdict(is_charged=False, is_held=False, amount_e10=0)
     if end.cost_e10 is not None:
         return _Verdict(is_charged=True, is_held=False, amount_e10=end.cost_e10)

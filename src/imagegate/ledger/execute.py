@@ -6,12 +6,13 @@ itself; transactions, errors and connections stay SQLAlchemy's.
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, CursorResult, Executable
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import ClauseElement
 
 Parameters: TypeAlias = Mapping[str, object]
@@ -41,8 +42,8 @@ def execute(
 def _compiled(statement: Executable, is_file: bool) -> tuple[str, dict[str, object]]:
     """Return the text of a statement, and the values that stand in the statement itself."""
     assert isinstance(statement, ClauseElement)
-    dialect = sqlite.dialect(paramstyle="named") if is_file else postgresql.psycopg.dialect()
-    compiled = statement.compile(dialect=dialect)
+    kind: Callable[..., Dialect] = sqlite.dialect if is_file else postgresql.psycopg.dialect
+    compiled = statement.compile(dialect=kind(paramstyle="named" if is_file else "pyformat"))
     constants = {name: value for name, value in compiled.params.items() if value is not None}
     among = r"IN (SELECT value FROM json_each(:\1))" if is_file else r"= ANY(%(\1)s)"
     return _AMONG.sub(among, str(compiled)), constants

@@ -18,13 +18,13 @@ from imagegate.ledger.execute import execute
 from imagegate.ledger.people import AnyCommand, BudgetRecord
 from imagegate.ledger.rate import Rates
 from imagegate.ledger.records import (
-    FREE_ATTEMPT_STATES,
     Admit,
     AttemptRecord,
     BlockedError,
     CallRecord,
     LedgerError,
     Redispatch,
+    is_free,
     storable,
 )
 
@@ -90,11 +90,11 @@ class Reserving:
                 found[id(one)] = _Demand((one.attempt, *one.parts), tuple(whose), "")
             elif isinstance(one, Redispatch):
                 ended = one.ended
-                is_free = ended is not None and ended.state in FREE_ATTEMPT_STATES
+                gives_back = ended is not None and is_free(ended.state, ended.cost_e10)
                 found[id(one)] = _Demand(
                     (one.attempt, *one.parts),
                     subjects.get(one.attempt.call_id, ()),
-                    ended.id if ended is not None and is_free else "",
+                    ended.id if ended is not None and gives_back else "",
                 )
         return found
 

@@ -18,6 +18,7 @@ from imagegate.pipeline import Pipeline
 from imagegate.runtime.holding import hold_forever
 from imagegate.runtime.reaper import reap_forever
 from imagegate.runtime.recovery import Recovery
+from imagegate.runtime.retirements import tell_retirements_forever
 from imagegate.runtime.supervisor import Supervisor
 from imagegate.settle import Tools
 from imagegate.transport.download import Downloader
@@ -84,6 +85,7 @@ async def open_runtime(settings: Settings, *, embedded: bool) -> Runtime:
         recovery.run(),
         reap_forever(settings.assets, ledger, runtime.tools.store),
         hold_forever(ledger, runtime.spool.owner),
+        tell_retirements_forever(settings.deployments),
     )
     runtime.background = [asyncio.create_task(each) for each in work]
     return runtime
