@@ -146,8 +146,17 @@ def fill(ledger: SqlLedger) -> None:
     numbers = f"WITH RECURSIVE n(i) AS ({steps})"
     pad = "substr(CAST(1000000000 + i AS TEXT), 2)"
     with ledger._database.writer.begin() as connection:
+        if ledger.is_shared:
+            connection.execute(text("SET LOCAL statement_timeout = 0"))
         for statement in FILL:
             connection.execute(text(statement.format(numbers=numbers, pad=pad)))
+        connection.execute(text("ANALYZE"))
+    if not ledger.is_shared:
+        # As after some time of service: what was written stands in the file itself.
+        with ledger._database.readers.connect() as connection:
+            connection.execute(text("PRAGMA query_only=OFF"))
+            connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
+            connection.execute(text("PRAGMA query_only=ON"))
 
 
 async def pages(ledger: SqlLedger, kind: str) -> None:

@@ -53,8 +53,8 @@ calls = Table(
     Column("error_code", Text, nullable=False),
     Column("owner", Text, nullable=False),
     Column("team_id", Text),
-    Column("tags", Text, nullable=False),
-    Column("prompt", Text, nullable=False),
+    Column("tags", Text, nullable=False, server_default="[]"),
+    Column("prompt", Text, nullable=False, server_default=""),
 )
 
 attempts = Table(
