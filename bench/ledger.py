@@ -134,7 +134,7 @@ FILL = (
     FROM n""",
     """INSERT INTO spend_days (dimension, value, day, team_id, charged_e10, held_e10, attempts,
         unknown)
-    {numbers} SELECT 'end_user', 'user_' || (i % 100000), 'd' || (i / 100000),
+    {numbers} SELECT 'end_user', 'user_' || (i % 100000), '2026-01-' || (10 + i / 100000),
         'team_' || (i % 10), 5, 0, 1, 0
     FROM n""",
 )
@@ -175,7 +175,7 @@ async def pages(ledger: SqlLedger, kind: str) -> None:
         took = []
         for _ in range(PAGES):
             started = time.perf_counter()
-            await ask()
+            assert len(await ask()) == 100
             took.append((time.perf_counter() - started) * 1000)
         print(
             f"{kind:9} {name:20} median {statistics.median(took):6.1f} ms, slowest {max(took):.1f}"
