@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 HOME_ENV = "IMAGEGATE_HOME"
 MASTER_KEY_ENV = ("IMAGEGATE_MASTER_KEY", "LITELLM_MASTER_KEY")
 DATABASE_SCHEME = "sqlite:///"
+PORT_MAX = 65_535
 DATABASE_ENV = "DATABASE_URL"
 POSTGRES_SCHEMES = ("postgresql://", "postgres://", "postgresql+psycopg://")
 E10_PER_USD = 10**10
-PORT_MAX = 65_535
 
 
 def environment() -> Mapping[str, str]:

@@ -263,8 +263,11 @@ def state_of(attempts: Iterable[AttemptState]) -> CallState:
 
 
 def is_free(state: AttemptState, cost_e10: int | None) -> bool:
-    """Return whether an attempt that ended so was not billed: unsent, or refused for nothing."""
-    return state == "unsent" or (state == "refused" and cost_e10 == 0)
+    """Return whether an attempt that ended so cost nothing, for certain.
+
+    A refusal mostly does; some providers charge for theirs, and say so.
+    """
+    return state in ("unsent", "refused") and not cost_e10
 
 
 def cost_e10_of(attempts: Iterable[AttemptRecord]) -> int | None:
