@@ -17,7 +17,6 @@ from imagegate.errors import (
     UpstreamFailedError,
     UpstreamModelNotFoundError,
     UpstreamTimeoutError,
-    UpstreamUnreachableError,
 )
 from imagegate.types import UNSET, Blob, FileId, ImageCall, TokenDetails
 from imagegate.wire.exchange import UpstreamRequest
