@@ -88,7 +88,9 @@ async def measure(serve: Callable[..., object], *, is_on: bool = True) -> tuple[
     """Return milliseconds of CPU a call, and how many events were lost."""
     server = await asyncio.start_server(serve, "127.0.0.1", 0)  # type: ignore[arg-type]
     port = server.sockets[0].getsockname()[1]
-    sink = SinkSettings(kind="otel", name="otel", url=f"http://127.0.0.1:{port}", queue_max=QUEUE_MAX)
+    sink = SinkSettings(
+        kind="otel", name="otel", url=f"http://127.0.0.1:{port}", queue_max=QUEUE_MAX
+    )
     sinks = Sinks((sink,), {"img"})
     began_s = time.process_time()
     for index in range(CALLS):

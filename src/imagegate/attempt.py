@@ -154,6 +154,7 @@ def without_bytes(call: ImageCall) -> ImageCall:
         ),
         mask=_emptied(call.mask) if isinstance(call.mask, Blob) else call.mask,
         markup=_emptied(call.markup) if call.markup else None,
+        extra={} if call.operation == "responses" else call.extra,
     )
 
 

@@ -200,7 +200,7 @@ def _warnings(call: ImageCall, made: Sequence[Made], lost: Sequence[ImageError])
     for part in made:
         yield from part.attempt.plan.warnings
     count = sum(len(part.result.images) for part in made)
-    if count < call.n and not lost:
+    if count < call.n and not lost and call.operation != "responses":
         yield f"The provider made {count} of {call.n} images and did not say why."
     for error in lost:
         yield f"{count} of {call.n} images: {error.code}: {error.message}"

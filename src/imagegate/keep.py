@@ -35,6 +35,8 @@ async def collect(
     image: an ambiguous fault.
     """
     place = _Place(origin, tuple(hosts), downloader)
+    if not result.images:  # a relayed response in words
+        return result
     images = tuple([await _collect_image(image, place, spool) for image in result.images])
     created = result.created or int(clock.now_s())
     return with_facts(msgspec.structs.replace(result, images=images, created=created))

@@ -14,6 +14,7 @@ from imagegate.assets.store import AssetStore
 from imagegate.assets.transform import Worker
 from imagegate.attempt import Attempt
 from imagegate.catalogue.price import charge_of
+from imagegate.catalogue.relay import relay_charge
 from imagegate.closing import done_event, failed_event, refused_event
 from imagegate.config.settings import Settings
 from imagegate.errors import ImageError
@@ -31,6 +32,7 @@ from imagegate.ledger.records import (
     LedgerError,
     Settle,
 )
+from imagegate.plan import Plan
 from imagegate.running import Outcome, RunningCall
 from imagegate.sinks.hub import Sinks
 from imagegate.trace import Trace
@@ -82,7 +84,7 @@ class Settlement:
         With a `refusal` by a guardrail they cost the same and are kept where nobody finds them.
         """
         plan = attempt.plan
-        cost_e10 = charge_of(plan.deployment.model, plan.call, result)
+        cost_e10 = _charge(plan, result)
         end = attempt.settled(result, cost_e10)
         if refusal is not None:
             end = replace(end, error_code=refusal.code, error_text=refusal.message)
@@ -212,3 +214,9 @@ class Settlement:
             expires_at=clock.now_s() + retention_s,
             is_held=is_held,
         )
+
+
+def _charge(plan: Plan, result: ImageResult) -> int | None:
+    if plan.call.operation == "responses":
+        return relay_charge(plan.deployment.model, plan.tool_model, plan.call, result)
+    return charge_of(plan.deployment.model, plan.call, result)

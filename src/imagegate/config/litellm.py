@@ -10,6 +10,7 @@ def _words(text: str) -> frozenset[str]:
 
 
 IMAGE_MODES = frozenset({"image_generation", "image_edit", "image_variation"})
+RESPONSES_MODE = "responses"
 
 # Keys of `litellm_params` that belong to features which this version does not have.
 PARAMS_NOT_HERE = _words(

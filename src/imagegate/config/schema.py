@@ -133,7 +133,7 @@ class ModelInfo(LiteLLMSection):
     id: Text | None = None
     """Name of the deployment in logs and headers; unique."""
     mode: Text | None = None
-    """`image_generation` or `image_edit`; anything else is not served."""
+    """`image_generation` or `image_edit`; `responses` for a text model of /v1/responses."""
     base_model: Text | None = None
     """The same as in the params."""
 
@@ -408,7 +408,7 @@ to count it, `refuse` does not send it, `ceiling` reserves `unknown_price_ceilin
     status_pages: dict[str, Annotated[str, Field(pattern=r"^https?://[^@\s]+$")]] = {}
     """A provider's name -> the JSON of its status page, which `imagegate doctor` reads."""
     late_s: Retention = 300.0
-    """How long an image is waited for after its caller's deadline, in seconds."""
+    """How long an image is waited for beyond the deployment's `timeout`, in seconds."""
     log_format: Literal["auto", "json", "text"] = "auto"
     """Form of log lines; `auto` is text on a terminal."""
     log_prompts: bool = False

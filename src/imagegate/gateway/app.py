@@ -58,6 +58,7 @@ OPERATIONS: dict[str, Operation] = {
     "/images/generations": "generate",
     "/images/edits": "edit",
     "/images/variations": "variation",
+    "/responses": "responses",
 }
 # The model stands in the body: OpenAI's base URL, the same without /v1, and Azure's two.
 PREFIXES = ("/v1", "", "/openai/v1", "/openai")
@@ -108,7 +109,7 @@ ROUTES: tuple[Resource, ...] = (
 
 _BY_PATH = {prefix + tail: name for prefix in PREFIXES for tail, name in OPERATIONS.items()}
 _SERVED = (
-    "POST /v1/images/generations, /v1/images/edits, /v1/images/variations, "
+    "POST /v1/images/generations, /v1/images/edits, /v1/images/variations, /v1/responses, "
     "/openai/deployments/{name}/images/generations, /openai/deployments/{name}/images/edits; "
     "/v1/images/preview, /v1/diagnose; "
     "/admin/{teams,keys,end_users,budgets,calls,spend,guardrails}; "

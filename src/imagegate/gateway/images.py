@@ -18,6 +18,7 @@ from imagegate.gateway.events import send_events
 from imagegate.gateway.intake import Intake, Request
 from imagegate.gateway.linker import Linker
 from imagegate.gateway.options import read_options
+from imagegate.gateway.responses import send_response
 from imagegate.ledger.people import Account
 from imagegate.running import Outcome, RunningCall
 from imagegate.runtime.assemble import Runtime
@@ -117,7 +118,9 @@ class ImageEndpoint:
         is_delivered = False
         try:
             echo_quality = echoes_quality(running.call, headers)
-            if running.call.stream:
+            if running.call.operation == "responses":
+                is_delivered = await send_response(channel, running)
+            elif running.call.stream:
                 is_delivered = await send_events(channel, running, echo_quality=echo_quality)
             else:
                 linker = self._linker(running.call, reached_at)
