@@ -88,6 +88,7 @@ class RunningCall:
         self._answer.add_done_callback(_retrieve)
         self._changed: asyncio.Event | None = None
         self._partial: PartialImage | None = None
+        self._hidden: PartialImage | None = None
         self._deadline: asyncio.TimerHandle | None = None
 
     @property
@@ -151,12 +152,15 @@ class RunningCall:
         """Take a partial image; a newer one replaces what nobody has read yet."""
         self.trace.show_partial()
         if self.guard.checks_output:
-            return  # a guardrail has not seen the image yet
+            self._hidden = partial  # a guardrail has not seen the image yet
+            return
         self._partial = partial
         self.wake()
 
     def succeed(self, outcome: Outcome) -> None:
         """End the wait with an outcome and all verdicts; too late is no error."""
+        if self.call.operation == "responses":
+            self._partial = self._partial or self._hidden  # how far its own bytes have come
         if self.trace.verdicts:
             outcome = msgspec.structs.replace(outcome, verdicts=tuple(self.trace.verdicts))
         if not self._answer.done():

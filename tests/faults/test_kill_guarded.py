@@ -35,6 +35,8 @@ def test_what_nobody_had_looked_at_stays_held(upstream: FakeUpstream, tmp_path: 
             gateway.wait_settled()
             ((file,),) = gateway.rows("SELECT file FROM assets")
             assert file.startswith("held/")
-            assert gateway.attempt_states() == ["settled"]
+            assert gateway.rows("SELECT state, error_code FROM attempts") == [
+                ("settled", "guardrail_unchecked")
+            ]
             sent = {sha for record in upstream.bill for sha in record.answered_sha256}
             assert gateway.kept_sha256() == sent

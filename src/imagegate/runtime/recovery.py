@@ -39,6 +39,9 @@ from imagegate.transport.replay import LogEnded, LoggedAnswer, ReplayedConversat
 from imagegate.transport.run import run
 from imagegate.types import ImageResult, PartialImage
 
+UNCHECKED = "guardrail_unchecked"
+"""The code of an attempt whose images stay held: its process died before a guardrail's verdict."""
+
 JOBS_MAX = 16
 """So many jobs are followed at once."""
 
@@ -201,6 +204,7 @@ class Recovery:
             ended_at=clock.now_s(),
             cost_e10=charge_of(model, opened.call, result),
             usage=usage_json(result),
+            error_code=UNCHECKED * opened.is_guarded,
             upstream_status=200,
         )
         assets = self._kept(attempt, result, is_held=opened.is_guarded)
