@@ -1,6 +1,7 @@
 """Live conversations: a poll has a time limit of its own, and goes where it may go."""
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from imagegate.assets.spool import Spool
 from imagegate.config.settings import AssetSettings, Credential, Deployment
 from imagegate.errors import UpstreamTimeoutError
 from imagegate.providers import provider_for
-from imagegate.transport.live import LiveConversation, Transport
+from imagegate.transport.live import LiveConversation, Transport, broke_off
 from imagegate.types import Secret
 from imagegate.wire.exchange import UpstreamRequest
 from imagegate.wire.provider import Target
@@ -49,6 +50,12 @@ async def conversing(
 
 def get(url: str, seconds_max: float | None = None) -> UpstreamRequest:
     return UpstreamRequest("GET", url, seconds_max=seconds_max)
+
+
+def test_a_disk_that_is_full_is_not_the_upstreams_fault() -> None:
+    error = broke_off(OSError(errno.ENOSPC, "No space left on device"))
+    assert (error.code, error.owner, error.fault) == ("spool_full", "operator", "ambiguous")
+    assert broke_off(ConnectionResetError()).owner == "provider"
 
 
 def test_a_request_with_a_limit_ends_by_it_and_the_next_one_works(

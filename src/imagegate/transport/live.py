@@ -1,6 +1,8 @@
 """A conversation on real sockets. It writes every answer to the journal as it arrives."""
 
 import asyncio
+import errno
+import os
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from typing import Self
@@ -39,6 +41,7 @@ from imagegate.wire.lift import Lift
 from imagegate.wire.sse import EventScanner
 
 CONNECT_S = 10.0
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 # A reset on an older idle connection could not be told from a lost image (design.md 7).
 IDLE_CONNECTION_S = 9.0
 # Behind it an answer with an image is masked in its skeleton only: a search costs 0.1 ms a MB.
@@ -319,7 +322,15 @@ def fault_of(error: Exception, url: URL, *, is_sent: bool) -> ImageError:
 
 
 def broke_off(error: Exception) -> ImageError:
-    """Return the fault of an answer that ends too early."""
+    """Return the fault of an answer that did not come whole: the upstream's, or our own disk's."""
+    if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+        full = UpstreamFailedError(
+            f"The answer could not be written here ({os.strerror(error.errno)}). The image was "
+            "made and billed, and is lost. Make room in the assets folder before the next call.",
+            code="spool_full",
+        )
+        full.owner = "operator"
+        return full
     return UpstreamFailedError(
         f"The upstream's answer breaks off ({_words(error)}). The image may have been made and "
         "billed."
