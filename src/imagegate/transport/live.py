@@ -324,7 +324,7 @@ def fault_of(error: Exception, url: URL, *, is_sent: bool) -> ImageError:
 def broke_off(error: Exception) -> ImageError:
     """Return the fault of an answer that did not come whole: the upstream's, or our own disk's."""
     if isinstance(error, OSError) and error.errno in DISK_ERRORS:
-        full = UpstreamFailedError(
+        full: ImageError = UpstreamFailedError(
             f"The answer could not be written here ({os.strerror(error.errno)}). The image was "
             "made and billed, and is lost. Make room in the assets folder before the next call.",
             code="spool_full",
