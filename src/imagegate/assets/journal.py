@@ -73,6 +73,7 @@ class Journal:
         self._folder = folder
         self._open_attempts: dict[str, int] = {}
         self._counts: dict[int, int] = {}
+        self._ended = b""
         self._segment = 0
         self._fd = -1
         self._size = 0
@@ -82,8 +83,8 @@ class Journal:
         """Write one record; the first of an attempt must be `Opened`."""
         if isinstance(record, Opened):
             self._admit(record.attempt)
-        data = _encoder.encode(record)
-        data = len(data).to_bytes(4, "little") + data
+        data = self._ended + _framed(record)
+        self._ended = b""
         written = os.write(self._fd, data)
         if written != len(data):
             raise OSError(f"journal: only {written} of {len(data)} bytes were written")
@@ -94,7 +95,8 @@ class Journal:
         segment = self._open_attempts.pop(attempt, None)
         if segment is None:
             return
-        self.append(Ended(attempt))
+        # It goes out with the next record: should it be lost, the ledger knows the attempt's end.
+        self._ended += _framed(Ended(attempt))
         self._counts[segment] -= 1
         if self._counts[segment] == 0 and segment != self._segment:
             self._drop(segment)
@@ -127,6 +129,11 @@ class Journal:
     def _drop(self, segment: int) -> None:
         del self._counts[segment]
         _segment_path(self._folder, segment).unlink(missing_ok=True)
+
+
+def _framed(record: Record) -> bytes:
+    data = _encoder.encode(record)
+    return len(data).to_bytes(4, "little") + data
 
 
 def read_records(folder: Path) -> Iterator[Record]:
