@@ -272,7 +272,7 @@ def is_free(state: AttemptState, cost_e10: int | None) -> bool:
 
 def cost_e10_of(attempts: Iterable[AttemptRecord]) -> int | None:
     """Return what a call with these attempts cost, None while one may yet be charged unknown."""
-    charged = [one.cost_e10 for one in attempts if one.state != "unsent"]
+    charged = [one.cost_e10 for one in attempts if not is_free(one.state, one.cost_e10)]
     return None if None in charged else sum(cost for cost in charged if cost is not None)
 
 
