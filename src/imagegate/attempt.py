@@ -8,6 +8,7 @@ import msgspec
 from imagegate import clock
 from imagegate.assets.journal import Opened
 from imagegate.errors import AttemptReport, ImageError
+from imagegate.ledger.answers import write_brought, write_told
 from imagegate.ledger.records import AttemptEnd, AttemptRecord
 from imagegate.plan import Plan
 from imagegate.transport.live import LiveConversation
@@ -67,6 +68,7 @@ class Attempt:
             usage=usage_json(result),
             upstream_request_id=self.request_id,
             upstream_status=200,
+            answer=write_brought(result, self.plan.warnings),
         )
 
     def failed(self, error: ImageError) -> AttemptEnd:
@@ -81,6 +83,7 @@ class Attempt:
             error_text=words.text if words else error.message,
             upstream_request_id=self.request_id,
             upstream_status=words.status if words else None,
+            answer=write_told(error),
         )
 
     def report(self, error: ImageError) -> AttemptReport:

@@ -10,23 +10,23 @@ from collections.abc import Sequence
 
 from imagegate import clock, telemetry
 from imagegate.assets.spool import CallSpool
+from imagegate.attach import Desk, KeyTakenError, key_taken, ledger_away
 from imagegate.attempt import Attempt
 from imagegate.candidates import plan_candidates
 from imagegate.config.settings import Settings
-from imagegate.errors import ImageError, OverloadedError, UpstreamFailedError, UpstreamTimeoutError
+from imagegate.errors import ImageError, UpstreamFailedError, UpstreamTimeoutError
 from imagegate.fan_out import Part, Roll, all_of, conclude
 from imagegate.keep import collect
-from imagegate.ledger.records import Admit, CallRecord, LedgerError, Redispatch
+from imagegate.ledger.records import Admit, CallRecord, ConflictError, LedgerError, Redispatch
 from imagegate.pixels import encode_result, prepare_attempt
 from imagegate.plan import Plan
-from imagegate.running import CallOptions, RunningCall
+from imagegate.running import CallOptions, RunningCall, Work
 from imagegate.settle import Settlement, Tools
 from imagegate.transport.live import LiveConversation
 from imagegate.transport.run import run
 from imagegate.types import ImageCall, ImageResult
 
 ELSEWHERE = ("deployment", "moment")  # the faults after which another deployment may be tried
-LEDGER_RETRY_S = 5.0
 
 log = logging.getLogger(telemetry.LOGGER)
 
@@ -38,25 +38,46 @@ class Pipeline:
         self._settings = settings
         self._tools = tools
         self._settlement = Settlement(settings, tools)
+        self.desk = Desk(settings, tools)
 
     async def start(self, call: ImageCall, spool: CallSpool, options: CallOptions) -> RunningCall:
         """Plan the call, write it down (commit 1), and let it run by itself.
 
-        Raises an `ImageError` where no deployment can do it or the ledger takes nothing; then
-        nothing was sent. The caller owns `spool` until this returns.
+        A call that was made before is joined instead, by the terms of `options.attach`. Raises an
+        `ImageError` where no deployment can do it or the ledger takes nothing; then nothing was
+        sent. The caller owns `spool` until this returns.
         """
-        plans = plan_candidates(call, self._settings, options)
-        roll = Roll(call, self._tools.spool.owner)
-        attempts = roll.enter(plans[0], call.n)
-        await self._admit(call, options, attempts)
-        running = RunningCall(call, spool, self._settlement.close)
-        running.limit_wait(options.timeout_s or plans[0].deployment.timeout_s)
-        self._tools.start_task(call.id, self._live(running, roll, attempts, plans[1:]))
+        try:
+            return await self._start(call, spool, options)
+        except KeyTakenError:
+            return await self._start(call, spool, options)  # its row is there now
+
+    async def _start(self, call: ImageCall, spool: CallSpool, options: CallOptions) -> RunningCall:
+        async with self.desk.place(call, options) as place:
+            if place.joined is not None:
+                spool.close()
+                return place.joined
+            work = Work(call, spool, self._close)
+            await self._begin(work, options)
+            running = work.join(call, work.limit_s)
+            place.enter(work)
         return running
+
+    async def _begin(self, work: Work, options: CallOptions) -> None:
+        plans = plan_candidates(work.call, self._settings, options)
+        roll = Roll(work.call, self._tools.spool.owner)
+        attempts = roll.enter(plans[0], work.call.n)
+        await self._admit(work.call, options, attempts)
+        work.limit_s = options.timeout_s or plans[0].deployment.timeout_s
+        self._tools.start_task(work.id, self._live(work, roll, attempts, plans[1:]))
+
+    def _close(self, work: Work) -> None:
+        self.desk.close(work)
+        self._settlement.close(work)
 
     async def _live(
         self,
-        running: RunningCall,
+        running: Work,
         roll: Roll,
         attempts: Sequence[Attempt],
         others: Sequence[Plan],
@@ -74,7 +95,7 @@ class Pipeline:
 
     async def _make_all(
         self,
-        running: RunningCall,
+        running: Work,
         roll: Roll,
         attempts: Sequence[Attempt],
         others: Sequence[Plan],
@@ -85,7 +106,7 @@ class Pipeline:
         return await all_of(made)
 
     async def _make(
-        self, running: RunningCall, roll: Roll, attempt: Attempt, others: Sequence[Plan]
+        self, running: Work, roll: Roll, attempt: Attempt, others: Sequence[Plan]
     ) -> tuple[Part, ...]:
         """Try one deployment after the other for one part, as the faults allow."""
         try:
@@ -100,7 +121,7 @@ class Pipeline:
             return (await self._settlement.settle(running, attempt, roll, result),)
         return await self._make_all(running, roll, following, others[1:])
 
-    async def _converse(self, running: RunningCall, attempt: Attempt) -> ImageResult:
+    async def _converse(self, running: Work, attempt: Attempt) -> ImageResult:
         """Run the attempt's exchange; whatever it brought is checked and in the spool."""
         limit_s = attempt.plan.deployment.timeout_s + self._settings.late_s
         try:
@@ -113,9 +134,7 @@ class Pipeline:
             log.exception(telemetry.TASK_CRASHED, extra={"call_id": running.id})
             raise _internal(bug) from bug
 
-    async def _exchange(
-        self, running: RunningCall, attempt: Attempt, limit_s: float
-    ) -> ImageResult:
+    async def _exchange(self, running: Work, attempt: Attempt, limit_s: float) -> ImageResult:
         tools, spool, deployment = self._tools, running.spool, attempt.plan.deployment
         attempt.plan = await prepare_attempt(attempt.plan, spool, tools.worker)
         tools.spool.journal.append(attempt.opened())
@@ -156,16 +175,16 @@ class Pipeline:
             end_user=options.end_user or call.safety_identifier or call.user or "",
             created_at=clock.now_s(),
             owner=self._tools.spool.owner,
+            fingerprint=options.attach.fingerprint if options.attach else None,
+            idempotency_key=(options.attach.scoped_key or None) if options.attach else None,
         )
         try:
             first, *parts = (attempt.record for attempt in attempts)
             await self._tools.ledger.commit(Admit(record, first, tuple(parts)))
+        except ConflictError as error:
+            raise key_taken() from error
         except LedgerError as error:
-            raise OverloadedError(
-                f"The ledger takes nothing at the moment ({error}), so nothing was sent.",
-                code="ledger_unavailable",
-                retry_after_s=LEDGER_RETRY_S,
-            ) from error
+            raise ledger_away(error) from error
 
 
 def _late(deployment_id: str, limit_s: float) -> UpstreamTimeoutError:

@@ -27,10 +27,14 @@ from imagegate.ledger.records import (
     LedgerError,
     Settle,
 )
-from imagegate.running import Outcome, RunningCall
+from imagegate.running import Outcome, Work
 from imagegate.transport.download import Downloader
 from imagegate.transport.live import Transport
 from imagegate.types import ImageResult
+
+KEYED_S = 72 * 3600.0
+"""So long at least the images of a call with an idempotency key are kept: its answer may be
+asked for again."""
 
 log = logging.getLogger(telemetry.LOGGER)
 
@@ -59,7 +63,7 @@ class Settlement:
         self._tools = tools
 
     async def settle(
-        self, running: RunningCall, attempt: Attempt, roll: Roll, result: ImageResult
+        self, running: Work, attempt: Attempt, roll: Roll, result: ImageResult
     ) -> Made:
         """Keep the images and write what they cost; durable when this returns."""
         plan = attempt.plan
@@ -73,9 +77,7 @@ class Settlement:
         is_written = await self._commit(running, attempt, command, may_forget=bool(assets))
         return Made(attempt, result, cost_e10, assets if is_written else ())
 
-    async def lose(
-        self, running: RunningCall, attempt: Attempt, roll: Roll, error: ImageError
-    ) -> Lost:
+    async def lose(self, running: Work, attempt: Attempt, roll: Roll, error: ImageError) -> Lost:
         """Write the failure of an attempt after which no other is made."""
         end = attempt.failed(error)
         if end.state == "unknown" and attempt.conversation:
@@ -86,7 +88,7 @@ class Settlement:
         await self._commit(running, attempt, command, may_forget=True)
         return lost
 
-    def tell(self, running: RunningCall, outcome: Outcome) -> None:
+    def tell(self, running: Work, outcome: Outcome) -> None:
         """Log a call that brought images, and end the caller's wait."""
         log.info(
             telemetry.CALL_DONE,
@@ -101,7 +103,7 @@ class Settlement:
         )
         running.succeed(outcome)
 
-    def tell_failure(self, running: RunningCall, attempt: Attempt, error: ImageError) -> None:
+    def tell_failure(self, running: Work, attempt: Attempt, error: ImageError) -> None:
         """Log a call that brought nothing to deliver, and tell the caller why."""
         is_unknown = error.fault == "ambiguous"
         log.warning(
@@ -117,7 +119,7 @@ class Settlement:
         )
         running.fail(error)
 
-    def close(self, running: RunningCall) -> None:
+    def close(self, running: Work) -> None:
         """Both the work and the caller are through: give the files back, keep what nobody read."""
         if running.unkept and running.is_abandoned:
             self._tools.start_task(running.id, self._keep_late(running))
@@ -128,7 +130,7 @@ class Settlement:
             self._tools.ledger.note(Delivered(running.id, clock.now_s()))
         running.spool.close()
 
-    async def _keep_late(self, running: RunningCall) -> None:
+    async def _keep_late(self, running: Work) -> None:
         """Keep images whose caller left although retention is off: they were paid for."""
         try:
             for attempt, result in running.unkept:
@@ -139,7 +141,7 @@ class Settlement:
             running.spool.close()
 
     async def _commit(
-        self, running: RunningCall, attempt: Attempt, command: Command, *, may_forget: bool
+        self, running: Work, attempt: Attempt, command: Command, *, may_forget: bool
     ) -> bool:
         """Return whether it was written; `may_forget`: then the journal is done with it."""
         try:
@@ -154,16 +156,18 @@ class Settlement:
             self._tools.spool.journal.end(attempt.id)
         return True
 
-    async def _sync(self, running: RunningCall) -> None:
+    async def _sync(self, running: Work) -> None:
         if self._assets.durability == "power":
             await running.spool.sync()
 
     def _kept(
-        self, running: RunningCall, attempt: Attempt, result: ImageResult
+        self, running: Work, attempt: Attempt, result: ImageResult
     ) -> tuple[AssetRecord, ...]:
         retention_s = self._assets.retention_s
         if running.is_abandoned:
             retention_s = max(retention_s, self._assets.evidence_s)
+        if running.attach and running.attach.key:
+            retention_s = max(retention_s, KEYED_S)
         if self._tools.links and running.call.response_format == "url":
             retention_s = max(retention_s, self._assets.url_s)
         if retention_s <= 0:

@@ -162,6 +162,7 @@ def _from_source(
         database_url=_database(config, source.folder, home, faults),
         proxies=read_proxies(variables),
         late_s=config.late_s,
+        attach_s=config.attach_s,
         log_format=config.log_format,
         skipped=skipped,
         notes=(*notes_read, *entries.notes, *notes_found, *notes_key),

@@ -239,6 +239,8 @@ class ConfigFile(Section):
     """The model group of calls that name none."""
     late_s: Retention = 300.0
     """How long an image is waited for after its caller's deadline, in seconds."""
+    attach_s: Retention = 600.0
+    """How long the same request gets the image of a call whose caller left, in seconds."""
     log_format: Literal["auto", "json", "text"] = "auto"
     """Form of log lines; `auto` is text on a terminal."""
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 
+import msgspec
 from starlette.types import Receive, Scope, Send
 
 from imagegate import clock, telemetry
@@ -17,6 +18,7 @@ from imagegate.gateway.events import send_events
 from imagegate.gateway.intake import Intake, Request
 from imagegate.gateway.linker import Linker
 from imagegate.gateway.options import read_options
+from imagegate.gateway.repeat import attach_terms
 from imagegate.running import Outcome, RunningCall
 from imagegate.runtime.assemble import Runtime
 from imagegate.types import ImageCall, Operation
@@ -50,6 +52,7 @@ class ImageEndpoint:
             self._admit(scope)
             request = Request(dict(scope["headers"]), receive, operation, path_model)
             running = await self._start(request, call_id)
+            running.has_hung_up = channel.has_left
             await self._answer(channel, running, request.headers, _base_url(scope))
         except CallerLeftError:
             pass  # nothing was dispatched and there is nobody to tell
@@ -86,6 +89,8 @@ class ImageEndpoint:
         spool = self._runtime.spool.open_call(call_id)
         try:
             call = await self._read(request, spool)
+            terms = await attach_terms(call, request.headers)
+            options = msgspec.structs.replace(options, attach=terms)
             return await self._runtime.pipeline.start(call, spool, options)
         except BaseException:
             spool.close()

@@ -24,6 +24,9 @@ ENDABLE_ATTEMPT_STATES: frozenset[AttemptState] = OPEN_ATTEMPT_STATES | {"unknow
 FREE_ATTEMPT_STATES: frozenset[AttemptState] = frozenset(("unsent", "refused"))
 ENDABLE_CALL_STATES: frozenset[CallState] = frozenset(("running", "unknown"))
 
+LAST_ID = "~"
+"""Sorts behind every id."""
+
 READ_ROWS_MAX = 1000
 """The most rows that one read returns where the caller names no other limit."""
 
@@ -67,7 +70,8 @@ class AttemptRecord(Struct, frozen=True, kw_only=True):
     """One try at one deployment; `number` counts from 1 within its call.
 
     `price` is the JSON snapshot of the price at admission, which is also that of settlement.
-    `estimate_e10` is the dearest that was reserved for it. `usage` is the upstream's JSON.
+    `estimate_e10` is the dearest that was reserved for it. `usage` is the upstream's JSON,
+    `answer` that of `answers.py`.
     """
 
     id: str
@@ -88,6 +92,7 @@ class AttemptRecord(Struct, frozen=True, kw_only=True):
     upstream_request_id: str = ""
     upstream_status: int | None = None
     owner: str
+    answer: str | None = None
 
 
 class AssetRecord(Struct, frozen=True, kw_only=True):
@@ -124,6 +129,7 @@ class AttemptEnd(Struct, frozen=True, kw_only=True):
     error_text: str = ""
     upstream_request_id: str = ""
     upstream_status: int | None = None
+    answer: str | None = None
 
 
 class CallEnd(Struct, frozen=True, kw_only=True):
@@ -192,13 +198,21 @@ class Delivered(Struct, frozen=True):
     at: float
 
 
+class FreeKey(Struct, frozen=True):
+    """The idempotency key of a call that failed before anything was bought may be used again."""
+
+    call_id: str
+
+
 class ForgetFile(Struct, frozen=True):
     """Every asset in `file` is gone or about to go; no such asset is no error."""
 
     file: str
 
 
-Command: TypeAlias = Admit | Redispatch | Settle | Fail | CloseCall | Keep | Delivered | ForgetFile
+Command: TypeAlias = (
+    Admit | Redispatch | Settle | Fail | CloseCall | Keep | Delivered | FreeKey | ForgetFile
+)
 
 
 def state_of(attempts: Iterable[AttemptState]) -> CallState:

@@ -1,7 +1,7 @@
 """The ledger in a database: one writer thread, statements of `schema`, reads on other threads."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, assert_never
@@ -24,6 +24,7 @@ from imagegate.errors import ConfigError
 from imagegate.ledger import schema, sqlite
 from imagegate.ledger.migrate import migrate
 from imagegate.ledger.records import (
+    LAST_ID,
     READ_ROWS_MAX,
     Admit,
     AssetRecord,
@@ -31,12 +32,14 @@ from imagegate.ledger.records import (
     AttemptRecord,
     CallEnd,
     CallRecord,
+    CallState,
     CloseCall,
     Command,
     ConflictError,
     Delivered,
     Fail,
     ForgetFile,
+    FreeKey,
     Keep,
     LedgerUnavailableError,
     Redispatch,
@@ -79,6 +82,37 @@ class SqlLedger:
         """Return the call, None where there is none."""
         found = await self._select(CallRecord, schema.SELECT_CALL, b_id=call_id)
         return found[0] if found else None
+
+    async def call_by_key(self, scoped_key: str) -> CallRecord | None:
+        """Return the call of an idempotency key, None where there is none."""
+        found = await self._select(CallRecord, schema.SELECT_CALL_BY_KEY, b_key=scoped_key)
+        return found[0] if found else None
+
+    async def like_call(self, fingerprint: str, *, since_s: float) -> CallRecord | None:
+        """Return the newest call that asked for the same and has not failed, None for none."""
+        statement = schema.SELECT_LIKE_CALLS
+        found = await self._select(
+            CallRecord, statement, b_fingerprint=fingerprint, b_since=since_s
+        )
+        return found[0] if found else None
+
+    async def undelivered_calls(
+        self, *, since_s: float, after: str = "", limit: int = READ_ROWS_MAX
+    ) -> tuple[CallRecord, ...]:
+        """Return calls made since then that nobody has read and that have not failed, by id."""
+        statement = schema.SELECT_UNDELIVERED_CALLS
+        return await self._select(
+            CallRecord, statement, b_since=since_s, b_after=after, b_limit=limit
+        )
+
+    async def newest_calls(
+        self, *, states: Collection[CallState], before: str = LAST_ID, limit: int = READ_ROWS_MAX
+    ) -> tuple[CallRecord, ...]:
+        """Return calls in one of `states`, the newest first, from the one before `before` on."""
+        statement = schema.SELECT_NEWEST_CALLS
+        return await self._select(
+            CallRecord, statement, b_states=list(states), b_before=before, b_limit=limit
+        )
 
     async def attempts_of(self, call_id: str) -> tuple[AttemptRecord, ...]:
         """Return the attempts of a call, by number."""
@@ -260,6 +294,8 @@ def _writes(command: Command) -> Iterator[_Write]:
             yield from ((schema.INSERT_ASSET, asdict(asset)) for asset in assets)
         case Delivered(call_id, at):
             yield schema.MARK_DELIVERED, {"b_id": call_id, "b_at": at}
+        case FreeKey(call_id):
+            yield schema.FREE_KEY, {"b_id": call_id}
         case ForgetFile(file):
             yield schema.FORGET_FILE, {"b_file": file}
         case _:

@@ -64,6 +64,7 @@ async def open_runtime(settings: Settings, *, embedded: bool) -> Runtime:
         open_ledger, settings.database_url, durability=settings.assets.durability
     )
     runtime = _assemble(settings, ledger, open_links(settings.assets.folder))
+    await runtime.pipeline.desk.load()
     recovery = Recovery(settings, runtime.tools)
     reaping = reap_forever(settings.assets, ledger, runtime.tools.store)
     runtime.background = [asyncio.create_task(recovery.run()), asyncio.create_task(reaping)]

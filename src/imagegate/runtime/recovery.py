@@ -21,6 +21,7 @@ from imagegate.catalogue.price import charge_of
 from imagegate.config.settings import Deployment, Settings
 from imagegate.errors import ImageError
 from imagegate.keep import asset_name, collect, keep
+from imagegate.ledger.answers import write_brought, write_told
 from imagegate.ledger.records import (
     AssetRecord,
     AttemptEnd,
@@ -149,7 +150,8 @@ class Recovery:
         except ImageError as error:
             self._keep_fragments(attempt_log)
             is_unknown = error.fault == "ambiguous"
-            return _fail(attempt, "unknown" if is_unknown else "refused", error.code)
+            state: Literal["unknown", "refused"] = "unknown" if is_unknown else "refused"
+            return _fail(attempt, state, error.code, write_told(error))
         return self._settled(attempt, attempt_log, result)
 
     async def _follow(self, job: Job) -> None:
@@ -191,6 +193,7 @@ class Recovery:
             cost_e10=charge_of(model, opened.call, result),
             usage=usage_json(result),
             upstream_status=200,
+            answer=write_brought(result),
         )
         return Settle(end, self._kept(attempt, result), _call_end(attempt, "done"))
 
@@ -278,7 +281,10 @@ class Recovery:
 
 
 def _fail(
-    attempt: AttemptRecord, state: Literal["unsent", "refused", "unknown"], code: str
+    attempt: AttemptRecord,
+    state: Literal["unsent", "refused", "unknown"],
+    code: str,
+    answer: str | None = None,
 ) -> Fail:
     end = AttemptEnd(
         id=attempt.id,
@@ -286,6 +292,7 @@ def _fail(
         ended_at=clock.now_s(),
         cost_e10=None if state == "unknown" else 0,
         error_code=code,
+        answer=answer,
     )
     return Fail(end, _call_end(attempt, "unknown" if state == "unknown" else "failed", code))
 
