@@ -14,7 +14,6 @@ from imagegate.errors import (
     NotFoundError,
     UpstreamFailedError,
     UpstreamUnreachableError,
-    UpstreamWords,
 )
 from imagegate.fan_out import gravest, join_results
 from imagegate.ledger import Ledger
@@ -173,13 +172,13 @@ def _process_ended(code: str) -> ImageError:
 
 def _reports(attempts: Iterable[AttemptRecord]) -> Iterable[AttemptReport]:
     for attempt in attempts:
-        status = attempt.upstream_status
+        error = _told(attempt)
         yield AttemptReport(
             deployment=attempt.deployment_id,
             state=attempt.state,
             code=attempt.error_code,
-            message=_told(attempt).message,
-            upstream=UpstreamWords(status, attempt.error_text) if status else None,
+            message=error.message,
+            upstream=error.upstream,
             provider=attempt.provider,
             model=attempt.upstream_model,
         )
