@@ -12,7 +12,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from imagegate.assets import links
 from imagegate.errors import ImageError, NotFoundError
-from imagegate.gateway import assets, diagnose, errors, health, home, models, openapi, preview
+from imagegate.gateway import (
+    assets,
+    calls,
+    diagnose,
+    errors,
+    health,
+    home,
+    models,
+    openapi,
+    preview,
+)
 from imagegate.gateway.auth import Gatekeeper
 from imagegate.gateway.images import ImageEndpoint
 from imagegate.runtime.assemble import Runtime
@@ -48,6 +58,9 @@ ROUTES: tuple[Resource, ...] = (
     Resource("/models/{id:path}", models.get_model),
     Resource("/openai/v1/models", models.list_models),
     Resource("/v1/images/preview", preview.preview, method="POST"),
+    Resource("/v1/images/calls", calls.list_calls),
+    Resource("/v1/images/calls/{id}", calls.get_call),
+    Resource("/v1/images/calls/{id}/images/{index}", calls.get_image),
     Resource("/v1/diagnose", diagnose.diagnose, method="POST"),
     # Whoever has the signed url may have the image.
     Resource(f"{links.PATH}{{name}}", assets.get_asset, is_open=True),
@@ -62,7 +75,8 @@ _SERVED = (
     "POST /v1/images/generations, /v1/images/edits, /v1/images/variations, "
     "/openai/deployments/{name}/images/generations, /openai/deployments/{name}/images/edits; "
     "/v1/images/preview, /v1/diagnose; "
-    "GET /v1/images/assets/{id}.{ext}, /v1/models, /openapi.json, /healthz, /readyz"
+    "GET /v1/images/calls, /v1/images/calls/{id}, /v1/images/calls/{id}/images/{index}, "
+    "/v1/images/assets/{id}.{ext}, /v1/models, /openapi.json, /healthz, /readyz"
 )
 
 
