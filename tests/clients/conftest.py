@@ -63,6 +63,7 @@ OTHERS = """\
 general_settings: {{master_key: {key}}}
 assets: {{folder: {folder}/assets}}
 database_url: sqlite:///{folder}/ledger.db
+attach_s: 0 # all tests ask this gateway for the same images, and none wants another's
 """
 
 collect_ignore = [] if shutil.which("curl") else ["test_curl.py"]

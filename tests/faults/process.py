@@ -76,14 +76,14 @@ class GatewayProcess:
                     self._ready.set()
         self._ready.set()
 
-    def generate(self, prompt: str) -> dict[str, Any]:
+    def generate(self, prompt: str, key: str = "") -> dict[str, Any]:
         """Return the answer to one call; raises OSError where the gateway went away."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT_S_MAX)
         body = json.dumps({"model": "img", "prompt": prompt})
+        headers = {"content-type": "application/json"}
+        headers |= {"idempotency-key": key} if key else {}
         try:
-            connection.request(
-                "POST", "/v1/images/generations", body, {"content-type": "application/json"}
-            )
+            connection.request("POST", "/v1/images/generations", body, headers)
             answer: dict[str, Any] = json.loads(connection.getresponse().read())
         finally:
             connection.close()
