@@ -7,12 +7,13 @@ second (`settle.py`) writes assets, usage and cost before the first byte is deli
 import asyncio
 import logging
 from collections.abc import Sequence
+from functools import partial
 
 from imagegate import clock, telemetry
 from imagegate.assets.spool import CallSpool
 from imagegate.attach import Desk, KeyTakenError, key_taken, ledger_away
 from imagegate.attempt import Attempt
-from imagegate.candidates import plan_candidates
+from imagegate.candidates import plan_group_of
 from imagegate.config.settings import Settings
 from imagegate.errors import ImageError, UpstreamFailedError, UpstreamTimeoutError
 from imagegate.fan_out import Part, Roll, all_of, conclude
@@ -20,13 +21,12 @@ from imagegate.keep import collect
 from imagegate.ledger.records import Admit, CallRecord, ConflictError, LedgerError, Redispatch
 from imagegate.pixels import encode_result, prepare_attempt
 from imagegate.plan import Plan
+from imagegate.router.route import Route, Router
 from imagegate.running import CallOptions, RunningCall, Work
 from imagegate.settle import Settlement, Tools
 from imagegate.transport.live import LiveConversation
 from imagegate.transport.run import run
 from imagegate.types import ImageCall, ImageResult
-
-ELSEWHERE = ("deployment", "moment")  # the faults after which another deployment may be tried
 
 log = logging.getLogger(telemetry.LOGGER)
 
@@ -34,10 +34,11 @@ log = logging.getLogger(telemetry.LOGGER)
 class Pipeline:
     """Runs calls over one snapshot of the settings."""
 
-    def __init__(self, settings: Settings, tools: Tools) -> None:
+    def __init__(self, settings: Settings, tools: Tools, router: Router | None = None) -> None:
         self._settings = settings
         self._tools = tools
         self._settlement = Settlement(settings, tools)
+        self._router = router or Router(settings.router, clock.chance)
         self.desk = Desk(settings, tools)
 
     async def start(self, call: ImageCall, spool: CallSpool, options: CallOptions) -> RunningCall:
@@ -64,12 +65,19 @@ class Pipeline:
         return running
 
     async def _begin(self, work: Work, options: CallOptions) -> None:
-        plans = plan_candidates(work.call, self._settings, options)
+        plan_group = partial(plan_group_of, work.call, self._settings, options)
+        now_s, retries_max = clock.monotonic_s(), options.retries_max
+        route = self._router.start(work.call.model, plan_group, now_s, retries_max)
         roll = Roll(work.call, self._tools.spool.owner)
-        attempts = roll.enter(plans[0], work.call.n)
-        await self._admit(work.call, options, attempts)
-        work.limit_s = options.timeout_s or plans[0].deployment.timeout_s
-        self._tools.start_task(work.id, self._live(work, roll, attempts, plans[1:]))
+        attempts = roll.enter(route.plan, work.call.n)
+        self._router.begin(route, len(attempts), clock.monotonic_s())
+        try:
+            await self._admit(work.call, options, attempts)
+        except BaseException:
+            self._router.cancel(route, len(attempts))
+            raise
+        work.limit_s = options.timeout_s or route.plan.deployment.timeout_s
+        self._tools.start_task(work.id, self._live(work, roll, attempts, route))
 
     def _close(self, work: Work) -> None:
         self.desk.close(work)
@@ -80,11 +88,11 @@ class Pipeline:
         running: Work,
         roll: Roll,
         attempts: Sequence[Attempt],
-        others: Sequence[Plan],
+        route: Route,
     ) -> None:
         """Make all parts at once and leave one verdict."""
         try:
-            parts = await self._make_all(running, roll, attempts, others)
+            parts = await self._make_all(running, roll, attempts, route)
             outcome = conclude(running.call, parts, roll, partial=self._settings.partial)
         except ImageError as error:
             self._settlement.tell_failure(running, attempts[0], error)
@@ -98,28 +106,51 @@ class Pipeline:
         running: Work,
         roll: Roll,
         attempts: Sequence[Attempt],
-        others: Sequence[Plan],
+        route: Route,
     ) -> tuple[Part, ...]:
         if len(attempts) == 1:
-            return await self._make(running, roll, attempts[0], others)
-        made = [self._make(running, roll, attempt, others) for attempt in attempts]
+            return await self._make(running, roll, attempts[0], route)
+        made = [self._make(running, roll, attempt, route) for attempt in attempts]
         return await all_of(made)
 
     async def _make(
-        self, running: Work, roll: Roll, attempt: Attempt, others: Sequence[Plan]
+        self, running: Work, roll: Roll, attempt: Attempt, route: Route
     ) -> tuple[Part, ...]:
         """Try one deployment after the other for one part, as the faults allow."""
+        begun_s = clock.monotonic_s()
         try:
             result = await self._converse(running, attempt)
         except ImageError as error:
-            following: Sequence[Attempt] = ()
-            if others and error.fault in ELSEWHERE:
-                following = await self._move_on(roll, attempt, error, others[0])
-            if not following:
+            self._end_step(route, attempt, error, begun_s)
+            following = await self._go_on(running, roll, attempt, error, route)
+            if following is None:
                 return (await self._settlement.lose(running, attempt, roll, error),)
+            attempts, route = following
         else:
+            self._end_step(route, attempt, None, begun_s)
             return (await self._settlement.settle(running, attempt, roll, result),)
-        return await self._make_all(running, roll, following, others[1:])
+        return await self._make_all(running, roll, attempts, route)
+
+    def _end_step(
+        self, route: Route, attempt: Attempt, error: ImageError | None, begun_s: float
+    ) -> None:
+        now_s, images = clock.monotonic_s(), attempt.plan.call.n
+        self._router.end(route, error, images=images, seconds=now_s - begun_s, now_s=now_s)
+
+    async def _go_on(
+        self, running: Work, roll: Roll, attempt: Attempt, error: ImageError, route: Route
+    ) -> tuple[Sequence[Attempt], Route] | None:
+        """Return the attempts of the next step, None where there is none that may be taken."""
+        step = self._router.after(route, error, clock.monotonic_s())
+        if step is None or not running.has_time_for(step.wait_s):
+            return None
+        if step.wait_s:
+            await clock.sleep(step.wait_s)
+        attempts = await self._move_on(roll, attempt, error, step.plan)
+        if not attempts:
+            return None
+        self._router.begin(step, len(attempts), clock.monotonic_s())
+        return attempts, step
 
     async def _converse(self, running: Work, attempt: Attempt) -> ImageResult:
         """Run the attempt's exchange; whatever it brought is checked and in the spool."""

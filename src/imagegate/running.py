@@ -42,14 +42,16 @@ class AttachTerms(Struct, frozen=True):
 class CallOptions(Struct, frozen=True):
     """What a caller may say about the handling of a call; None: the operator's choice.
 
-    `max_cost_e10` is in 1e-10 USD; `timeout_s` how long the caller waits. Without `attach` every
-    call is a new one.
+    `max_cost_e10` is in 1e-10 USD; `timeout_s` how long the caller waits. `retries_max` may be
+    fewer than the operator's, never more. Without `attach` every call is a new one.
     """
 
     adjust: AdjustPolicy | None = None
     max_cost_e10: int | None = None
     timeout_s: float | None = None
     end_user: str = ""
+    tags: tuple[str, ...] = ()
+    retries_max: int | None = None
     attach: AttachTerms | None = None
 
 
@@ -110,6 +112,11 @@ class Work:
     def is_unknown(self) -> bool:
         """Whether it ended with a fault after which an image may exist that nobody has."""
         return isinstance(self._end, ImageError) and self._end.fault == "ambiguous"
+
+    def has_time_for(self, wait_s: float) -> bool:
+        """Return whether a further attempt may begin after `wait_s`: one deadline for all."""
+        limit_s = LONGEST_SILENCE_S if self.limit_s is None else self.limit_s
+        return clock.now_s() + wait_s < self.started_at + limit_s
 
     def join(self, call: ImageCall, limit_s: float | None = None) -> "RunningCall":
         """Return the place of one caller, who asked by `call` and waits `limit_s` at most."""

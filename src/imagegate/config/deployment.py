@@ -135,6 +135,7 @@ def _assemble(
         headers=headers,
         defaults=defaults,
         variations=wanted.variations,
+        routing=wanted.routing,
     )
 
 

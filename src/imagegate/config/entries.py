@@ -17,6 +17,7 @@ from imagegate.config.litellm import (
     PROVIDERS_NOT_HERE,
 )
 from imagegate.config.resolve import ENV_PREFIX, WantedAt
+from imagegate.config.routing import routing_of
 from imagegate.config.schema import ConfigFile, DeploymentParams, ModelEntry
 from imagegate.config.settings import Note, Skipped
 from imagegate.config.validate import secret, validate
@@ -177,6 +178,7 @@ class Entries:
             settings=settings,
             defaults={**extra, **(params.extra_body or {})},
             variations=params.variations,
+            routing=routing_of(params),
         )
         self.served.append(WantedAt(wanted, path))
 

@@ -16,7 +16,7 @@ from imagegate import clock
 from imagegate.catalogue.model import Catalogue
 from imagegate.catalogue.rows import builtin_catalogue, read_rows
 from imagegate.config.faults import Faults, Path, nearest
-from imagegate.config.litellm import TOP_LEVEL_NOT_HERE
+from imagegate.config.litellm import SECTION_KEYS_NOT_HERE, TOP_LEVEL_NOT_HERE
 from imagegate.config.master_key import check_master_key
 from imagegate.config.proxies import read_proxies
 from imagegate.config.resolve import (
@@ -135,6 +135,7 @@ def _from_source(
     source: _Source, host: str | None, port: int | None, env: Mapping[str, str]
 ) -> Settings:
     from imagegate.config.entries import Entries
+    from imagegate.config.routing import router_settings
 
     faults = Faults(source.name)
     config, unset, variables, notes_read = _read(source.text, env, faults)
@@ -154,6 +155,7 @@ def _from_source(
         catalogue=catalogue,
         aliases=aliases,
         default_model=default_model,
+        router=router_settings(config, asked | aliases.keys(), faults),
         adjust=_adjust(config),
         on_retired=config.on_retired,
         partial=config.partial,
@@ -259,7 +261,7 @@ def _section_notes(config: "ConfigFile", faults: Faults) -> list[Note]:
         extra = sorted(values.model_extra or {})
         for key in extra:
             meant = nearest(key, known, similarity_min=0.85)
-            if meant:
+            if meant and key not in SECTION_KEYS_NOT_HERE:
                 faults.add((section, key), f"unknown key; did you mean {meant!r}?")
         if extra:
             line = faults.line_of((section,))

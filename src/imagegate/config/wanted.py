@@ -5,6 +5,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from imagegate.config.settings import Routing
 from imagegate.types import Json, Secret
 
 
@@ -39,6 +40,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     settings: Mapping[str, Json] = {}
     defaults: Mapping[str, Json] = {}
     variations: Literal["no", "edit"] = "no"
+    routing: Routing = Routing()
 
     def __repr__(self) -> str:
         """Show the names only: headers and defaults may hold secrets."""

@@ -10,6 +10,7 @@ from imagegate.types import AdjustPolicy
 
 END_USER_CHARS_MAX = 256
 TIMEOUT_S_MAX = 3600.0
+TAGS_MAX = 16
 _PREFIX = b"x-imagegate-"
 _USD = re.compile(r"([0-9]{1,7})(?:\.([0-9]{1,10}))?")
 _NO_OPTIONS = CallOptions()
@@ -32,6 +33,8 @@ def read_options(headers: Mapping[bytes, bytes]) -> CallOptions:
         max_cost_e10=_max_cost_e10(given.get(b"x-imagegate-max-cost")),
         timeout_s=_timeout_s(given.get(b"x-imagegate-timeout")),
         end_user=_end_user(given.get(b"x-imagegate-end-user", "")),
+        tags=_tags(given.get(b"x-imagegate-tags", "")),
+        retries_max=_retries_max(given.get(b"x-imagegate-retries")),
     )
 
 
@@ -67,6 +70,21 @@ def _timeout_s(value: str | None) -> float | None:
         advice = f"give seconds above 0 and up to {TIMEOUT_S_MAX:.0f}"
         raise _wrong("x-imagegate-timeout", value, advice)
     return seconds
+
+
+def _tags(value: str) -> tuple[str, ...]:
+    tags = tuple(dict.fromkeys(tag.strip() for tag in value.split(",") if tag.strip()))
+    if len(tags) > TAGS_MAX:
+        raise _wrong("x-imagegate-tags", value[:40] + "...", f"use at most {TAGS_MAX} tags")
+    return tags
+
+
+def _retries_max(value: str | None) -> int | None:
+    if value is None:
+        return None
+    if not value.isdecimal() or len(value) > 2:
+        raise _wrong("x-imagegate-retries", value, "give 0, or fewer than the operator's")
+    return int(value)
 
 
 def _end_user(value: str) -> str:
