@@ -1,6 +1,6 @@
 """The cases and their bars: the numbers to reach, as ratios of one run."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 MB = 1_000_000
@@ -66,6 +66,7 @@ class Case:
     """One load. `wave`: each connection makes one call, once; otherwise rounds by time.
 
     `fresh`: in a process that has done nothing before, because memory is not given back at once.
+    `provider`: whose API the upstream speaks, where it is not OpenAI's.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Case:
     hold_s: float = 0.0
     wave: bool = False
     fresh: bool = False
+    provider: str = ""
     bars: tuple[Bar, ...] = (RIGHT,)
 
     @property
@@ -104,6 +106,14 @@ def _answers() -> list[Case]:
             length = _PICTURE_BYTES.get(size, answer_bytes)
             cases.append(Case(name, text, length, concurrency, bars=_BARS.get(name, (RIGHT,))))
     return cases
+
+
+def _held(*providers: str) -> Iterator[Case]:
+    bars = (Bar("last_s", 2.5, "the last answer within 2.5 s"), RIGHT)
+    for provider in providers:
+        text = f"40 to {provider.capitalize()}'s API, held for 2 s"
+        yield Case(f"held40-{provider}", text, 40, 40, hold_s=2, wave=True, fresh=True,
+                   provider=provider, bars=bars)  # fmt: skip
 
 
 CASES: tuple[Case, ...] = (
@@ -140,6 +150,7 @@ CASES: tuple[Case, ...] = (
             RIGHT,
         ),
     ),
+    *_held("gemini", "recraft"),
     Case(
         "64x6MB",
         "64 x 6 MB in a fresh process",

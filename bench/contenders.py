@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.payloads import GEMINI_MODEL, RECRAFT_MODEL
+
 BENCH = Path(__file__).parent
 ROOT = BENCH.parent
 LITELLM = BENCH / ".venvs" / "litellm"
@@ -24,7 +26,8 @@ class Contender:
     """One gateway. `missing` says why it cannot take part, empty if it can.
 
     `written_bytes_max` bounds what a case may make it write; 0 is no bound. `one_folder_a_case`:
-    it starts anew for each case, so that what it kept is removed.
+    it starts anew for each case, so that what it kept is removed. `translates`: it has models of
+    other providers, too, named after them (`bench-gemini`).
     """
 
     name: str
@@ -36,6 +39,7 @@ class Contender:
     written_bytes_max: int = 0
     one_folder_a_case: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
+    translates: bool = False
 
     def headers(self, upstream_port: int) -> dict[str, str]:
         """Return the headers of a call to it."""
@@ -95,17 +99,22 @@ def _imagegate(*, retention: str) -> Prepare:
 
 def _model_list(model: str, upstream_port: int) -> str:
     """Return the model list that both LiteLLM and imagegate read."""
-    params = {
-        "model": model,
-        "api_base": f"http://127.0.0.1:{upstream_port}/v1",
-        "api_key": "sk-test-bench",
-    }
-    entry = {
-        "model_name": "bench",
+    host = f"http://127.0.0.1:{upstream_port}"
+    entries = [
+        _entry("bench", model, f"{host}/v1"),
+        _entry("bench-gemini", f"gemini/{GEMINI_MODEL}", f"{host}/gemini/v1beta"),
+        _entry("bench-recraft", f"recraft/{RECRAFT_MODEL}", f"{host}/recraft/v1"),
+    ]
+    return f"model_list: {json.dumps(entries)}\n"
+
+
+def _entry(name: str, model: str, api_base: str) -> dict[str, object]:
+    params = {"model": model, "api_base": api_base, "api_key": "sk-test-bench"}
+    return {
+        "model_name": name,
         "litellm_params": params,
         "model_info": {"mode": "image_generation"},
     }
-    return f"model_list: {json.dumps([entry])}\n"
 
 
 def _missing_imagegate() -> str:
@@ -148,6 +157,7 @@ def contenders() -> list[Contender]:
             _missing_imagegate(),
             _imagegate(retention="assets: {retention_s: 0}\n"),
             "/readyz",
+            translates=True,
         ),
         Contender(
             "imagegate-keep",
@@ -156,6 +166,7 @@ def contenders() -> list[Contender]:
             "/readyz",
             written_bytes_max=2 * 1024**3,
             one_folder_a_case=True,
+            translates=True,
         ),
         Contender(
             "litellm",
@@ -164,6 +175,7 @@ def contenders() -> list[Contender]:
             "/health/liveliness",
             # No look-ups of prices in the net, no log line for each call.
             environment={"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"},
+            translates=True,
         ),
         Contender(
             "portkey",

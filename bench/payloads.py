@@ -16,6 +16,8 @@ from functools import lru_cache
 from PIL import Image
 
 VARIANTS = 4
+GEMINI_MODEL = "gemini-3-pro-image"
+RECRAFT_MODEL = "recraftv3"
 PARTIALS = 2
 # A stream comes through TLS and proxies, so in pieces of a TLS record.
 CHUNK_BYTES = 16 * 1024
@@ -97,6 +99,26 @@ def json_response(answer_bytes: int, variant: int) -> bytes:
     text = picture_text(answer_bytes, variant).decode()
     usage = {**_USAGE, "output_tokens_details": {"image_tokens": 196, "text_tokens": 0}}
     body = {"created": 1_795_160_000, "data": [{"b64_json": text}], "usage": usage}
+    return _response(json.dumps(body, separators=(",", ":")).encode())
+
+
+@lru_cache(maxsize=16)
+def gemini_response(answer_bytes: int, variant: int) -> bytes:
+    """Return the same picture as Gemini's generateContent answers."""
+    text = picture_text(answer_bytes, variant).decode()
+    part = {"inlineData": {"mimeType": "image/png", "data": text}}
+    candidate = {"content": {"role": "model", "parts": [part]}, "finishReason": "STOP", "index": 0}
+    usage = {"promptTokenCount": 9, "candidatesTokenCount": 1120, "totalTokenCount": 1129}
+    body = {"candidates": [candidate], "usageMetadata": usage, "modelVersion": GEMINI_MODEL}
+    return _response(json.dumps(body, separators=(",", ":")).encode())
+
+
+@lru_cache(maxsize=16)
+def recraft_response(answer_bytes: int, variant: int) -> bytes:
+    """Return the same picture as Recraft answers."""
+    text = picture_text(answer_bytes, variant).decode()
+    image = {"image_id": "11111111-0000-4000-8000-000000000001", "b64_json": text}
+    body = {"created": 1_795_160_000, "credits": 35, "data": [image]}
     return _response(json.dumps(body, separators=(",", ":")).encode())
 
 

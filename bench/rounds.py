@@ -27,6 +27,8 @@ async def run_case(case: Case, gateway: Gateway, pace: Pace) -> Row:
 
     Raises StartError where the contender does not come up.
     """
+    if case.provider and not gateway.contender.translates:
+        return Row(note=f"speaks OpenAI's API only, not {case.provider.capitalize()}'s")
     if gateway.pid is None or case.fresh or gateway.contender.one_folder_a_case:
         await gateway.restart()
     wish = wish_for(case, gateway)
@@ -47,7 +49,7 @@ def wish_for(case: Case, gateway: Gateway) -> Wish:
     return Wish(
         port=gateway.port,
         order=Order(case.shape, case.answer_bytes, 0, case.hold_s, sha256),
-        model=gateway.contender.model,
+        model=f"{gateway.contender.model}{case.provider and f'-{case.provider}'}",
         headers=gateway.contender.headers(gateway.upstream_port),
         upload_bytes=case.upload_bytes,
     )

@@ -13,8 +13,18 @@ import httptools
 import uvloop
 
 from bench.measure import keep_memory
-from bench.payloads import Order, json_response, read_order, refusal_response, stream_response
+from bench.payloads import (
+    Order,
+    gemini_response,
+    json_response,
+    read_order,
+    recraft_response,
+    refusal_response,
+    stream_response,
+)
 
+# Which API is asked follows from the path; what is none of these is OpenAI's.
+_SHAPES = ((b"/gemini/", gemini_response), (b"/recraft/", recraft_response))
 _BOUNDARY = re.compile(rb'boundary="?([^";]+)')
 
 
@@ -65,9 +75,10 @@ class Upstream(asyncio.Protocol):
         elif order.upload_sha256 and not self._upload_is_right(body, order):
             self._write(refusal_response("the upload is not what was sent"))
         elif order.hold_s:
-            asyncio.get_running_loop().call_later(order.hold_s, self._answer, order)
+            loop = asyncio.get_running_loop()
+            loop.call_later(order.hold_s, self._answer, order, self._path)
         else:
-            self._answer(order)
+            self._answer(order, self._path)
 
     def _upload_is_right(self, body: bytes, order: Order) -> bool:
         if self._boundary is None:
@@ -79,11 +90,12 @@ class Upstream(asyncio.Protocol):
                 return hashlib.sha256(value).hexdigest() == order.upload_sha256
         return False
 
-    def _answer(self, order: Order) -> None:
+    def _answer(self, order: Order, path: bytes) -> None:
         if order.shape == "json":
-            self._write(json_response(order.answer_bytes, order.variant))
+            build = next((made for start, made in _SHAPES if path.startswith(start)), json_response)
+            self._write(build(order.answer_bytes, order.variant))
             return
-        event = "image_edit" if b"/edits" in self._path else "image_generation"
+        event = "image_edit" if b"/edits" in path else "image_generation"
         for piece in stream_response(order.answer_bytes, order.variant, event):
             self._write(piece)
 

@@ -3,6 +3,8 @@ import datetime
 import msgspec
 import pytest
 
+from imagegate.catalogue.model import Model, Price
+from imagegate.catalogue.price import PriceRange
 from imagegate.catalogue.rows import builtin_catalogue
 from imagegate.config.settings import Deployment
 from imagegate.errors import BadRequestError, ImageError, NotFoundError
@@ -100,8 +102,15 @@ def test_a_value_nobody_takes_is_refused_also_for_a_model_without_a_row() -> Non
         assert caught.value.param == "quality"
 
 
+def test_a_url_is_ours_to_give_and_asked_of_nobody() -> None:
+    deployment = deployment_of("sdxl", base_url="http://127.0.0.1:8000/v1")
+    for asked, sent in (("url", None), ("b64_json", "b64_json")):
+        result = planned(call_of(response_format=asked), deployment)
+        assert (result.call.response_format, result.adjustments) == (sent, ())
+
+
 def test_a_server_of_ones_own_without_a_row_has_no_limits() -> None:
-    call = call_of(size="768x768", quality="best", n=20, response_format="url", style="noir")
+    call = call_of(size="768x768", quality="best", n=20, style="noir")
     for deployment in (
         deployment_of("sdxl", base_url="http://127.0.0.1:8000/v1"),
         deployment_of("sdxl", OTHER, "https://other.test"),
@@ -196,9 +205,12 @@ def test_a_retired_model_is_refused_where_the_operator_says_so() -> None:
 
 def test_a_model_lives_until_its_shutdown_date() -> None:
     deployment = deployment_of("gpt-image-1.5-2025-12-16")
-    assert planned(call_of(), deployment, on_retired="refuse").warnings == ()
+    (warning,) = planned(call_of(), deployment, on_retired="refuse").warnings
+    assert "ends on 2026-12-01, in 11 days" in warning
+    early = datetime.date(2026, 10, 1)
+    assert planned(call_of(), deployment, today=early).warnings == ()
     day = datetime.date(2026, 12, 1)
-    assert "2026-12-01" in planned(call_of(), deployment, today=day).warnings[0]
+    assert "was shut down on 2026-12-01" in planned(call_of(), deployment, today=day).warnings[0]
 
 
 @pytest.mark.parametrize(
@@ -219,3 +231,81 @@ def test_an_unknown_id_at_openai_is_sent_with_a_warning() -> None:
     assert "openai/gpt-image-9" in result.warnings[0]
     assert result.call.quality == "max"
     assert result.price is None
+
+
+OTHER_ROW = Model(
+    id="other/draw",
+    aspect_ratios=("1:1", "16:9"),
+    resolutions=("1K", "2K"),
+    n_max=4,
+    seed_max=99,
+    negative_prompt=True,
+    params=("steps",),
+    price=Price(image_e10=100),
+    source="test",
+    checked=TODAY,
+    shutdown=datetime.date(2026, 1, 1),
+)
+
+
+def other_of(**fields: object) -> Deployment:
+    given = {"row": "", "model": OTHER_ROW} | fields
+    return deployment_of("draw", OTHER, "https://other.test", **given)
+
+
+def test_what_several_providers_know_by_one_name_leaves_the_extras() -> None:
+    extra = {"seed": "7", "negative_prompt": "rain", "aspect_ratio": "16:9", "resolution": "2K"}
+    result = planned(call_of(extra=extra), other_of())
+    call = result.call
+    assert (call.seed, call.negative_prompt, call.extra) == (7, "rain", {})
+    assert (call.aspect_ratio, call.resolution, result.adjustments) == ("16:9", "2K", ())
+
+
+@pytest.mark.parametrize(("name", "value"), [("seed", "x"), ("seed", True), ("negative_prompt", 1)])
+def test_a_named_field_of_another_type_is_refused(name: str, value: object) -> None:
+    with pytest.raises(BadRequestError) as caught:
+        planned(call_of(extra={name: value}), other_of())
+    assert caught.value.param == name
+
+
+def test_a_models_own_parameters_pass_by_name_and_no_others() -> None:
+    call = call_of(extra={"steps": 20, "spteps": 30})
+    result = planned(call, other_of())
+    assert result.call.extra == {"steps": 20}
+    assert [(one.param, one.asked, one.sent) for one in result.adjustments] == [
+        ("spteps", 30, None)
+    ]
+    with pytest.raises(BadRequestError) as caught:
+        planned(call, other_of(), policy="strict")
+    assert caught.value.param == "spteps"
+
+
+def test_a_call_above_the_models_limit_is_made_in_parts() -> None:
+    result = planned(call_of(n=10, extra={"seed": 95}), other_of())
+    parts = result.split(10)
+    assert [part.call.n for part in parts] == [4, 4, 2]
+    assert [part.start for part in parts] == [0, 4, 8]
+    assert [part.call.seed for part in parts] == [95, 99, 3]
+    assert result.price == PriceRange(1000, 1000, 1000)
+    assert [part.price for part in parts] == [PriceRange(*[n * 100] * 3) for n in (4, 4, 2)]
+    assert [part.call.n for part in result.split(4, 4)] == [4]
+    assert planned(call_of(n=4), other_of()).split(4)[0].call.n == 4
+
+
+def test_a_part_goes_on_where_its_images_begin() -> None:
+    result = planned(call_of(n=10, extra={"seed": 10}), other_of())
+    assert [part.call.seed for part in result.split(6, 4)] == [14, 18]
+
+
+def test_what_is_assumed_of_a_provider_holds_for_its_unknown_models() -> None:
+    assumed = msgspec.structs.replace(OTHER_ROW, id="other/*", price=None, shutdown=None)
+    result = planned(call_of(size="1792x1024", n=8), other_of(model=None, assumed=assumed))
+    assert (result.call.aspect_ratio, result.call.resolution) == ("16:9", "1K")
+    assert (result.price, len(result.split(8))) == (None, 2)
+    assert "its price is unknown" in result.warnings[0]
+
+
+def test_a_life_cycle_holds_for_every_provider() -> None:
+    assert "was shut down on 2026-01-01" in planned(call_of(), other_of()).warnings[0]
+    with pytest.raises(NotFoundError):
+        planned(call_of(), other_of(), on_retired="refuse")

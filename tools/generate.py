@@ -8,14 +8,16 @@ import inspect
 import json
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from imagegate import errors
-from imagegate.catalogue.model import TOKEN_RATES, Model, Price
-from imagegate.catalogue.price import format_usd
+from imagegate.catalogue.model import Model
+from imagegate.catalogue.reference import models_reference, parameters_reference, table
 from imagegate.catalogue.rows import builtin_catalogue
 from imagegate.config.reference import config_reference
+from imagegate.providers import PROVIDERS
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_MODEL = "openai/gpt-image-2.5-flare"
@@ -169,136 +171,18 @@ def _description(models: Iterable[Model]) -> str:
     return "\n".join(textwrap.wrap(sentences, 97, break_on_hyphens=False))
 
 
-# docs/reference/models.md
-
-TAKEN = ("sizes", "qualities", "formats", "backgrounds", "n", "images", "own parameters")
-CHARGED = (
-    "text in",
-    "text cached",
-    "image in",
-    "image cached",
-    "image out",
-    "text out",
-    "by image",
-)
+# docs/reference/models.md, docs/reference/provider_parameters.md
 
 
 def models_page() -> str:
     """Return the reference page of all models."""
-    models = builtin_catalogue().all()
-    providers = dict.fromkeys(model.provider for model in models)
-    sections = [
-        _section(name, [model for model in models if model.provider == name]) for name in providers
-    ]
-    head = (
-        f"{MARKDOWN_NOTICE}\n\n# Models\n\n"
-        "What the catalogue knows. It advises, the upstream decides: an id that is missing here is"
-        " sent as asked.\nPrices are USD per million tokens, or USD by image. `sandbox/<name>`"
-        " imitates `openai/<name>` and is free.\nA model is gone on its shutdown date.\n"
-    )
-    return "\n".join([head, *sections])
+    return f"{MARKDOWN_NOTICE}\n\n{models_reference()}"
 
 
-def _section(provider: str, models: Sequence[Model]) -> str:
-    rows = [model for model in models if not model.snapshot_of]
-    takes = _table(
-        ("model", "operations", *TAKEN),
-        ([_id(model), *_takes(model)] for model in rows),
-    )
-    prices = _table(
-        ("model", *CHARGED),
-        ([_id(model), *_prices(model.price)] for model in rows),
-    )
-    life = _table(
-        ("model", "snapshots", "released", "shutdown", "successor", "source", "checked"),
-        ([_id(model), *_life(model)] for model in rows),
-    )
-    notes = [f"- {_id(model)}: {note}" for model in rows for note in model.notes]
-    remarks = ["### Notes\n", *notes, ""] if notes else []
-    return "\n".join(
-        [
-            f"## {provider}\n",
-            "### What they take\n",
-            takes,
-            "### Prices\n",
-            prices,
-            "### Life\n",
-            life,
-            *remarks,
-        ]
-    )
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(cell or '-' for cell in line)} |\n" for line in lines)
-
-
-def _id(model: Model) -> str:
-    return f"`{model.id}`"
-
-
-def _takes(model: Model) -> list[str]:
-    return [
-        ", ".join(model.operations),
-        _sizes(model),
-        ", ".join((*model.qualities, *model.quality_values)),
-        ", ".join(model.output_formats) or model.default_format,
-        ", ".join(model.backgrounds),
-        str(model.n_max),
-        str(model.images_max),
-        ", ".join(f"`{name}`" for name in (*_own_fields(model), *model.params)),
-    ]
-
-
-def _sizes(model: Model) -> str:
-    if model.aspect_ratios:
-        return ", ".join((*model.aspect_ratios, *model.resolutions))
-    return model.sizes if isinstance(model.sizes, str) else ", ".join(model.sizes)
-
-
-def _own_fields(model: Model) -> list[str]:
-    known = {
-        "aspect_ratio": model.aspect_ratios,
-        "resolution": model.resolutions,
-        "seed": model.seed_max,
-        "negative_prompt": model.negative_prompt,
-    }
-    return [name for name, is_taken in known.items() if is_taken]
-
-
-def _prices(price: Price | None) -> list[str]:
-    if price is None:
-        return ["unknown"] + [""] * len(TOKEN_RATES)
-    rates = [getattr(price, name) for name in TOKEN_RATES]
-    tokens = ["" if rate is None else format_usd(rate * 1_000_000) for rate in rates]
-    return [*tokens, ", ".join(_image_prices(price))]
-
-
-def _image_prices(price: Price) -> Iterator[str]:
-    if price.image_e10 is not None:
-        yield format_usd(price.image_e10)
-    for key, rate in price.images_e10.items():
-        yield f"{key}: {format_usd(rate)}"
-    if price.first_megapixel_e10 is not None:
-        yield f"first megapixel {format_usd(price.first_megapixel_e10)}"
-    if price.megapixel_e10 is not None:
-        yield f"megapixel {format_usd(price.megapixel_e10)}"
-    if price.input_image_e10 is not None:
-        yield f"input image {format_usd(price.input_image_e10)}"
-    if price.reported:
-        yield "as the answer says"
-
-
-def _life(model: Model) -> list[str]:
-    return [
-        ", ".join(model.snapshots),
-        str(model.released or ""),
-        str(model.shutdown or ""),
-        model.successor,
-        model.source,
-        str(model.checked),
-    ]
+def parameters_page() -> str:
+    """Return the reference page of what passes by name to each provider."""
+    providers = {provider.name: provider.accepts_unknown_fields for provider in PROVIDERS}
+    return f"{MARKDOWN_NOTICE}\n\n{parameters_reference(providers)}"
 
 
 # docs/reference/errors.md
@@ -324,7 +208,7 @@ def errors_page() -> str:
         "`code` is the class's own; some errors carry a more exact one. The fault says what may be"
         " done: `call` nothing,\n`deployment` try another deployment, `moment` try again later,"
         " `ambiguous` nothing by itself, because an image may\nalready have been bought.\n\n"
-        f"{_table(head, rows)}"
+        f"{table(head, rows)}"
     )
 
 
@@ -339,37 +223,60 @@ def _error_classes() -> list[type[errors.ImageError]]:
 # docs/reference/conformance.md
 
 
+# Column -> how the names of its cases begin; what fits none is counted as "own".
+CONFORMANCE_COLUMNS = {
+    "success": ("success",),
+    "stream": ("stream", "event_"),
+    "policy": ("content_policy",),
+    "request": ("bad_request",),
+    "credential": ("bad_credential",),
+    "credit": ("no_credit",),
+    "rate": ("rate_limit",),
+    "model": ("unknown_model", "retired_model"),
+    "server": ("server_error",),
+    "broken": ("broken_body", "cut_"),
+    "empty": ("empty_success",),
+    "job": ("job_",),
+}
+
+
 def conformance_page() -> str:
-    """Return the table of the recorded conversations: cases by provider and operation."""
-    counts: dict[str, dict[str, list[bool]]] = {}
+    """Return the table of the recorded conversations: adapters by kind of case."""
+    found: dict[str, Counter[str]] = {}
+    checked: Counter[str] = Counter()
     for path in sorted((ROOT / "tests/exchanges").glob("*/*.json")):
         case = json.loads(path.read_text("utf-8"))
-        column = f"{path.parent.name} {case['call']['operation']}"
-        is_checked = "request" not in case["official"].get("unchecked", {})
-        counts.setdefault(case["case"], {}).setdefault(column, []).append(is_checked)
-    columns = sorted({column for row in counts.values() for column in row})
+        adapter = f"{path.parent.name} {case['call']['operation']}"
+        found.setdefault(adapter, Counter())[_conformance_column(case["case"])] += 1
+        checked[adapter] += "request" not in case["official"].get("unchecked", {})
+    columns = (*CONFORMANCE_COLUMNS, "own")
     rows = [
-        [f"`{name}`", *(_conversations(counts[name].get(column, [])) for column in columns)]
-        for name in sorted(counts)
+        [adapter, *(str(counts[name] or "") for name in columns), _share(counts, checked[adapter])]
+        for adapter, counts in sorted(found.items())
     ]
     return (
         f"{MARKDOWN_NOTICE}\n\n# Conformance\n\n"
         "How many recorded conversations each adapter is held against, in `tests/exchanges`: what"
-        " it sends, to the byte, and\nwhat it makes of the answers. The requests are also what the"
-        " provider's official SDK sends for the same call, but for\nthose counted after `+`; each"
-        " of these says why.\n\n"
-        f"{_table(('case', *columns), rows)}"
+        " it sends, to the byte, and\nwhat it makes of the answers. The last column counts those"
+        " whose requests the provider's official SDK sends too, for\nthe same call; each of the"
+        " others says why it is not compared.\n\n"
+        f"{table(('adapter', *columns, 'by SDK'), rows)}"
     )
 
 
-def _conversations(checked: Sequence[bool]) -> str:
-    others = len(checked) - sum(checked)
-    return (f"{sum(checked)} + {others}" if others else str(len(checked))) if checked else ""
+def _conformance_column(case: str) -> str:
+    fits = (name for name, starts in CONFORMANCE_COLUMNS.items() if case.startswith(starts))
+    return next(fits, "own")
+
+
+def _share(counts: Counter[str], checked: int) -> str:
+    return f"{checked} of {counts.total()}"
 
 
 OUTPUTS: dict[str, Callable[[], str]] = {
     "src/imagegate/catalogue/known_models.py": known_models,
     "docs/reference/models.md": models_page,
+    "docs/reference/provider_parameters.md": parameters_page,
     "docs/reference/errors.md": errors_page,
     "docs/reference/conformance.md": conformance_page,
     "docs/reference/config.md": config_reference,

@@ -78,7 +78,7 @@ class Attempt:
             id=self.id,
             state=self._state_after(error),
             ended_at=clock.now_s(),
-            cost_e10=None if error.fault == "ambiguous" else 0,
+            cost_e10=None if error.fault == "ambiguous" else error.cost_e10,
             error_code=error.code,
             error_text=words.text if words else error.message,
             upstream_request_id=self.request_id,

@@ -2,6 +2,7 @@
 
 import datetime
 import difflib
+import unicodedata
 from collections.abc import Sequence
 
 import msgspec
@@ -16,6 +17,7 @@ from imagegate.running import CallOptions
 from imagegate.types import ImageCall
 
 NAMES_SHOWN_MAX = 12
+ODD_SHOWN_MAX = 4
 
 
 def plan_candidates(call: ImageCall, settings: Settings, options: CallOptions) -> tuple[Plan, ...]:
@@ -97,7 +99,16 @@ def _not_served(model: str, settings: Settings) -> str:
     hint = f" Did you mean {' or '.join(repr(name) for name in near)}?" if near else ""
     shown = ", ".join(names[:NAMES_SHOWN_MAX]) or "nothing"
     more = f" and {len(names) - NAMES_SHOWN_MAX} more" if len(names) > NAMES_SHOWN_MAX else ""
-    return f"No model {model!r} is served here.{hint} This gateway serves {shown}{more}."
+    odd = _odd_characters(model, names)
+    return f"No model {model!r} is served here.{odd}{hint} This gateway serves {shown}{more}."
+
+
+def _odd_characters(model: str, names: Sequence[str]) -> str:
+    """Name the characters that no served name has and that look like others, or like nothing."""
+    served = set("".join(names))
+    odd = dict.fromkeys(one for one in model if one not in served and not "!" <= one <= "~")
+    shown = [f"U+{ord(one):04X} {unicodedata.name(one, 'control')}" for one in odd]
+    return f" It holds {', '.join(shown[:ODD_SHOWN_MAX])}: type it anew." if shown else ""
 
 
 def _no_candidate(refusals: Sequence[tuple[Deployment, ImageError]]) -> ImageError:

@@ -96,7 +96,8 @@ class ImageError(Exception):
     """The base of all errors of imagegate.
 
     `message` says what happened, to what, and what to do next. `retry_after_s` is given where
-    waiting helps. `call_id` is set once a call was admitted; `attempts` once one was made.
+    waiting helps. `cost_e10` is what the upstream says it charged all the same, in 1e-10 USD.
+    `call_id` is set once a call was admitted; `attempts` once one was made.
     """
 
     code: str = "error"
@@ -118,6 +119,7 @@ class ImageError(Exception):
         upstream: UpstreamWords | None = None,
         model: str = "",
         llm_provider: str = "",
+        cost_e10: int = 0,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -128,6 +130,7 @@ class ImageError(Exception):
         self.upstream = upstream
         self.model = model
         self.llm_provider = llm_provider
+        self.cost_e10 = cost_e10
         self.call_id: str | None = None
         self.attempts: tuple[AttemptReport, ...] = ()
 

@@ -182,7 +182,8 @@ def _cost_e10(made: Sequence[Made], roll: Roll) -> int | None:
     costs = [part.cost_e10 for part in made]
     known = [cost for cost in costs if cost is not None]
     is_held = any(error.fault == "ambiguous" for _, error in roll.failed)
-    return None if is_held or len(known) < len(costs) else sum(known)
+    refused = sum(error.cost_e10 for _, error in roll.failed)
+    return None if is_held or len(known) < len(costs) else sum(known) + refused
 
 
 def join_results(results: Sequence[ImageResult]) -> ImageResult:

@@ -95,7 +95,12 @@ class Pipeline:
             parts = await self._make_all(running, roll, attempts, route)
             outcome = conclude(running.call, parts, roll, partial=self._settings.partial)
         except ImageError as error:
+            # Of all or nothing this is nothing: what was paid for is kept all the same.
+            running.keeps_all |= bool(running.unkept)
             self._settlement.tell_failure(running, attempts[0], error)
+        except Exception as bug:
+            running.fail(_internal(bug))
+            raise
         else:
             self._settlement.tell(running, outcome)
         finally:

@@ -67,7 +67,7 @@ async def encode_result(
         return result, plan
     try:
         images = [await _encoded(image, encoding, spool, worker) for image in result.images]
-    except (InputImageError, WorkerError, ImageError) as error:
+    except (InputImageError, WorkerError, ImageError, OSError) as error:
         warning = f"The image stays as it came; it could not be re-encoded: {error}."
         return result, msgspec.structs.replace(plan, warnings=(*plan.warnings, warning))
     made = images[0].blob

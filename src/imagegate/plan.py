@@ -12,6 +12,7 @@ from imagegate.catalogue.adjust import Encoding, check_call, encoding_for
 from imagegate.catalogue.check import KNOWN_VALUES, check_shape, check_universe
 from imagegate.catalogue.model import Model
 from imagegate.catalogue.price import PriceRange, estimate, sum_prices
+from imagegate.config.retirement import has_life_cycle, has_own_base, retirement_of
 from imagegate.config.settings import Deployment
 from imagegate.errors import BadRequestError, ImageError, NotFoundError
 from imagegate.types import Adjustment, AdjustPolicy, FileId, ImageCall, Json
@@ -142,13 +143,15 @@ def _lifted(call: ImageCall, deployment: Deployment) -> ImageCall:
     row = facts_of(deployment)
     if row is None or deployment.provider.accepts_unknown_fields:
         return call
-    named = [name for name in _BY_NAME if name in call.extra and name not in row.params]
-    fields = {name: _read_named(name, call.extra[name], row) for name in named}
+    by_shape = {"aspect_ratio": row.aspect_ratios, "resolution": row.resolutions}
+    unknown = {*row.params, *(name for name, offered in by_shape.items() if not offered)}
+    named = [name for name in _BY_NAME if name in call.extra and name not in unknown]
+    fields = {name: _read_named(name, call.extra[name]) for name in named}
     extra = {name: value for name, value in call.extra.items() if name not in fields}
     return msgspec.structs.replace(call, **fields, extra=extra)
 
 
-def _read_named(name: str, value: Json, row: Model) -> Json:
+def _read_named(name: str, value: Json) -> Json:
     """Return the value of a field; in a form a number comes as text. Raises where it is none."""
     if name == "seed":
         is_number = isinstance(value, int) and not isinstance(value, bool)
@@ -157,12 +160,6 @@ def _read_named(name: str, value: Json, row: Model) -> Json:
         raise BadRequestError(f"Invalid 'seed': {value!r}; give a whole number.", param=name)
     if not isinstance(value, str):
         raise BadRequestError(f"Invalid {name!r}: {value!r}; give a text.", param=name)
-    offered = {"aspect_ratio": row.aspect_ratios, "resolution": row.resolutions}.get(name)
-    if offered is not None and value not in offered:
-        taken = f"use one of {', '.join(offered)}" if offered else "it takes none; leave it out"
-        raise BadRequestError(
-            f"{name} {value!r} is not offered by {row.id!r}; {taken}.", param=name
-        )
     return value
 
 
@@ -197,7 +194,7 @@ def _has_operation(call: ImageCall, deployment: Deployment) -> bool:
         return False
     row = facts_of(deployment)
     # `base_model` speaks of limits and price; what a server of one's own can do, its owner knows.
-    return row is None or _has_own_base(deployment) or call.operation in row.operations
+    return row is None or has_own_base(deployment) or call.operation in row.operations
 
 
 def _check_file_ids(call: ImageCall, deployment: Deployment) -> None:
@@ -218,9 +215,16 @@ def _check_values(
     row = facts_of(deployment)
     if row is None:
         check_shape(call)
-        return call, ()
+        return _without_url(call), ()
     check_universe(call, row)
     return check_call(call, row, policy=policy)
+
+
+def _without_url(call: ImageCall) -> ImageCall:
+    """Return the call without the wish for a url: that is ours, and a server may not know it."""
+    if call.response_format != "url":
+        return call
+    return msgspec.structs.replace(call, response_format=None)
 
 
 def _check_extra(
@@ -229,14 +233,23 @@ def _check_extra(
     """Return the call without fields that we do not know, unless the provider takes any."""
     if deployment.provider.accepts_unknown_fields or not call.extra:
         return call, ()
-    row = facts_of(deployment)
-    known = {name: value for name, value in call.extra.items() if row and name in row.params}
+    taken = _params_of(call, deployment)
+    known = {name: value for name, value in call.extra.items() if name in taken}
     others = {name: value for name, value in call.extra.items() if name not in known}
     if others and policy == "strict":
         raise _unknown_parameter(next(iter(others)), deployment)
     reason = f"{_name(deployment)} takes no such field"
     left_out = tuple(Adjustment(name, value, None, reason) for name, value in others.items())
     return msgspec.structs.replace(call, extra=known), left_out
+
+
+def _params_of(call: ImageCall, deployment: Deployment) -> frozenset[str]:
+    """Return the provider's own parameters that this operation takes."""
+    row = facts_of(deployment)
+    if row is None:
+        return frozenset()
+    left_out = row.edit_without if call.operation == "edit" else ()
+    return frozenset(row.params) - frozenset(left_out)
 
 
 def _unknown_parameter(name: str, deployment: Deployment) -> ImageError:
@@ -250,25 +263,13 @@ def _unknown_parameter(name: str, deployment: Deployment) -> ImageError:
 def _life_cycle(
     deployment: Deployment, *, on_retired: str, today: datetime.date
 ) -> tuple[str, ...]:
-    """Return warnings about the model's age; raise where a retired one is to be refused.
-
-    A life cycle belongs to the provider's own surface: what an operator named, or serves at an
-    address of their own, is never retired by our dates.
-    """
-    if not _has_life_cycle(deployment):
-        return ()
-    model = deployment.model
-    if model is None:
-        return _unknown(deployment)
-    is_named = deployment.target.upstream_model.endswith(model.name)
-    if not is_named or not model.is_shut_down(today):
-        return ()
-    text = f"{model.id} was shut down on {model.shutdown}"
-    text += f"; use {model.successor}" if model.successor else ""
-    text += f" (source: {model.source})."
-    if on_retired == "refuse":
-        raise NotFoundError(text, param="model", code="model_retired", model=model.id)
-    return (text,)
+    """Return warnings about the model's age; raise where a retired one is to be refused."""
+    if deployment.model is None:
+        return _unknown(deployment) if has_life_cycle(deployment) else ()
+    found = retirement_of(deployment, today)
+    if found and found.is_over and on_retired == "refuse":
+        raise NotFoundError(found.text, param="model", code="model_retired", model=found.model)
+    return (found.text,) if found else ()
 
 
 def _unknown(deployment: Deployment) -> tuple[str, ...]:
@@ -282,18 +283,6 @@ def _unknown(deployment: Deployment) -> tuple[str, ...]:
     return (f"The catalogue does not know {name}: it is sent as asked, its price is unknown.",)
 
 
-def _has_life_cycle(deployment: Deployment) -> bool:
-    provider = deployment.provider
-    if provider.locate is not None:
-        return True
-    return bool(provider.base_url) and not _has_own_base(deployment)
-
-
-def _has_own_base(deployment: Deployment) -> bool:
-    provider = deployment.provider
-    return bool(provider.base_url) and deployment.target.base_url != provider.base_url
-
-
 def facts_of(deployment: Deployment) -> Model | None:
     """Return the facts to check against: the row, or what the provider's models have in common.
 
@@ -302,7 +291,7 @@ def facts_of(deployment: Deployment) -> Model | None:
     row = deployment.model or deployment.assumed
     if row is not None:
         return row
-    if deployment.provider.name not in _OPENAI_SURFACES or _has_own_base(deployment):
+    if deployment.provider.name not in _OPENAI_SURFACES or has_own_base(deployment):
         return None
     return _assumed(_name(deployment))
 

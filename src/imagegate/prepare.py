@@ -76,7 +76,7 @@ def _overlay(
         return part
     blob, header = _checked(part, param, pixels_max, file_bytes_max)
     if blob.media_type != "image/png":
-        kind = blob.media_type.removeprefix("image/").upper()
+        kind = _kind(blob.media_type)
         raise BadRequestError(f"the {param} is a {kind}; it must be a PNG", param=param)
     if not header.has_alpha:
         raise BadRequestError(
@@ -115,7 +115,7 @@ def _checked(
         )
     if header.complete is False or not header.width_px or not header.height_px:
         raise BadRequestError(
-            f"{param} is a {header.media_type} that is cut off; send the whole file",
+            f"{param} is a {_kind(header.media_type)} that is cut off; send the whole file",
             param=param,
             code="invalid_image_file",
         )
@@ -134,6 +134,10 @@ def _checked(
         height_px=header.height_px,
     )
     return looked_at, header
+
+
+def _kind(media_type: str) -> str:
+    return media_type.removeprefix("image/").upper()
 
 
 def _check_bytes(blob: Blob, param: str, file_bytes_max: int) -> None:

@@ -87,6 +87,7 @@ class Work:
         self.started_at = clock.now_s()
         self.limit_s: float | None = None
         self.is_over = False
+        self.keeps_all = False
         self.unkept: list[tuple[Attempt, ImageResult]] = []
         self._end: Outcome | ImageError | None = None
         self._is_finished = False
@@ -100,8 +101,8 @@ class Work:
 
     @property
     def is_abandoned(self) -> bool:
-        """Whether all callers left before they had everything."""
-        return all(one.is_gone for one in self._callers)
+        """Whether nobody has what it brought: all callers left, or it was not for them."""
+        return self.keeps_all or all(one.is_gone for one in self._callers)
 
     @property
     def is_attended(self) -> bool:

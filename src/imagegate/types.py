@@ -18,8 +18,8 @@ class Blob(Struct, frozen=True, eq=False, tag="blob"):
 
     `source` is `bytes` or a spool file that only `assets/spool.py` may look into; `offset` and
     `length` count the bytes as they are stored there, before any decoding. `escaped` says that the
-    stored base64 holds JSON escapes (`\\/`) that must be stripped. Width and height are in px, 0
-    where nobody has looked or where the format has none.
+    stored base64 holds JSON escapes (`\\/`) that must be stripped, `sound` that it was decoded
+    already, whole. Width and height are in px, 0 where nobody has looked or there is none.
     """
 
     source: object
@@ -28,6 +28,7 @@ class Blob(Struct, frozen=True, eq=False, tag="blob"):
     encoding: Literal["raw", "base64"] = "raw"
     escaped: bool = False
     media_type: str = ""
+    sound: bool = False
     width_px: int = 0
     height_px: int = 0
 

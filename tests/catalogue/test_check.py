@@ -132,6 +132,12 @@ DIFFERENCES = [
 ]
 
 
+@pytest.mark.parametrize("size", ["", "flex", "e"])
+def test_a_part_of_a_rules_name_is_no_size(size: str) -> None:
+    with pytest.raises(BadRequestError, match="Invalid size"):
+        check_universe(call_of(size=size), model_of("openai/gpt-image-2"))
+
+
 @pytest.mark.parametrize(("model", "call", "param", "sent"), DIFFERENCES)
 def test_what_only_another_model_takes_is_translated_and_reported(
     model: str, call: ImageCall, param: str, sent: object

@@ -93,6 +93,11 @@ def test_a_first_megapixel_of_its_own(side: int, cents: float) -> None:
     assert charge_of(model, call_of(), result_of((side, side))) == int(cents * USD // 100)
 
 
+def test_without_images_nothing_is_known_to_be_free() -> None:
+    model = model_of('price = { image = "0.04" }')
+    assert charge_of(model, call_of(), result_of()) is None
+
+
 def test_what_the_provider_says_comes_first() -> None:
     model = model_of("price = { reported = true }")
     assert estimate(model, call_of()) is None

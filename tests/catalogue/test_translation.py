@@ -389,3 +389,28 @@ def test_compression_goes_where_the_format_is_made() -> None:
     adjusted, adjustments = check_call(call, lacking)
     assert adjusted.output_compression is None
     assert [one.param for one in adjustments] == ["output_compression"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "sent"), [("16:9", "16:9"), ("16:10", "3:2"), ("2:1", "16:9"), ("100:1", "8:1")]
+)
+def test_an_aspect_ratio_becomes_the_nearest_one(asked: str, sent: str) -> None:
+    adjusted, adjustments = check_call(call_of(aspect_ratio=asked), GEMINI)
+    assert adjusted.aspect_ratio == sent
+    assert [(one.asked, one.sent) for one in adjustments] == [(asked, sent)] * (asked != sent)
+
+
+@pytest.mark.parametrize(
+    ("asked", "sent", "is_reported"), [("2k", "2K", False), ("8K", "4K", True), ("512", "1K", True)]
+)
+def test_a_resolution_becomes_the_nearest_one(asked: str, sent: str, is_reported: bool) -> None:
+    adjusted, adjustments = check_call(call_of(resolution=asked), GEMINI)
+    assert adjusted.resolution == sent
+    assert [one.param for one in adjustments] == ["resolution"] * is_reported
+
+
+def test_a_shape_that_means_nothing_is_refused() -> None:
+    for fields in ({"aspect_ratio": "wide"}, {"resolution": "huge"}):
+        with pytest.raises(BadRequestError) as caught:
+            check_call(call_of(**fields), GEMINI)
+        assert caught.value.param in fields

@@ -34,7 +34,7 @@ def test_models_of_a_configuration(config: str, capsys: pytest.CaptureFixture[st
 def test_check(config: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["check", config]) == 0
     printed = capsys.readouterr().out
-    assert "2 deployments in 2 model groups" in printed
+    assert "deployments: 2, model groups: 2, skipped: 0" in printed
     assert "sk-test-cli" not in printed
 
 

@@ -62,6 +62,7 @@ USAGE = {
     "no prompt": ["generate"],
     "n is no number": ["generate", "a", "--n", "many"],
     "no image": ["edit", "make it blue"],
+    "no prompt after the images": ["edit", __file__, __file__, "--model", "sandbox/gpt-image-2"],
     "missing image": ["edit", "no.png", "make it blue", "--model", "sandbox/gpt-image-2"],
     "bad size": ["generate", "a", "--model", "sandbox/gpt-image-2", "--size", "99999x1"],
 }
@@ -71,6 +72,14 @@ USAGE = {
 def test_wrong_usage_is_2(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(command) == 2
     assert capsys.readouterr().err.startswith("imagegate: ")
+
+
+def test_wrong_usage_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (["generate", "a", "--n", "many"], ["generate"], ["models", "--nope"]):
+        assert run([*command, "--json"]) == 2
+        captured = capsys.readouterr()
+        assert json.loads(captured.out)["error"]["exit_code"] == 2
+        assert captured.err == ""
 
 
 def test_a_broken_configuration_is_3(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from imagegate.cli.app import run
+from imagegate.cli.destination import Destination
 from tests.upstream import FakeUpstream
 
 SANDBOX = ("--model", "sandbox/gpt-image-2.5-flare", "--size", "1024x1024")
@@ -44,6 +45,25 @@ def test_a_path_is_overwritten_and_its_suffix_decides_the_format(folder: Path) -
     assert (folder / "out.jpg").read_bytes().startswith(b"\xff\xd8\xff")
 
 
+def test_a_suffix_that_is_no_image_format_is_refused_before_anything_is_sent(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["generate", "a", *SANDBOX, "-o", "out.txt"]) == 2
+    assert "ends in .txt" in capsys.readouterr().err
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", ["gif", "svg"])
+def test_a_file_is_never_called_what_it_is_not(
+    folder: Path, suffix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "out.png").write_bytes(b"mine")
+    assert run(["generate", "a", "--model", "sandbox/gpt-image-2", "-o", f"out.{suffix}"]) == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["out-2.png", "out.png"]
+    assert (folder / "out.png").read_bytes() == b"mine"
+    assert f"output_format {suffix} was sent as png" in capsys.readouterr().out
+
+
 def test_several_images_are_numbered(folder: Path) -> None:
     assert run(["generate", "a", *SANDBOX, "--n", "3", "-o", "out.png"]) == 0
     names = sorted(path.name for path in folder.iterdir())
@@ -72,6 +92,40 @@ def test_json_is_one_object_and_nothing_else(
 def test_a_preview_is_gone_at_the_end(folder: Path) -> None:
     assert run(["generate", "a", *SANDBOX, "--stream", "-o", "out.png"]) == 0
     assert [path.name for path in folder.iterdir()] == ["out.png"]
+
+
+def test_a_preview_leaves_other_files_alone(folder: Path) -> None:
+    (folder / "out.preview.png").write_bytes(b"mine")
+    assert run(["generate", "a", *SANDBOX, "--stream", "-o", "out.png"]) == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["out.png", "out.preview.png"]
+    assert (folder / "out.preview.png").read_bytes() == b"mine"
+
+
+def test_a_forgotten_prompt_is_noticed_before_anything_is_sent(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["generate", "a", *SANDBOX, "-o", "a.png"]) == 0
+    (folder / "b.png").write_bytes((folder / "a.png").read_bytes())
+    assert run(["edit", "a.png", "b.png", *SANDBOX]) == 2
+    assert "'b.png' is a file" in capsys.readouterr().err
+
+
+class _Interrupting:
+    """An image at whose saving the user presses Ctrl-C."""
+
+    suffix = ".png"
+
+    def save(self, path: Path) -> Path:
+        signal.raise_signal(signal.SIGINT)
+        path.write_bytes(b"image")
+        return path
+
+
+def test_ctrl_c_does_not_lose_what_came(folder: Path) -> None:
+    images = [_Interrupting(), _Interrupting()]
+    paths = Destination(Path("out.png"), None).save_all(images)
+    assert [path.name for path in paths] == ["out.png", "out-2.png"]
+    assert all(path.exists() for path in paths)
 
 
 def test_edit_with_a_mask(upstream: FakeUpstream, config: str, folder: Path) -> None:

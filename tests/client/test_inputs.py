@@ -65,6 +65,22 @@ def test_each_form_arrives_as_the_same_bytes(
     assert PICTURE in upstream.calls[-1].body
 
 
+def test_a_result_is_an_input(upstream: FakeUpstream, client: Client) -> None:
+    with Client(model="sandbox/gpt-image-2") as sandbox:
+        drawn = sandbox.image_generation("a", quality="low")
+    client.image_edit(drawn.images[0], "blue")
+    client.image_edit(drawn.images, "blue")
+    assert all(drawn.images[0].bytes in call.body for call in upstream.calls)
+    assert len(upstream.calls) == 2
+
+
+def test_base64_as_a_string_is_named_and_not_shown(client: Client) -> None:
+    text = base64.b64encode(PICTURE).decode()
+    with pytest.raises(BadRequestError, match="base64 goes into a data URL") as caught:
+        client.image_edit(text, "blue")
+    assert text[:40] not in caught.value.message
+
+
 def test_several_images_and_a_mask(upstream: FakeUpstream, client: Client) -> None:
     response = client.image_edit([PICTURE, PICTURE], "a", mask=png(alpha=True))
     assert response.data[0].bytes
@@ -76,7 +92,7 @@ BAD = {
     "svg": (b"<svg xmlns='http://www.w3.org/2000/svg'></svg>", "svg"),
     "pdf": (b"%PDF-1.7\n", "PDF"),
     "tiff": (b"II*\x00" + bytes(64), "TIFF"),
-    "truncated": (PICTURE[:-20], "cut off"),
+    "truncated": (PICTURE[:-20], "is a PNG that is cut off"),
     "empty": (b"", "empty"),
     "bomb": (PICTURE[:16] + struct.pack(">II", 40_000, 40_000) + PICTURE[24:], "px"),
     "broken data url": ("data:image/png;base64,!!!", "base64"),

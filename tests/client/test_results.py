@@ -1,8 +1,12 @@
 """The objects that callers hold: OpenAI's attributes, files, cost, and bytes that stay."""
 
 import base64
+import copy
 import gc
 import json
+import pickle
+import subprocess
+import sys
 from decimal import Decimal
 from pathlib import Path
 
@@ -106,3 +110,33 @@ def test_spool_files_are_given_back(client: Client) -> None:
     client.image_generation("last")
     (entry,) = client._pool._entries  # type: ignore[union-attr]
     assert entry.runtime.spool._made <= 4
+
+
+def test_a_result_can_be_pickled_and_copied(client: Client) -> None:
+    response = client.image_generation("a", size="512x512", base_model="gpt-image-2")
+    for twin in (pickle.loads(pickle.dumps(response)), copy.deepcopy(response)):
+        assert twin.images[0].bytes == response.images[0].bytes
+        assert twin.model_dump() == response.model_dump()
+        assert (twin.cost_usd, twin.call_id) == (response.cost_usd, response.call_id)
+        assert twin.adjustments == response.adjustments
+    client.close()
+    assert twin.images[0].bytes == response.images[0].bytes
+
+
+def test_it_dumps_as_openais_objects_do(response: ImageResponse) -> None:
+    dumped = response.model_dump()
+    assert response.to_dict() == response.model_dump(mode="json", exclude_unset=True) == dumped
+    assert json.loads(response.to_json()) == json.loads(response.json()) == dumped
+
+
+def test_a_client_that_nobody_closed_ends_in_silence() -> None:
+    code = (
+        "import gc; from imagegate import Client\n"
+        "def draw(): return Client(model='sandbox/gpt-image-2').image_generation('a red circle')\n"
+        "result = draw(); gc.collect(); print(result.images[0].bytes[:4])\n"
+        "stream = Client(model='sandbox/gpt-image-2').image_generation('a', stream=True)\n"
+        "gc.collect(); print([event.type for event in stream][-1])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == ["b'\\x89PNG'", "image_generation.completed"]

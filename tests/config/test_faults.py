@@ -9,6 +9,13 @@ from tests.config.files import ISSUE, faults_of, load
 KEY = {"AZURE_API_KEY": "sk-test-azure-0001", "OPENAI_API_KEY": "sk-test-openai"}
 GOOD_KEY = "sk-fk3J8s0xPqL2mZ7v"
 
+
+def test_a_port_that_does_not_exist_is_a_fault(tmp_path: Path) -> None:
+    for port in (-1, 65_536):
+        with pytest.raises(ConfigError, match=f"{port} is no port; use 0 to 65535"):
+            load_settings(None, port=port, env={"HOME": str(tmp_path)})
+
+
 MANY = """\
 model_list:
   - model_name: a

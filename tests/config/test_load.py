@@ -59,6 +59,20 @@ model_list:
     assert plain.model.shutdown is not None
 
 
+def test_a_sandbox_deployment_says_how_it_behaves(tmp_path: Path) -> None:
+    text = """\
+model_list:
+  - model_name: slow
+    litellm_params: {model: sandbox/gpt-image-2, delay_s: 3, fail: moderation, quality: low}
+"""
+    (deployment,) = load(tmp_path, text).deployments
+    assert (deployment.target.traits["delay_s"], deployment.target.traits["fail"]) == (
+        3,
+        "moderation",
+    )
+    assert deployment.defaults == {"quality": "low"}
+
+
 def test_what_makes_no_images_is_skipped_with_its_unset_variables(tmp_path: Path) -> None:
     text = (
         ISSUE

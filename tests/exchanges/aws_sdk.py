@@ -2,7 +2,6 @@
 
 import io
 import json
-import logging
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -20,8 +19,6 @@ from tests.exchanges.case import Case, Response, Turn, build_body
 
 KEYS = Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "session-test")
 CLIENTS = ("botocore",)
-
-logging.getLogger("botocore").setLevel(logging.WARNING)
 
 
 class _Raw(io.BytesIO):

@@ -6,7 +6,7 @@ Another provider's SDK is one more module like `openai_sdk.py`, and its names in
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from tests.exchanges import aws_sdk, google_sdk, openai_sdk, openrouter_sdk
+from tests.exchanges import aws_sdk, google_sdk, openai_sdk, openrouter_sdk, xinference_sdk
 from tests.exchanges.case import Case, Response, Turn
 
 
@@ -20,7 +20,7 @@ class Check(NamedTuple):
 CHECKS: Mapping[str, Check] = {
     **{
         name: Check(sdk.check_request, sdk.check_answer)
-        for sdk in (openai_sdk, google_sdk, openrouter_sdk)
+        for sdk in (openai_sdk, google_sdk, openrouter_sdk, xinference_sdk)
         for name in sdk.CLIENTS
     },
     "botocore": Check(aws_sdk.check_request, aws_sdk.check_answer),

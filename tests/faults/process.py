@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any, Self
 
 WAIT_S_MAX = 20.0
-TRIES_MAX = 2000
+TRIES_MAX = 20_000
 READY = re.compile(r"http://127\.0\.0\.1:(\d+)")
 
 CONFIG = """
 model_list:
   - model_name: img
-    litellm_params: {{model: openai/gpt-image-2, api_base: "{upstream}", api_key: sk-test-upstream}}
+    litellm_params: {{model: {model}, api_base: "{upstream}", api_key: sk-test-upstream}}
 assets: {{folder: "{folder}/assets", retention_s: {retention_s}}}
 database_url: "sqlite:///{folder}/ledger.db"
 """
@@ -29,11 +29,18 @@ database_url: "sqlite:///{folder}/ledger.db"
 class GatewayProcess:
     """A gateway over one folder; `kill` ends it as a power cut does, `stop` as a manager does."""
 
-    def __init__(self, folder: Path, upstream_v1: str, *, retention_s: int = 3600) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        upstream: str,
+        *,
+        model: str = "openai/gpt-image-2",
+        retention_s: int = 3600,
+    ) -> None:
         self.folder = folder
         config = folder / "config.yaml"
         config.write_text(
-            CONFIG.format(upstream=upstream_v1, folder=folder, retention_s=retention_s)
+            CONFIG.format(upstream=upstream, model=model, folder=folder, retention_s=retention_s)
         )
         self._command = [sys.executable, "-m", "imagegate", "serve"]
         self._command += ["--config", str(config), "--port", "0"]
@@ -76,10 +83,10 @@ class GatewayProcess:
                     self._ready.set()
         self._ready.set()
 
-    def generate(self, prompt: str, key: str = "") -> dict[str, Any]:
+    def generate(self, prompt: str, key: str = "", **fields: Any) -> dict[str, Any]:
         """Return the answer to one call; raises OSError where the gateway went away."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT_S_MAX)
-        body = json.dumps({"model": "img", "prompt": prompt})
+        body = json.dumps({"model": "img", "prompt": prompt} | fields)
         headers = {"content-type": "application/json"}
         headers |= {"idempotency-key": key} if key else {}
         try:

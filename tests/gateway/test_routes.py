@@ -1,10 +1,12 @@
 """The paths: OpenAI's, the same without /v1, Azure's; and what is said where there is none."""
 
 import json
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
+from imagegate.config.load import load_settings
 from tests.gateway import pictures
 from tests.gateway.running import Part, RunningGateway, form
 from tests.upstream.fake import FakeUpstream
@@ -51,6 +53,23 @@ def test_a_name_in_the_path_may_hold_slashes(gateway: RunningGateway) -> None:
         answer = gateway.post(path, {"prompt": "a"})
         assert (answer.status, answer.error["code"]) == (404, "model_not_found")
         assert name in answer.error["message"]
+
+
+def test_a_models_end_is_listed(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(
+        f"""
+model_list:
+  - {{model_name: old, params: {{model: gpt-image-1.5, api_key: sk-test-x}}}}
+  - {{model_name: both, params: {{model: gpt-image-1.5, api_key: sk-test-x}}}}
+  - {{model_name: both, params: {{model: gpt-image-2, api_key: sk-test-x}}}}
+assets: {{folder: {tmp_path}/data}}
+database_url: sqlite:///{tmp_path}/data.db
+"""
+    )
+    with RunningGateway(load_settings(str(file))) as gateway:
+        assert gateway.get("/v1/models/old").json()["shutdown_date"] == "2026-12-01"
+        assert "shutdown_date" not in gateway.get("/v1/models/both").json()
 
 
 def test_models(gateway: RunningGateway) -> None:

@@ -35,7 +35,12 @@ def test_a_cost_that_nobody_knows_is_not_zero(state):
 
 
 def test_a_call_that_sent_nothing_cost_nothing():
-    assert cost_e10_of([attempt("a", state="refused"), attempt("a", 2, state="unsent")]) == 0
+    refused = attempt("a", state="refused", cost_e10=0)
+    assert cost_e10_of([refused, attempt("a", 2, state="unsent")]) == 0
+
+
+def test_a_refusal_that_was_charged_counts():
+    assert cost_e10_of([attempt("a", state="refused", cost_e10=200)]) == 200
 
 
 def test_storable_cuts_whole_characters_and_mends_the_rest():

@@ -13,32 +13,46 @@ from aiohttp import web
 from imagegate.assets.spool import read_bytes
 from imagegate.catalogue.rows import builtin_catalogue
 from imagegate.config.settings import AssetSettings, Deployment, Settings
-from imagegate.providers import PROVIDERS
+from imagegate.providers import PROVIDERS, openai_compatible
 from imagegate.running import CallOptions, Outcome
 from imagegate.runtime.assemble import Runtime, open_runtime
 from imagegate.types import ImageCall
 from imagegate.wire.provider import Provider
 from tests.exchanges import case as cases
 from tests.exchanges.case import Case
+from tests.upstream.pictures import picture
 
 CALLS = 40
+RESULT_PATH = "/result.png"
 SAFETY_S = 120.0  # only so that a failure ends; nothing is measured
 BY_HTTP = [one for one in PROVIDERS if one.auth != "none" and one.generate is not None]
 
 
 def recorded(provider: Provider) -> Case:
-    """Return a recorded success whose answer holds the image itself."""
-    found = (
+    """Return a recorded success; one whose answer holds the image itself, where there is one.
+
+    A row of the compatible servers without cases of its own answers as they do.
+    """
+    found = [
         case
         for case in cases.cases_of(provider.name)
-        if case.case.startswith("success") and case.operation == "generate" and case.result
-        if len(case.turns) == 1 and all("base64" in image for image in case.result["images"])
-    )
-    return next(found)
+        if case.case.startswith("success") and case.operation == "generate"
+    ]
+    if not found:
+        return recorded(openai_compatible.PROVIDER)
+    return next((case for case in found if has_bytes(case)), found[0])
+
+
+def has_bytes(case: Case) -> bool:
+    images = (case.result or {}).get("images", ())
+    return len(case.turns) == 1 and all("base64" in image for image in images)
 
 
 class Upstream:
-    """Answers each call as recorded, none before it holds `wanted` of them."""
+    """Answers each call as recorded, none before it holds `wanted` of them.
+
+    Polls are answered at once by the end of the recording, urls in it lead back here.
+    """
 
     def __init__(self, case: Case, wanted: int) -> None:
         self._case = case
@@ -50,13 +64,25 @@ class Upstream:
     async def answer(self, request: web.Request) -> web.Response:
         """Take the whole request, wait, answer."""
         await request.read()
-        self._held += 1
-        if self._held == self._wanted:
-            self.is_full.set()
-        await self.may_answer.wait()
-        response = self._case.conversation[0].response
+        if request.path == RESULT_PATH:
+            return web.Response(content_type="image/png", body=picture("a red cube"))
+        if request.method == "POST":
+            self._held += 1
+            if self._held == self._wanted:
+                self.is_full.set()
+            await self.may_answer.wait()
+        response = self._case.turns[0 if request.method == "POST" else -1].response
         headers = {"content-type": response.headers.get("content-type", "application/json")}
-        return web.Response(status=response.status, headers=headers, body=response.body.encode())
+        body = self._led_back(response.body, str(request.url.origin()))
+        return web.Response(status=response.status, headers=headers, body=body.encode())
+
+    def _led_back(self, body: str, origin: str) -> str:
+        for image in (self._case.result or {}).get("images", ()):
+            body = body.replace(image.get("url") or "\0", f"{origin}{RESULT_PATH}")
+        for turn in self._case.turns[1:]:
+            url = urlsplit(turn.request.url)
+            body = body.replace(f"{url.scheme}://{url.netloc}", origin)
+        return body
 
 
 @asynccontextmanager
@@ -103,7 +129,8 @@ async def make(runtime: Runtime, group: str, number: int) -> Outcome:
     try:
         outcome = await running.wait()
         image = outcome.result.images[0].blob
-        assert image and read_bytes(image)
+        assert image
+        assert read_bytes(image)
         return outcome
     finally:
         running.release()

@@ -402,6 +402,21 @@ def test_a_redirect_to_the_trusted_origin_gains_nothing(certificate: Path) -> No
     assert not site.requests
 
 
+@pytest.mark.parametrize(
+    ("hosts", "is_taken"),
+    [((), True), ((HOST,), True), ((HOST.upper(),), True), (("other.test",), False),
+     ((f".{HOST}",), False), ((HOST[HOST.index("."):],), True)],
+)  # fmt: skip
+def test_only_the_listed_hosts_are_fetched_from(
+    hosts: tuple[str, ...], is_taken: bool, certificate: Path
+) -> None:
+    result, _, _ = fetch(answer, certificate, only_hosts=hosts)
+    if is_taken:
+        assert isinstance(result, Fetched)
+    else:
+        refused(result, "none of those that this provider's images come from")
+
+
 def test_an_allowed_host_may_be_private_but_needs_tls(certificate: Path) -> None:
     result, _, _ = fetch(answer, certificate, policy=is_public, allow_hosts=[HOST.upper()])
     assert isinstance(result, Fetched)

@@ -20,6 +20,7 @@ from imagegate.errors import UpstreamCredentialError, UpstreamUnreachableError
 from imagegate.providers import bedrock
 from imagegate.transport.live import LiveConversation, Transport
 from imagegate.transport.sigv4 import (
+    SOURCE_S_MAX,
     Keys,
     Sources,
     build_signature,
@@ -130,6 +131,21 @@ def test_a_profile_of_the_shared_file(tmp_path: Path) -> None:
     )
     assert keys_of({})[0] == "AKD"
     assert keys_of({"aws_profile_name": Secret("images")})[0] == "AKI"
+
+
+def test_a_shared_file_is_read_again_after_a_while(tmp_path: Path) -> None:
+    file = tmp_path / "credentials"
+    now_s = [0.0]
+    sources = Sources(make_source, now_s=lambda: now_s[0])
+
+    def key_at(seconds: float, written: str) -> str:
+        now_s[0] = seconds
+        file.write_text(f"[default]\naws_access_key_id = {written}\naws_secret_access_key = s\n")
+        return sources.keys({}, REGION).access_key
+
+    assert key_at(0, "OLD") == "OLD"
+    assert key_at(SOURCE_S_MAX - 1, "NEW") == "OLD"
+    assert key_at(SOURCE_S_MAX, "NEW") == "NEW"
 
 
 def test_without_any_key_the_remedy_is_named() -> None:

@@ -68,6 +68,10 @@ class FakeUpstream:
         """Let all calls go on that are held now; see `wait_held`."""
         self._loop.call_soon_threadsafe(self._server.release)
 
+    def end_jobs(self, status: str) -> None:
+        """Let all jobs end with `status`: `Ready`, or one of BFL's words for a failure."""
+        self._server.jobs.status = status
+
     def reset(self) -> None:
         """Forget the bill and the script."""
         self._server.reset()

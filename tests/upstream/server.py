@@ -11,6 +11,7 @@ from tests.upstream.answers import Answer, Kitchen, refused
 from tests.upstream.ask import Ask, check_ask, check_key, read_ask
 from tests.upstream.bill import Bill, Record
 from tests.upstream.connection import HEAD_BYTES_MAX, Connection, Head
+from tests.upstream.jobs import Jobs
 from tests.upstream.modes import MODES, answer_in
 from tests.upstream.refusals import REFUSALS, Refusal, error_body
 
@@ -42,6 +43,7 @@ class UpstreamServer:
         self.port = 0
         self.held = 0
         self._files: dict[str, tuple[bytes, str]] = {}
+        self.jobs = Jobs(self._serve_file)
         self._gate = asyncio.Event()
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -105,6 +107,9 @@ class UpstreamServer:
     def _answer(self, record: Record, body: bytes) -> Answer:
         if record.path.startswith("/files/"):
             return self._file(record)
+        job = self.jobs.answer(record, body, self.port)
+        if job is not None:
+            return job
         if record.method == "GET":
             return self._models(record)
         try:

@@ -160,6 +160,7 @@ class TestJson:
             b'{"prompt":"p"} x',
             b'{"prompt":"p","n":NaN}',
             b'{"prompt":"p","x":-Infinity}',
+            b'{"prompt":"p","x":[1e999]}',
             b'{"prompt":"p","x":{"n":1,"n":1}}',
             b'{"prompt":"p","prompt":"p"}',
             b'{"prompt":"\xff"}',
@@ -480,6 +481,8 @@ def test_error_body() -> None:
                         "code": "rate_limit_exceeded",
                         "message": "slow",
                         "upstream": {"status": 429, "text": "slow down", "request_id": "req_1"},
+                        "provider": "",
+                        "model": "",
                     }
                 ],
             },

@@ -12,6 +12,12 @@ import msgspec
 from msgspec import Struct
 
 from imagegate.catalogue.check import QUALITY_RANKS, format_of, refuse_lacks
+from imagegate.catalogue.geometry import (
+    nearest_ratio,
+    nearest_resolution,
+    nominal_px,
+    parse_ratio,
+)
 from imagegate.catalogue.model import Model
 from imagegate.catalogue.shape import allowed_shapes, shape_for
 from imagegate.errors import BadRequestError
@@ -93,6 +99,36 @@ def _is_encoded_here(output_format: str | None, model: Model) -> bool:
 
 
 # The rules
+
+
+def _aspect_ratio(call: ImageCall, model: Model) -> _Change | None:
+    asked, offered = call.aspect_ratio, model.aspect_ratios
+    if asked is None or asked in offered:
+        return None
+    sides = parse_ratio(asked)
+    if sides is None:
+        raise _unreadable("aspect_ratio", asked, offered)
+    nearest = nearest_ratio(*sides, offered).text
+    return _Change("aspect_ratio", nearest, f"the nearest that {model.id} has", offered)
+
+
+def _resolution(call: ImageCall, model: Model) -> _Change | None:
+    asked, offered = call.resolution, model.resolutions
+    if asked is None or asked in offered:
+        return None
+    if not asked[:1].isdigit():
+        raise _unreadable("resolution", asked, offered)
+    side_px = nominal_px(asked)
+    nearest = nearest_resolution(side_px, side_px, offered)
+    is_same = nominal_px(nearest) == side_px  # "2k" for "2K"
+    reason = f"the nearest that {model.id} has"
+    return _Change("resolution", nearest, reason, offered, is_difference=not is_same)
+
+
+def _unreadable(param: str, asked: str, offered: tuple[str, ...]) -> BadRequestError:
+    return BadRequestError(
+        f"Invalid {param!r}: {asked!r}. Use one of {', '.join(offered)}.", param=param
+    )
 
 
 def _size(call: ImageCall, model: Model) -> _Change | None:
@@ -205,7 +241,9 @@ def _edit_rule(param: str, left_out: Json = None) -> _Rule:
     """Return the rule for a field that an edit does not take at some models."""
 
     def rule(call: ImageCall, model: Model) -> _Change | None:
-        if call.operation != "edit" or param not in model.edit_without or not getattr(call, param):
+        if call.operation != "edit" or param not in model.edit_without:
+            return None
+        if getattr(call, param) in (None, ""):
             return None
         reason = f"an edit by {model.id} takes none"
         return _Change(param, None, reason, fields={param: left_out})
@@ -229,6 +267,10 @@ _RULES: tuple[_Rule, ...] = (
     _edit_rule("size"),
     _edit_rule("aspect_ratio"),
     _edit_rule("output_format"),
+    _edit_rule("seed"),
+    _edit_rule("negative_prompt"),
+    _aspect_ratio,
+    _resolution,
     _size,
     _quality,
     _output_format,

@@ -170,7 +170,7 @@ def _has_size(model: Model | None, size: str | None) -> bool:
         return fits_any(pixels, model)
     if parse_ratio(size):
         return size in model.aspect_ratios
-    return size in model.sizes
+    return not isinstance(model.sizes, str) and size in model.sizes
 
 
 def _invalid(param: str, value: str, known: Iterable[str]) -> BadRequestError:

@@ -105,7 +105,7 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     part of a mask that is edited: the clear one (`alpha`), or the white or black one of a mask
     without alpha; `mask = false`: there are no masks. A call for more than `n_max` images becomes
     several. `params` are the provider's own parameters, which pass by name. `edit_without` are
-    fields that an edit does not take there: `prompt`, `size`, `aspect_ratio`.
+    fields that an edit does not take there: `prompt`, `size`, `seed`, names of `params`.
     """
 
     id: str

@@ -28,10 +28,10 @@ def charge_range(model: Model, price: Price, call: ImageCall) -> TokenRange | No
 
 
 def charge_for(model: Model, price: Price, call: ImageCall, made: Sequence[Blob]) -> int | None:
-    """Return what the images that were made cost; None where one of them has no known price."""
+    """Return what the images that were made cost; None where one has no known price."""
     costs = [_cost_of_one(model, price, call, (blob.width_px, blob.height_px)) for blob in made]
     known = [cost for cost in costs if cost is not None]
-    if len(known) < len(costs):
+    if not made or len(known) < len(costs):
         return None
     return sum(known) + (price.input_image_e10 or 0) * _inputs(call)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from imagegate.cli import failure
-from imagegate.cli.exits import BAD_REQUEST, OK, Interrupted
+from imagegate.cli.exits import OK, Interrupted
 from imagegate.errors import ImageError
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ COMMANDS = {
     "preview": "Show what a call would become and cost, without spending.",
     "models": "List the models that imagegate knows, or what a configuration serves.",
     "explain": "Say whose an error is to fix, and what to do next.",
+    "doctor": "Find what is wrong with a configuration and its providers, for free.",
     "check": "Tell what a configuration serves, skips, and does unlike LiteLLM.",
     "calls": "Tell what became of a gateway's calls, and fetch their images.",
     "version": "Print the version.",
@@ -37,8 +38,9 @@ Exit codes:
   1  file not written; bug of ours    5  rate limit, overload or budget
   2  wrong usage or request           6  refused by a content policy
   3  configuration or credential    130  Ctrl-C
-  explain: 10 request, 11 credential or access, 12 model retired, 13 provider,
-           14 relay or gateway, 15 network or clock, 16 policy, 20 undecided"""
+  explain, doctor: 10 request, 11 credential or access, 12 model retired,
+      13 provider, 14 relay or gateway, 15 network or clock, 16 policy,
+      20 undecided"""
 
 
 def build_app() -> "App":
@@ -82,7 +84,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         result = build_app()(list(arguments), exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        return _report_usage(str(error))
+        return failure.report_usage(str(error), as_json=as_json)
     except ImageError as error:
         return failure.report_error(error, as_json=as_json)
     except Interrupted as interrupted:
@@ -93,11 +95,5 @@ def run(arguments: Sequence[str]) -> int:
         sys.stderr.close()
         return OK
     except Exception as error:  # the last resort: users get no traceback
-        return failure.report_bug(error)
+        return failure.report_bug(error, as_json=as_json)
     return result if isinstance(result, int) else OK
-
-
-def _report_usage(text: str) -> int:
-    failure.error_console().print(f"imagegate: {text}", style="bold red", markup=False)
-    failure.error_console().print("See imagegate COMMAND --help.", markup=False)
-    return BAD_REQUEST

@@ -27,8 +27,8 @@ def check(config: Path, /) -> int:
         _print_line(console, line)
     groups = {deployment.group for deployment in settings.deployments}
     console.print(
-        f"{len(settings.deployments)} deployments in {len(groups)} model groups, "
-        f"{len(settings.skipped)} entries skipped"
+        f"deployments: {len(settings.deployments)}, model groups: {len(groups)}, "
+        f"skipped: {len(settings.skipped)}"
     )
     return OK
 

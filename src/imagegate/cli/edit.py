@@ -56,6 +56,8 @@ def edit(
     if len(images_and_prompt) < 2:
         raise BadRequestError("edit needs at least one image, and then the prompt in quotes")
     *images, prompt = images_and_prompt
+    if Path(prompt).suffix and Path(prompt).is_file():
+        raise BadRequestError(f"{prompt!r} is a file; the prompt comes last, in quotes")
     return make_images(
         image_edit,
         images,

@@ -6,8 +6,8 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagegate.cli.exits import INTERRUPTED, LOCAL_FAILURE, Interrupted, exit_code
-from imagegate.errors import AuthenticationError, ImageError, RateLimitError
+from imagegate.cli.exits import BAD_REQUEST, INTERRUPTED, LOCAL_FAILURE, Interrupted, exit_code
+from imagegate.errors import AuthenticationError, BadRequestError, ImageError, RateLimitError
 from imagegate.types import Json
 
 if TYPE_CHECKING:
@@ -47,8 +47,21 @@ def report_interrupt(interrupted: Interrupted, *, as_json: bool) -> int:
     return INTERRUPTED
 
 
-def report_bug(error: Exception) -> int:
+def report_usage(text: str, *, as_json: bool) -> int:
+    """Tell what is wrong with a command line and return the exit code."""
+    if as_json:
+        return report_error(BadRequestError(text, code="wrong_usage"), as_json=True)
+    console = error_console()
+    console.print(f"imagegate: {text}", style="bold red", markup=False, highlight=False)
+    console.print("See imagegate COMMAND --help.", markup=False, highlight=False)
+    return BAD_REQUEST
+
+
+def report_bug(error: Exception, *, as_json: bool) -> int:
     """Tell of an error that no one foresaw, with the place where it was raised."""
+    if as_json:
+        message = f"{type(error).__name__}: {error}"
+        _write_json({"error": {"message": message, "type": "failed", "exit_code": LOCAL_FAILURE}})
     frames = traceback.extract_tb(error.__traceback__)
     place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "unknown"
     text = f"imagegate: {type(error).__name__}: {error}"

@@ -73,15 +73,10 @@ def _row(name: str, model: Model | None) -> Json:
 
 def _print_table(rows: list[Json]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("MODEL", no_wrap=True)
-    for title in ("DOES", "QUALITIES", "SHUTDOWN"):
-        table.add_column(title)
+    table.add_column("MODEL", overflow="fold")
+    table.add_column("DOES", no_wrap=True)
+    table.add_column("SHUT DOWN", no_wrap=True)
     for row in rows:
-        table.add_row(
-            row["id"],
-            ", ".join(row.get("operations", ["as asked"])),
-            " ".join(each for each in row.get("qualities", []) if each != "auto"),
-            row.get("shutdown") or "",
-        )
-    console = Console(highlight=False, markup=False)
-    console.print(table)
+        does = " ".join(row.get("operations", ["as asked"])) or "nothing any more"
+        table.add_row(row["id"], does, row.get("shutdown") or "")
+    Console(highlight=False, markup=False).print(table)

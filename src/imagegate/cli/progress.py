@@ -50,7 +50,7 @@ class LiveProgress:
 
     def show(self, event: PartialImageEvent) -> None:
         """Put a partial image into the preview file. A preview that fails costs no image."""
-        path = self._destination.preview_path(event.image.suffix)
+        path = self._preview or self._destination.preview_path(event.image.suffix)
         with suppress(OSError):
             self._preview = event.image.save(path)
         number = event.partial_image_index + 1

@@ -28,7 +28,8 @@ _SIGNATURES: dict[Callable[..., object], inspect.Signature] = {
     for build in (calls.image_generation, calls.image_edit, calls.image_variation)
 }
 _KNOWN = {name for signature in _SIGNATURES.values() for name in signature.parameters}
-_open_doors: "weakref.WeakSet[Door]" = weakref.WeakSet()
+# By pool, not by client: a stream outlives a client that its caller let go.
+_open_pools: weakref.WeakSet[Pool] = weakref.WeakSet()
 
 # Pools from before a fork: their connections are the parent's, who will close them.
 _inherited: list[Pool | None] = []
@@ -42,7 +43,6 @@ class Door:
         self._defaults = defaults
         self._pool: Pool | None = None
         self._is_closed = False
-        _open_doors.add(self)
 
     def _request(
         self, build: Callable[..., Request[T]], args: tuple[Any, ...], given: dict[str, Any]
@@ -79,6 +79,7 @@ class Door:
         if self._pool is None or self._pool.thread is not thread:  # new, or behind a fork
             _inherited.append(self._pool)
             self._pool = Pool(thread)
+            _open_pools.add(self._pool)
         return self._pool
 
 
@@ -212,8 +213,9 @@ def preview_of(
 
 
 async def _close_all() -> None:
-    for door in list(_open_doors):
-        await door._close()
+    for pool in list(_open_pools):
+        if pool.thread is loop_thread():
+            await pool.aclose()
 
 
 close_at_exit(_close_all)

@@ -73,36 +73,47 @@ class Held:
 
 
 class BlobSlot:
-    """One image's bytes: in a spool file, or in memory once its call was detached."""
+    """One image's bytes: in a spool file, or in memory once its call was detached.
 
-    def __init__(self, held: Held, blob: Blob) -> None:
+    A pickle or a copy has them in memory, and no `held`.
+    """
+
+    def __init__(self, held: Held | None, blob: Blob) -> None:
         self._held = held
+        self._lock = held.lock if held else threading.Lock()
         self.blob = blob
+
+    def __reduce__(self) -> tuple[type["BlobSlot"], tuple[None, Blob]]:
+        with self._lock:
+            return BlobSlot, (None, self._loaded())
 
     def load(self) -> None:
         """Take the bytes into memory."""
+        self.blob = self._loaded()
+
+    def _loaded(self) -> Blob:
         data = read_bytes(self.blob)
-        self.blob = structs.replace(
+        return structs.replace(
             self.blob, source=data, offset=0, length=len(data), encoding="raw", escaped=False
         )
 
     def raw(self) -> bytes:
         """Return the image file's bytes."""
-        with self._held.lock:
+        with self._lock:
             return read_bytes(self.blob)
 
     def base64(self) -> str:
         """Return the image file as base64, as it came where it came so."""
-        with self._held.lock:
+        with self._lock:
             return b"".join(read_chunks(Encoded(self.blob))).decode("ascii")
 
     def size_bytes(self) -> int:
         """Return the length of the image file."""
-        with self._held.lock:
+        with self._lock:
             return raw_bytes(self.blob)
 
     def copy_to(self, write: Callable[[bytes], object]) -> None:
         """Hand the image file's bytes to `write`, chunk by chunk."""
-        with self._held.lock:
+        with self._lock:
             for chunk in read_chunks(self.blob):
                 write(chunk)

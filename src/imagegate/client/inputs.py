@@ -14,6 +14,7 @@ import pybase64
 from msgspec import Struct
 
 from imagegate.assets.spool import CallSpool
+from imagegate.client.results import ImageData
 from imagegate.errors import BadRequestError
 from imagegate.types import Blob, FileId
 
@@ -23,11 +24,14 @@ InputFile: TypeAlias = (
     | tuple[str | None, InputContent]
     | tuple[str | None, InputContent, str | None]
     | Mapping[str, str]
+    | ImageData
 )
 """An image to send: a path, an https or data URL, bytes, an open binary file, `(name, content,
-type)` as for HTTP clients, or `{"file_id": "file-..."}` of a provider that already holds it."""
+type)` as for HTTP clients, `{"file_id": "file-..."}` of a provider that already holds it, or an
+image of an earlier result."""
 
 FILE_CHUNK_BYTES = 256 * 1024
+PATH_CHARS_MAX = 80
 _TAKEN = "give a path, bytes, an open binary file, a (name, bytes, type) tuple or a URL"
 
 
@@ -66,10 +70,11 @@ def read_input(value: object, param: str) -> Source:
     if isinstance(value, tuple):
         return read_input(_content_of(value, param), param)
     if isinstance(value, (bytes, bytearray, memoryview)):
-        data = bytes(value)
-        return Blob(source=data, offset=0, length=len(data))
+        return _blob_of(bytes(value))
     if isinstance(value, str):
         return _read_text(value, param)
+    if isinstance(value, ImageData):
+        return _blob_of(value.bytes)
     if isinstance(value, os.PathLike):
         return _find_file(Path(value), param)
     if isinstance(value, Mapping):
@@ -89,6 +94,10 @@ async def place_input(
     if isinstance(source, UrlSource):
         return await fetch(source, spool)
     return source
+
+
+def _blob_of(data: bytes) -> Blob:
+    return Blob(source=data, offset=0, length=len(data))
 
 
 def _content_of(value: tuple[object, ...], param: str) -> object:
@@ -120,7 +129,7 @@ def _read_data_url(value: str, param: str) -> Blob:
         raise BadRequestError(
             f"{param} is a data URL whose base64 is broken ({error})", param=param
         ) from error
-    return Blob(source=data, offset=0, length=len(data))
+    return _blob_of(data)
 
 
 def _read_reference(value: Mapping[str, object], param: str) -> Source:
@@ -142,14 +151,23 @@ def _read_file_object(data: object, param: str) -> Blob:
         raise BadRequestError(
             f"{param}.read() returned {type(data).__name__}, not bytes; {_TAKEN}", param=param
         )
-    return Blob(source=data, offset=0, length=len(data))
+    return _blob_of(data)
 
 
 def _find_file(path: Path, param: str) -> FileSource:
     if not _is_file(path):
-        shown = str(path) if len(str(path)) <= 200 else f"{str(path)[:200]}..."
-        raise BadRequestError(f"{param}: there is no file {shown!r}", param=param)
+        raise BadRequestError(f"{param}: {_name_missing(str(path))}", param=param)
     return FileSource(path, param)
+
+
+def _name_missing(path: str) -> str:
+    """Return what is said of a path that is none; a long one may be an image: it is not shown."""
+    if len(path) <= PATH_CHARS_MAX:
+        return f"there is no file {path!r}"
+    return (
+        f"a text of {len(path)} characters is no path; base64 goes into a data URL: "
+        "data:image/png;base64,..."
+    )
 
 
 def _is_file(path: Path) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from imagegate.client.held import Held
@@ -61,6 +62,9 @@ class Pool:
         self.thread = thread
         self._entries: list[Entry] = []
         self._lock = asyncio.Lock()
+        left = partial(_close_left, self._entries)
+        # A client that nobody closes, and no stream of it reads on: its connections end with it.
+        weakref.finalize(self, thread.post, left).atexit = False
 
     async def get(self, settings: "Settings") -> Entry:
         """Return the entry of `settings`, opened if need be."""
@@ -77,8 +81,7 @@ class Pool:
 
     async def aclose(self) -> None:
         """Close all runtimes."""
-        while self._entries:
-            await self._entries.pop().aclose()
+        await _close_entries(self._entries)
 
     async def _evict(self) -> None:
         idle = [entry for entry in self._entries if entry.is_idle]
@@ -86,6 +89,21 @@ class Pool:
         for entry in idle[: max(surplus, 0)]:
             self._entries.remove(entry)
             await entry.aclose()
+
+
+_closing: set[asyncio.Task[None]] = set()
+
+
+def _close_left(entries: list[Entry]) -> None:
+    """Close what a pool left behind; runs on the loop thread."""
+    task = asyncio.get_running_loop().create_task(_close_entries(entries))
+    _closing.add(task)
+    task.add_done_callback(_closing.discard)
+
+
+async def _close_entries(entries: list[Entry]) -> None:
+    while entries:
+        await entries.pop().aclose()
 
 
 async def _open(settings: "Settings") -> Entry:

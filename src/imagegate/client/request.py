@@ -11,6 +11,7 @@ from imagegate.client.inputs import Source, read_input, read_inputs
 from imagegate.client.settings import TIMEOUT_S
 from imagegate.config.deployment import setting_names
 from imagegate.errors import BadRequestError
+from imagegate.providers import PROVIDERS
 from imagegate.types import AdjustPolicy, Json, Operation
 
 T = TypeVar("T")
@@ -41,7 +42,7 @@ CONNECTION = frozenset(
     ]
 )
 # The same, of single providers (`aws_region_name`): their records name them.
-PROVIDER_SETTINGS = setting_names()
+PROVIDER_SETTINGS = setting_names(each for each in PROVIDERS if each.auth != "none")
 # LiteLLM's own words: some are read below, the others are accepted so that its callers run.
 IGNORED = frozenset(
     [

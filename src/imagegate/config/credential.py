@@ -49,11 +49,7 @@ def find_credential(
     _check_text(found.secret, findings)
     if found.kind == "entra" and not _has_azure_identity():
         findings.problem("model", "Entra ID needs an extra: pip install 'imagegate[azure]'")
-    if (
-        found.kind == "none"
-        and provider.name != "openai_compatible"
-        and not _has(headers, _INSTEAD)
-    ):
+    if found.kind == "none" and provider.needs_credential and not _has(headers, _INSTEAD):
         findings.problem("api_key", _missing(provider), is_credential=True)
     return msgspec.structs.replace(found, headers=headers)
 
@@ -90,7 +86,7 @@ def _bearer(
     key = _key(wanted, provider, env)
     if not key:
         return Credential()
-    if not wanted.api_key and wanted.api_base and provider.name == "openai_compatible":
+    if not wanted.api_key and wanted.api_base and not provider.needs_credential:
         variable = next(name for name in provider.api_key_env if env.get(name))
         findings.note(f"no api_key is given, so {variable} is sent to {endpoint.host}")
     if provider.auth == "header":

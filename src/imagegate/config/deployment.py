@@ -49,12 +49,11 @@ def split_model(model: str, custom_llm_provider: str | None = None) -> tuple[str
     return (prefix, rest) if slash else ("openai", model)
 
 
-def setting_names(providers: Iterable[Provider] = PROVIDERS) -> frozenset[str]:
+def setting_names(providers: Iterable[Provider]) -> frozenset[str]:
     """Return all names under which settings of these providers are given."""
     return frozenset(
         name
         for provider in providers
-        if provider.auth != "none"
         for name in (*provider.settings, *provider.secrets, *provider.spellings)
     )
 
@@ -130,13 +129,20 @@ def _assemble(
         target=msgspec.structs.replace(target, traits=traits),
         model=row,
         assumed=assumed,
-        credential=credential,
+        credential=_presented(credential, traits),
         timeout_s=wanted.timeout_s or TIMEOUT_S,
         headers=headers,
         defaults=defaults,
         variations=wanted.variations,
         routing=wanted.routing,
     )
+
+
+def _presented(credential: Credential, traits: Mapping[str, Json]) -> Credential:
+    """Return the credential as the model's surface wants it: some take a key as a bearer token."""
+    if credential.kind == "api-key" and traits.get("auth") == "bearer":
+        return msgspec.structs.replace(credential, kind="bearer")
+    return credential
 
 
 def _id(group: str, provider: Provider, target: Target) -> str:
@@ -215,7 +221,9 @@ def _locate(
 ) -> Target:
     if endpoint.host.endswith(_AZURE_HOSTS):
         findings.note("this is an Azure host; azure/NAME reads its errors and limits better")
-    return Target(endpoint.base_url, name, _settings(wanted, provider, env))
+    is_host = endpoint.base_url.count("/") == 2
+    base_url = endpoint.base_url + (provider.base_path if is_host else "")
+    return Target(base_url, name, _settings(wanted, provider, env))
 
 
 def _settings(wanted: Wanted, provider: Provider, env: Mapping[str, str]) -> dict[str, Json]:
@@ -295,7 +303,7 @@ def _row(
     if wanted.base_model:
         return _base_row(wanted.base_model, provider, catalogue, findings)
     row = _find(_row_ids(target.upstream_model, provider), catalogue)
-    if row and provider.name == "azure":
+    if row and provider.names_deployments:
         return _without_life(row)  # the name is the operator's choice and proves no life cycle
     return row
 

@@ -59,19 +59,17 @@ TOP_LEVEL_NOT_HERE = _words(
 PROVIDERS_NOT_HERE = _words(
     """
     ai21 ai21_chat aiml aleph_alpha amazon_nova anthropic anthropic_text anyscale assemblyai
-    aws_polly azure_ai azure_text baseten bedrock_converse bedrock_mantle
-    bytez cerebras chatgpt clarifai cloudflare codestral cohere cohere_chat
-    cometapi compactifai custom custom_openai dashscope databricks datarobot deepgram deepinfra
-    deepseek docker_model_runner dotprompt elevenlabs empower fal_ai featherless_ai
-    fireworks_ai firecrawl friendliai galadriel gigachat github github_copilot gradient_ai
-    groq heroku hosted_vllm huggingface hyperbolic infinity jina_ai lambda_ai langfuse lemonade
+    aws_polly azure_text baseten bedrock_converse bedrock_mantle bytez cerebras chatgpt clarifai
+    cloudflare codestral cohere cohere_chat cometapi compactifai custom custom_openai dashscope
+    databricks datarobot deepgram deepseek docker_model_runner dotprompt elevenlabs empower fal_ai
+    featherless_ai fireworks_ai firecrawl friendliai galadriel gigachat github github_copilot
+    gradient_ai groq heroku huggingface hyperbolic infinity jina_ai lambda_ai langfuse lemonade
     litellm_proxy llamafile llamagate lm_studio manus maritalk meta_llama milvus minimax mistral
-    moonshot morph nano-gpt nebius nlp_cloud novita nscale nvidia_nim oci ollama ollama_chat
-    oobabooga ovhcloud palm parallel_ai perplexity petals poe predibase publicai
-    replicate runwayml sagemaker sagemaker_chat sagemaker_nova sambanova sap snowflake
-    stability synthetic tavily text-completion-codestral text-completion-openai together_ai
-    topaz triton v0 vercel_ai_gateway vertex_ai_beta vllm volcengine voyage wandb
-    watsonx watsonx_text xai xiaomi_mimo xinference zai
+    moonshot morph nano-gpt nebius nlp_cloud novita nvidia_nim oci ollama_chat oobabooga ovhcloud
+    palm parallel_ai perplexity petals poe predibase publicai replicate runwayml sagemaker
+    sagemaker_chat sagemaker_nova sambanova sap snowflake stability synthetic tavily
+    text-completion-codestral text-completion-openai topaz triton v0 vercel_ai_gateway
+    vertex_ai_beta voyage wandb watsonx watsonx_text xiaomi_mimo
     """
 )
 

@@ -15,7 +15,7 @@ import msgspec
 from imagegate import clock
 from imagegate.catalogue.model import Catalogue
 from imagegate.catalogue.rows import builtin_catalogue, read_rows
-from imagegate.config.faults import Faults, Path, nearest
+from imagegate.config.faults import ConfigFault, Faults, Path, nearest
 from imagegate.config.litellm import SECTION_KEYS_NOT_HERE, TOP_LEVEL_NOT_HERE
 from imagegate.config.master_key import check_master_key
 from imagegate.config.proxies import read_proxies
@@ -27,6 +27,7 @@ from imagegate.config.resolve import (
     sandbox_settings,
     unspent_keys,
 )
+from imagegate.config.retirement import retirement_notes
 from imagegate.config.settings import AssetSettings, Note, ServerSettings, Settings
 from imagegate.errors import ConfigError
 from imagegate.types import AdjustPolicy, Json, Secret
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 HOME_ENV = "IMAGEGATE_HOME"
 MASTER_KEY_ENV = ("IMAGEGATE_MASTER_KEY", "LITELLM_MASTER_KEY")
 DATABASE_SCHEME = "sqlite:///"
+PORT_MAX = 65_535
 
 
 def environment() -> Mapping[str, str]:
@@ -71,6 +73,31 @@ def load_settings(
     return _from_source(_Source(str(file), _text(file), file.parent), host, port, variables)
 
 
+class Inspection(msgspec.Struct, frozen=True):
+    """A configuration with all that is wrong in it; `settings` hold what could be read."""
+
+    settings: Settings | None
+    faults: tuple[ConfigFault, ...]
+
+
+def inspect_settings(path: str, env: Mapping[str, str] | None = None) -> Inspection:
+    """Return the settings of a file and all its faults; what is wrong is left out of them.
+
+    Raises `ConfigError` where the file cannot be read at all.
+    """
+    variables = environment() if env is None else env
+    file = FilePath(path)
+    faults = Faults(str(file))
+    try:
+        source = _Source(str(file), _text(file), file.parent)
+        settings = _build(source, None, None, variables, faults)
+    except ConfigError:
+        if not faults:
+            raise
+        settings = None
+    return Inspection(settings, tuple(sorted(faults.found, key=lambda fault: fault.line)))
+
+
 def load_mapping(config: Mapping[str, Json], env: Mapping[str, str] | None = None) -> Settings:
     """Return the settings of a configuration given as values; paths are relative to the cwd.
 
@@ -92,17 +119,20 @@ class _Source(msgspec.Struct, frozen=True):
 
 def _embedded(host: str | None, port: int | None, env: Mapping[str, str]) -> Settings:
     home = data_home(env)
-    faults = Faults("the embedded defaults")
+    faults = Faults("the embedded configuration")
     key, _ = _master_key("", env)
-    server = _listening(ServerSettings(master_key=key), host, port)
+    server = _listening(ServerSettings(master_key=key), host, port, faults)
     notes = check_master_key(server, (), faults)
     faults.check()
-    today = datetime.datetime.fromtimestamp(clock.now_s(), datetime.UTC).date()
     settings = sandbox_settings(
-        AssetSettings(folder=str(home / "assets")), _database_url(home), today
+        AssetSettings(folder=str(home / "assets")), _database_url(home), _today()
     )
     notes = (_home_note(home), *notes, *unspent_keys(env))
     return msgspec.structs.replace(settings, server=server, notes=notes)
+
+
+def _today() -> datetime.date:
+    return datetime.datetime.fromtimestamp(clock.now_s(), datetime.UTC).date()
 
 
 def _home_note(home: FilePath) -> Note:
@@ -120,7 +150,11 @@ def _master_key(given: str, env: Mapping[str, str]) -> tuple[Secret, Path]:
     return Secret(next(found, "")), ()
 
 
-def _listening(server: ServerSettings, host: str | None, port: int | None) -> ServerSettings:
+def _listening(
+    server: ServerSettings, host: str | None, port: int | None, faults: Faults
+) -> ServerSettings:
+    if port is not None and not 0 <= port <= PORT_MAX:
+        faults.add((), f"{port} is no port; use 0 to {PORT_MAX}")
     return msgspec.structs.replace(
         server,
         host=server.host if host is None else host,
@@ -134,10 +168,19 @@ def _listening(server: ServerSettings, host: str | None, port: int | None) -> Se
 def _from_source(
     source: _Source, host: str | None, port: int | None, env: Mapping[str, str]
 ) -> Settings:
+    faults = Faults(source.name)
+    settings = _build(source, host, port, env, faults)
+    faults.check()
+    return settings
+
+
+def _build(
+    source: _Source, host: str | None, port: int | None, env: Mapping[str, str], faults: Faults
+) -> Settings:
+    """Return the settings as far as they can be read; what is wrong is in `faults`."""
     from imagegate.config.entries import Entries
     from imagegate.config.routing import router_settings
 
-    faults = Faults(source.name)
     config, unset, variables, notes_read = _read(source.text, env, faults)
     catalogue = _catalogue(config, source.folder, faults)
     entries = Entries(config, unset, catalogue, faults)
@@ -150,7 +193,7 @@ def _from_source(
     default_model = config.default_model or ""
     aliases = check_names(_aliases(config), default_model, asked, deployments, faults)
     home = data_home(variables)
-    settings = Settings(
+    return Settings(
         deployments=deployments,
         catalogue=catalogue,
         aliases=aliases,
@@ -163,14 +206,16 @@ def _from_source(
         assets=_assets(config, source.folder, home),
         database_url=_database(config, source.folder, home, faults),
         proxies=read_proxies(variables),
+        status_pages=config.status_pages,
         late_s=config.late_s,
         attach_s=config.attach_s,
         log_format=config.log_format,
         skipped=skipped,
-        notes=(*notes_read, *entries.notes, *notes_found, *notes_key),
+        notes=(
+            *(*notes_read, *entries.notes, *notes_found, *notes_key),
+            *retirement_notes(deployments, _today()),
+        ),
     )
-    faults.check()
-    return settings
 
 
 def _read(
@@ -295,7 +340,7 @@ def _server(
     given = config.general_settings.master_key
     key, path = _master_key(given.get_secret_value() if given else "", env)
     server = ServerSettings(master_key=key, **config.server.model_dump())
-    server = _listening(server, host, port)
+    server = _listening(server, host, port, faults)
     return server, check_master_key(server, path, faults)
 
 

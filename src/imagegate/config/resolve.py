@@ -58,7 +58,8 @@ def resolve_deployments(
             _tell(problem, entry.path, faults)
         line = faults.line_of(entry.path)
         notes += [Note(entry.wanted.group, line, text) for text in findings.notes]
-        if deployment is not None:
+        # What is noted as wrong is not served in part: an unset key would be sent as its own name.
+        if deployment is not None and not faults.has(entry.path, below=True):
             deployments.append(_with_own_id(deployment, entry, deployments, faults))
     return tuple(deployments), tuple(notes)
 
@@ -133,7 +134,7 @@ def sandbox_settings(assets: AssetSettings, database_url: str, today: datetime.d
     rows = [row for row in catalogue.all() if row.provider == "openai"]
     current = [row for row in rows if not row.snapshot_of and not row.is_shut_down(today)]
     asked = [WantedAt(Wanted(group=row.name, model=f"{SANDBOX}/{row.name}"), ()) for row in current]
-    faults = Faults("the embedded defaults")
+    faults = Faults("the embedded configuration")
     deployments, _ = resolve_deployments(asked, catalogue, {}, faults)
     faults.check()
     aliases = {f"{SANDBOX}/{row.name}": row.name for row in current}

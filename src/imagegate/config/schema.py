@@ -294,6 +294,8 @@ class ConfigFile(Section):
     """What happens where only some of the images of a call could be made: delivered, or refused."""
     default_model: Text | None = None
     """The model group of calls that name none."""
+    status_pages: dict[str, Annotated[str, Field(pattern=r"^https?://[^@\s]+$")]] = {}
+    """A provider's name -> the JSON of its status page, which `imagegate doctor` reads."""
     late_s: Retention = 300.0
     """How long an image is waited for after its caller's deadline, in seconds."""
     attach_s: Retention = 600.0

@@ -158,6 +158,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     assets: AssetSettings
     database_url: str
     proxies: Mapping[str, str] = {}
+    status_pages: Mapping[str, str] = {}
     late_s: float = 300.0
     attach_s: float = 600.0
     log_format: Literal["auto", "json", "text"] = "auto"

@@ -33,7 +33,7 @@ def finding_for_caller(error: ImageError) -> Finding:
 
 def observe(error: ImageError) -> Observation:
     """Return what is known of a failure; the last attempt names the provider and its model."""
-    today = datetime.datetime.fromtimestamp(clock.now_s(), datetime.UTC).date()
+    today = today_of()
     if error.upstream is None:
         return Observation(
             status=error.http_status, body=_own_body(error), provider="imagegate", today=today
@@ -49,6 +49,11 @@ def observe(error: ImageError) -> Observation:
         sent={"model": model} if model else {},
         today=today,
     )
+
+
+def today_of() -> datetime.date:
+    """Return the day that it is now, in UTC."""
+    return datetime.datetime.fromtimestamp(clock.now_s(), datetime.UTC).date()
 
 
 def _headers(words: UpstreamWords) -> dict[str, str]:

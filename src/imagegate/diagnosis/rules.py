@@ -1,4 +1,4 @@
-"""surfaces.toml and rules.toml as values, read once."""
+"""surfaces.toml, own.toml and rules.toml as values, read once."""
 
 import functools
 import re
@@ -58,7 +58,7 @@ class Rule(Row, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Rules(Struct, frozen=True, forbid_unknown_fields=True):
-    """Both tables. `exception` names the surface behind a relay's exception class."""
+    """All tables. `exception` names the surface behind a relay's exception class."""
 
     owner: Mapping[str, Owner]
     exception: Mapping[str, str]
@@ -71,9 +71,9 @@ class Rules(Struct, frozen=True, forbid_unknown_fields=True):
 def load_rules() -> Rules:
     """Return the tables that come with this package."""
     folder = resources.files("imagegate.diagnosis")
-    texts = [(folder / name).read_text("utf-8") for name in ("surfaces.toml", "rules.toml")]
-    tables = [tomllib.loads(text) for text in texts]
-    return msgspec.convert(tables[0] | tables[1], Rules)
+    names = ("surfaces.toml", "own.toml", "rules.toml")
+    surfaces, own, rules = (tomllib.loads((folder / name).read_text("utf-8")) for name in names)
+    return msgspec.convert(surfaces | rules | {"rule": own["rule"] + rules["rule"]}, Rules)
 
 
 def _holds(case: Case, seen: Seen) -> bool:

@@ -4,6 +4,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from imagegate.candidates import deployments_of, served_names
+from imagegate.config.retirement import shutdown_of
 from imagegate.config.settings import Settings
 from imagegate.types import Json
 
@@ -22,6 +23,14 @@ async def get_model(request: Request) -> JSONResponse:
 
 
 def describe(name: str, settings: Settings) -> Json:
-    """Return OpenAI's model object for a model group or an alias of one."""
-    provider = deployments_of(name, settings)[0].provider.name
-    return {"id": name, "object": "model", "created": 0, "owned_by": provider}
+    """Return OpenAI's model object for a model group or an alias of one.
+
+    `shutdown_date` is there where an end is known of each of its deployments: the last one's.
+    """
+    deployments = deployments_of(name, settings)
+    provider = deployments[0].provider.name
+    model = {"id": name, "object": "model", "created": 0, "owned_by": provider}
+    days = [shutdown_of(deployment) for deployment in deployments]
+    known = [day for day in days if day is not None]
+    ends = {"shutdown_date": max(known).isoformat()} if len(known) == len(days) else {}
+    return model | ends

@@ -2,12 +2,28 @@
 
 from pathlib import Path
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import (
+    Column,
+    Connection,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    insert,
+    inspect,
+    text,
+)
 
 from imagegate.errors import ConfigError
-from imagegate.ledger.schema import REVISION, VERSION_TABLE
+from imagegate.ledger.schema import REVISION, VERSION_TABLE, metadata
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+_VERSIONS = Table(  # as Alembic makes it
+    VERSION_TABLE,
+    MetaData(),
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name=f"{VERSION_TABLE}_pkc"),
+)
 
 
 def read_revision(connection: Connection) -> str | None:
@@ -23,11 +39,24 @@ def migrate(connection: Connection) -> None:
 
     Raises ConfigError where the database was written by a version that knows more than we do.
     """
-    if read_revision(connection) != REVISION:
-        _upgrade(connection)
+    if not inspect(connection).get_table_names():
+        _create(connection)
+    elif read_revision(connection) != REVISION:
+        upgrade(connection)
 
 
-def _upgrade(connection: Connection) -> None:
+def _create(connection: Connection) -> None:
+    """Make the tables of an empty database; a test holds that the migrations make the same.
+
+    Alembic would take 10 MB that the process never gives back, and a fifth of its start.
+    """
+    metadata.create_all(connection, checkfirst=False)
+    _VERSIONS.create(connection)
+    connection.execute(insert(_VERSIONS), {"version_num": REVISION})
+
+
+def upgrade(connection: Connection) -> None:
+    """Run the migrations that the database lacks. Raises ConfigError as `migrate` does."""
     # Only here: importing Alembic takes longer than all else that opening a ledger does.
     from alembic import command
     from alembic.config import Config

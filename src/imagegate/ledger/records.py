@@ -21,7 +21,6 @@ AttemptState: TypeAlias = Literal[
 OPEN_ATTEMPT_STATES: frozenset[AttemptState] = frozenset(("dispatched", "answered"))
 # A late answer or an operator settles what was unknown; every other end is final.
 ENDABLE_ATTEMPT_STATES: frozenset[AttemptState] = OPEN_ATTEMPT_STATES | {"unknown"}
-FREE_ATTEMPT_STATES: frozenset[AttemptState] = frozenset(("unsent", "refused"))
 ENDABLE_CALL_STATES: frozenset[CallState] = frozenset(("running", "unknown"))
 
 LAST_ID = "~"
@@ -227,7 +226,7 @@ def state_of(attempts: Iterable[AttemptState]) -> CallState:
 
 def cost_e10_of(attempts: Iterable[AttemptRecord]) -> int | None:
     """Return what a call with these attempts cost, None while one may yet be charged unknown."""
-    charged = [one.cost_e10 for one in attempts if one.state not in FREE_ATTEMPT_STATES]
+    charged = [one.cost_e10 for one in attempts if one.state != "unsent"]
     return None if None in charged else sum(cost for cost in charged if cost is not None)
 
 

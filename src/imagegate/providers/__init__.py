@@ -7,21 +7,26 @@ and one line in `PROVIDERS`.
 
 from imagegate.providers import (
     azure,
+    azure_ai,
     bedrock,
     black_forest_labs,
+    compatible_rows,
     gemini,
+    nscale,
     openai,
     openai_compatible,
     openrouter,
     recraft,
     sandbox,
     vertex_ai,
+    xinference,
 )
 from imagegate.wire.provider import Provider
 
 PROVIDERS: tuple[Provider, ...] = (
     openai.PROVIDER,
     azure.PROVIDER,
+    azure_ai.PROVIDER,
     gemini.PROVIDER,
     vertex_ai.PROVIDER,
     openai_compatible.PROVIDER,
@@ -29,10 +34,13 @@ PROVIDERS: tuple[Provider, ...] = (
     recraft.PROVIDER,
     openrouter.PROVIDER,
     black_forest_labs.PROVIDER,
+    xinference.PROVIDER,
+    nscale.PROVIDER,
+    *compatible_rows.PROVIDERS,
     sandbox.PROVIDER,
 )
 
-_BY_NAME = {provider.name: provider for provider in PROVIDERS}
+_BY_NAME = {name: provider for provider in PROVIDERS for name in (provider.name, *provider.aliases)}
 
 
 def provider_for(prefix: str) -> Provider | None:

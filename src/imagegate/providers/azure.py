@@ -13,6 +13,7 @@ from imagegate.wire import azure_errors, openai_images
 from imagegate.wire.azure_errors import parse_refusal
 from imagegate.wire.exchange import Exchange, UpstreamRequest, UpstreamResponse
 from imagegate.wire.openai_errors import Refusal
+from imagegate.wire.probes import ProbeExchange, Probes, ask_invalid, ask_list
 from imagegate.wire.provider import Provider, Target
 
 # The first dated version with image edits; LiteLLM's default, 2025-02-01-preview, has none.
@@ -20,6 +21,8 @@ API_VERSION_DEFAULT = "2025-04-01-preview"
 V1_VERSIONS = frozenset(("v1", "preview", "latest"))
 # `latest` is a word of clients; on the wire it is the v1 route without a version.
 _V1_VERSIONS_SENT = frozenset(("v1", "preview"))
+# The last version whose data plane lists deployments; newer ones leave it to the control plane.
+_LISTING_VERSION = "2023-03-15-preview"
 _NAME = "Azure OpenAI"
 
 
@@ -90,6 +93,29 @@ def _named_remedy(error: UpstreamModelNotFoundError, refusal: Refusal) -> ImageE
     return UpstreamModelNotFoundError(f"{error.message} {remedy}", upstream=error.upstream)
 
 
+def probe_models(target: Target) -> ProbeExchange:
+    """List the models that could be deployed: that proves address and key, not a deployment."""
+    version = str(target.traits["api_version"])
+    query = f"?api-version={quote(version, safe='')}"
+    is_bare = _is_v1(target) and version not in _V1_VERSIONS_SENT
+    path = (
+        f"openai/v1/models{'' if is_bare else query}" if _is_v1(target) else f"openai/models{query}"
+    )
+    return (yield from ask_list(f"{target.base_url}/{path}"))
+
+
+def probe_deployments(target: Target) -> ProbeExchange:
+    """List the resource's deployments, where it still tells them."""
+    url = f"{target.base_url}/openai/deployments?api-version={_LISTING_VERSION}"
+    return (yield from ask_list(url))
+
+
+def probe_invalid(target: Target) -> ProbeExchange:
+    """Send a generation without a prompt; only the v1 route names the model in it."""
+    body = {"model": target.upstream_model} if _is_v1(target) else {}
+    return (yield from ask_invalid(build_url(target, "generations"), body))
+
+
 PROVIDER = Provider(
     name="azure",
     auth="api-key",
@@ -101,4 +127,5 @@ PROVIDER = Provider(
     settings={"api_version": ("AZURE_API_VERSION", "OPENAI_API_VERSION")},
     accepts_unknown_fields=True,
     names_deployments=True,
+    probes=Probes(models=probe_models, deployments=probe_deployments, invalid=probe_invalid),
 )

@@ -1,9 +1,9 @@
 """Microsoft Foundry's own models, FLUX and MAI: https://learn.microsoft.com/azure/ai-foundry/.
 
 Three surfaces, told by the trait `surface` of a model's row: the deployment route (`deployments`,
-OpenAI's shape without a model), Black Forest Labs' route (`blackforestlabs`) and MAI's (`mai`).
-An address that already names a surface counts before the row. OpenAI's models on Azure are in
-`azure.py`.
+OpenAI's shape without a model), Black Forest Labs' route (`blackforestlabs`, where a key is a
+bearer token: trait `auth`) and MAI's (`mai`). An address that already names a surface counts
+before the row. OpenAI's models on Azure are in `azure.py`.
 """
 
 import re
@@ -72,7 +72,9 @@ def locate(name: str, base_url: str, settings: Mapping[str, Json]) -> Place:
         if found:
             parts = found.groupdict()
             is_plain = surface == "deployments" and not parts.get("name")
-            traits |= {} if is_plain else {"surface": surface, **_path_of(parts)}
+            auth = "bearer" if surface == "blackforestlabs" else "api-key"
+            said = {"surface": surface, "auth": auth, **_path_of(parts)}
+            traits |= {} if is_plain else said
             address, name = address[: found.start()], unquote(parts.get("name") or name)
             break
     return Place(address, name, {key: value for key, value in traits.items() if value})

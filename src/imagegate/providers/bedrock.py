@@ -16,6 +16,7 @@ from imagegate.wire.bedrock_answers import parse_answer, read_error
 from imagegate.wire.exchange import Exchange, UpstreamRequest, send
 from imagegate.wire.json_body import build_json
 from imagegate.wire.lift import Base64
+from imagegate.wire.probes import ProbeExchange, Probes, ask_invalid
 from imagegate.wire.provider import Place, Provider, Target
 
 HEADERS = {"content-type": "application/json", "accept": "application/json"}
@@ -178,6 +179,11 @@ def _given(fields: Mapping[str, Json]) -> dict[str, Json]:
 _BODIES = {"stability": build_stability, "amazon": build_amazon, "sdxl": build_sdxl}
 
 
+def probe_invalid(target: Target) -> ProbeExchange:
+    """Invoke the model with an empty object; an id, a region or a right is refused before that."""
+    return (yield from ask_invalid(build_url(target), {}, HEADERS))
+
+
 PROVIDER = Provider(
     name="bedrock",
     auth="sigv4",
@@ -205,4 +211,5 @@ PROVIDER = Provider(
     spellings={"aws_bedrock_runtime_endpoint": "api_base"},
     locate=locate,
     row_names=build_row_names,
+    probes=Probes(invalid=probe_invalid),
 )

@@ -25,6 +25,7 @@ from imagegate.wire.hosts import host_of, is_listed, is_trusted
 from imagegate.wire.jobs import poll_until_done
 from imagegate.wire.json_body import build_json
 from imagegate.wire.lift import Base64
+from imagegate.wire.probes import ProbeExchange, Probes, ask_one
 from imagegate.wire.provider import Provider, Target
 
 BASE_URL = "https://api.bfl.ai"
@@ -244,6 +245,11 @@ def _place(entry: Json) -> str | None:
     return ".".join(names) or None
 
 
+def probe_models(target: Target) -> ProbeExchange:
+    """Ask for the credits that are left: that proves the key."""
+    return (yield from ask_one(f"{_base(target)}/credits"))
+
+
 PROVIDER = Provider(
     name="black_forest_labs",
     base_url=BASE_URL,
@@ -255,4 +261,6 @@ PROVIDER = Provider(
     api_key_env=("BFL_API_KEY", "BLACK_FOREST_LABS_API_KEY"),
     base_url_env=("BFL_API_BASE",),
     trusted_hosts=HOSTS,
+    result_hosts=HOSTS,
+    probes=Probes(models=probe_models),
 )

@@ -4,11 +4,13 @@ Generations and edits; `POST /images/variations` is retired there and accepts no
 """
 
 from collections.abc import Mapping
+from urllib.parse import quote
 
 from imagegate.errors import ImageError
 from imagegate.types import FileId, ImageCall
 from imagegate.wire import openai_errors, openai_images
 from imagegate.wire.exchange import Exchange, UpstreamRequest, UpstreamResponse
+from imagegate.wire.probes import ProbeExchange, Probes, ask_invalid, ask_list, ask_one
 from imagegate.wire.provider import Provider, Target
 
 BASE_URL = "https://api.openai.com/v1"
@@ -56,6 +58,24 @@ def read_error(response: UpstreamResponse) -> ImageError:
     return openai_errors.read_error(response, name="OpenAI")
 
 
+def probe_models(target: Target) -> ProbeExchange:
+    """List the models; new image models work before they are listed."""
+    return (yield from ask_list(f"{target.base_url}/models", headers=build_account_headers(target)))
+
+
+def probe_model(target: Target) -> ProbeExchange:
+    """Ask for the model, which may tell its last day."""
+    url = f"{target.base_url}/models/{quote(target.upstream_model, safe=':')}"
+    return (yield from ask_one(url, build_account_headers(target)))
+
+
+def probe_invalid(target: Target) -> ProbeExchange:
+    """Send a generation without a prompt."""
+    url = f"{target.base_url}/images/generations"
+    body = {"model": target.upstream_model}
+    return (yield from ask_invalid(url, body, build_account_headers(target)))
+
+
 PROVIDER = Provider(
     name="openai",
     base_url=BASE_URL,
@@ -71,4 +91,10 @@ PROVIDER = Provider(
     },
     accepts_unknown_fields=True,
     knows_file_ids=True,
+    probes=Probes(
+        models=probe_models,
+        model=probe_model,
+        invalid=probe_invalid,
+        known_good="gpt-image-2",
+    ),
 )

@@ -1,56 +1,59 @@
 """Any server that speaks OpenAI's Images API: https://platform.openai.com/docs/api-reference/images.
 
 Users write `openai/NAME` and the server's `api_base`. Nothing is known about its models: no
-limits, no life cycle, a price only by `base_model`. Codes that servers have beside OpenAI's are
-rows of data.
+limits, no life cycle, a price only by `base_model`. Hosts that have a name of their own here are
+rows of `compatible_rows.py`.
 """
 
-import re
+from functools import partial
 
-import msgspec
-
-from imagegate.errors import ImageError, UpstreamUnreachableError
 from imagegate.types import ImageCall
-from imagegate.wire import openai_errors, openai_images
-from imagegate.wire.exchange import Exchange, UpstreamRequest, UpstreamResponse
-from imagegate.wire.openai_errors import Refusal
+from imagegate.wire import openai_dialect, openai_images
+from imagegate.wire.exchange import Exchange, UpstreamRequest
+from imagegate.wire.openai_dialect import Dialect
+from imagegate.wire.probes import ProbeExchange, Probes, ask_invalid, ask_list
 from imagegate.wire.provider import Provider, Target
 
-_NAME = "The server"
-
-# What servers call it -> OpenAI's word for it. The first row that fits counts.
-_MEANINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
-    (re.compile(pattern), code)
-    for pattern, code in (
+# It may be any of the hosts that have a row, at an address of somebody's own; and others.
+DIALECT = Dialect(
+    name="The server",
+    meanings={
         # Ark, DashScope, Zhipu, MiniMax
-        (r"\w*SensitiveContentDetected|DataInspectionFailed|1301|1026", "moderation_blocked"),
+        r"\w*SensitiveContentDetected|DataInspectionFailed|1301|1026": "moderation_blocked",
         # Ark, DashScope, Zhipu, MiniMax
-        (r"AccountOverdueError|Arrearage|1113|1008", "insufficient_quota"),
+        r"AccountOverdueError|Arrearage|1113|1008": "insufficient_quota",
         # DashScope, MiniMax, Zhipu; 1002 is a key at Zhipu and a rate at MiniMax: status decides
-        (r"InvalidApiKey|2049|100[0134]", "invalid_api_key"),
+        r"InvalidApiKey|2049|100[0134]": "invalid_api_key",
         # Ark
-        (r"ModelNotOpen", "model_not_found"),
+        r"ModelNotOpen": "model_not_found",
         # DashScope, Zhipu, MiniMax
-        (r"Throttling(\.\w+)?|130[235]|1002", "rate_limit_exceeded"),
-    )
+        r"Throttling(\.\w+)?|130[235]|1002": "rate_limit_exceeded",
+    },
+    # vLLM-Omni serves one model, and says so with a 400
+    sayings={r"^Model mismatch": "model_not_found"},
 )
-_MODEL_MISMATCH = "Model mismatch"  # vLLM-Omni serves one model, and says so with a 400
-_UNAVAILABLE = 503
+
+read_error = partial(openai_dialect.read_error, dialect=DIALECT)
+_map_refusal = partial(openai_dialect.map_refusal, dialect=DIALECT)
 
 
 def generate(call: ImageCall, target: Target) -> Exchange:
     """Send one request; its answer holds the images or their urls, or streams them."""
-    return (yield from openai_images.exchange(build_generate(call, target), read_error))
+    return _ask(build_generate(call, target))
 
 
 def edit(call: ImageCall, target: Target) -> Exchange:
     """Send one form with the inputs; its answer holds the images or their urls."""
-    return (yield from openai_images.exchange(build_edit(call, target), read_error))
+    return _ask(build_edit(call, target))
 
 
 def variation(call: ImageCall, target: Target) -> Exchange:
     """Send one form with the input; a server without variations answers 404."""
-    return (yield from openai_images.exchange(build_variation(call, target), read_error))
+    return _ask(build_variation(call, target))
+
+
+def _ask(request: UpstreamRequest) -> Exchange:
+    return openai_images.exchange(request, read_error, _map_refusal)
 
 
 def build_generate(call: ImageCall, target: Target) -> UpstreamRequest:
@@ -75,28 +78,15 @@ def build_variation(call: ImageCall, target: Target) -> UpstreamRequest:
     return UpstreamRequest("POST", url, body, {"content-type": content_type})
 
 
-def read_error(response: UpstreamResponse) -> ImageError:
-    """Return the error of our tree; also for `{"detail": ...}` and for codes that are numbers.
-
-    A 503 that names a time to come back is a server that has not begun (its model is loading).
-    """
-    refusal = _translated(openai_errors.parse_refusal(response.json()))
-    words = openai_errors.read_words(response)
-    wait_s = openai_errors.read_retry_after_s(response.headers)
-    if response.status == _UNAVAILABLE and refusal.has_shape and wait_s is not None:
-        message = f"{_NAME} is not ready: {refusal.message}"
-        return UpstreamUnreachableError(message, retry_after_s=wait_s, upstream=words)
-    return openai_errors.map_refusal(refusal, words, name=_NAME, retry_after_s=wait_s)
+def probe_models(target: Target) -> ProbeExchange:
+    """List the models that the server has."""
+    return (yield from ask_list(f"{target.base_url}/models"))
 
 
-def _translated(refusal: Refusal) -> Refusal:
-    """Return `refusal` with OpenAI's word for its code beside it."""
-    if refusal.message.startswith(_MODEL_MISMATCH):
-        return msgspec.structs.replace(refusal, inner_code="model_not_found")
-    for pattern, meaning in _MEANINGS:
-        if pattern.fullmatch(refusal.code):
-            return msgspec.structs.replace(refusal, inner_code=meaning)
-    return refusal
+def probe_invalid(target: Target) -> ProbeExchange:
+    """Send a generation without a prompt, and of no images: some servers take any prompt."""
+    url = f"{target.base_url}/images/generations"
+    return (yield from ask_invalid(url, {"model": target.upstream_model, "n": 0}))
 
 
 PROVIDER = Provider(
@@ -109,4 +99,6 @@ PROVIDER = Provider(
     api_key_env=("OPENAI_API_KEY",),
     base_url_env=("OPENAI_BASE_URL", "OPENAI_API_BASE"),
     accepts_unknown_fields=True,
+    needs_credential=False,
+    probes=Probes(models=probe_models, invalid=probe_invalid),
 )

@@ -27,6 +27,7 @@ from imagegate.wire.exchange import Exchange, UpstreamRequest, UpstreamResponse,
 from imagegate.wire.json_body import DataUrl, build_json
 from imagegate.wire.lift import blob_of_text
 from imagegate.wire.openai_errors import Refusal
+from imagegate.wire.probes import ProbeExchange, Probes, ask_list, ask_one
 from imagegate.wire.provider import Provider, Target
 
 BASE_URL = "https://openrouter.ai/api/v1"
@@ -288,6 +289,16 @@ def _with_remedy(error: ImageError, refusal: Refusal) -> ImageError:
     return type(error)(f"{error.message} {remedy}", upstream=error.upstream)
 
 
+def probe_models(target: Target) -> ProbeExchange:
+    """List the image models; the list is public and proves no key."""
+    return (yield from ask_list(f"{target.base_url}/images/models"))
+
+
+def probe_key(target: Target) -> ProbeExchange:
+    """Ask for the key: that proves it, and tells its limit."""
+    return (yield from ask_one(f"{target.base_url}/key"))
+
+
 PROVIDER = Provider(
     name="openrouter",
     base_url=BASE_URL,
@@ -298,4 +309,5 @@ PROVIDER = Provider(
     api_key_env=("OPENROUTER_API_KEY", "OR_API_KEY"),
     base_url_env=("OPENROUTER_API_BASE",),
     settings={"site_url": ("OR_SITE_URL",), "app_name": ("OR_APP_NAME",)},
+    probes=Probes(models=probe_models, model=probe_key, is_gate=True),
 )

@@ -21,6 +21,7 @@ from imagegate.wire.hosts import host_of, is_trusted
 from imagegate.wire.json_body import DataUrl, build_json
 from imagegate.wire.lift import Base64
 from imagegate.wire.openai_errors import Refusal
+from imagegate.wire.probes import ProbeExchange, Probes, ask_invalid, ask_one
 from imagegate.wire.provider import Provider, Target
 
 BASE_URL = "https://external.api.recraft.ai/v1"
@@ -118,9 +119,13 @@ def build_request(call: ImageCall, target: Target, route: str) -> UpstreamReques
     given["response_format"] = call.response_format or "b64_json"
     own = {name: _read_param(name, value) for name, value in call.extra.items()}
     headers = {"content-type": "application/json"}
+    url = f"{_base(target)}/images/{route}"
+    return UpstreamRequest("POST", url, build_json(given | own), headers)
+
+
+def _base(target: Target) -> str:
     base_url = target.base_url
-    base_url = base_url if base_url.endswith(VERSION) else f"{base_url}{VERSION}"
-    return UpstreamRequest("POST", f"{base_url}/images/{route}", build_json(given | own), headers)
+    return base_url if base_url.endswith(VERSION) else f"{base_url}{VERSION}"
 
 
 def _build_fields(call: ImageCall, target: Target) -> dict[str, Json]:
@@ -224,6 +229,17 @@ def _meaning(said: str, status: int) -> str:
     return "model_not_found" if _NO_MODEL.search(said) else ""
 
 
+def probe_models(target: Target) -> ProbeExchange:
+    """Ask for the account: that proves the key, and tells the credits that are left."""
+    return (yield from ask_one(f"{_base(target)}/users/me"))
+
+
+def probe_invalid(target: Target) -> ProbeExchange:
+    """Send a generation without a prompt, and of no images."""
+    url = f"{_base(target)}/images/generations"
+    return (yield from ask_invalid(url, {"model": target.upstream_model, "n": 0}))
+
+
 PROVIDER = Provider(
     name="recraft",
     base_url=BASE_URL,
@@ -234,4 +250,6 @@ PROVIDER = Provider(
     read_error=read_error,
     api_key_env=("RECRAFT_API_KEY", "RECRAFT_API_TOKEN"),
     base_url_env=("RECRAFT_API_BASE",),
+    result_hosts=HOSTS,
+    probes=Probes(models=probe_models, invalid=probe_invalid),
 )

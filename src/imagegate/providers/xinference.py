@@ -121,7 +121,7 @@ def parse_event(event: Event) -> ImageResult | None:
     fields = event.data.json()
     if event.name == "complete":
         return parse_answer(UpstreamResponse(200, {}, event.data))
-    if event.name != "error" or not isinstance(fields, dict):
+    if not isinstance(fields, dict) or "error" not in (event.name, *fields):
         return None
     said = openai_errors.scrub(str(fields.get("error") or fields))
     raise UpstreamFailedError(

@@ -15,6 +15,7 @@ from imagegate.ledger import Ledger
 from imagegate.pipeline import Pipeline
 from imagegate.runtime.reaper import reap_forever
 from imagegate.runtime.recovery import Recovery
+from imagegate.runtime.retirements import tell_retirements_forever
 from imagegate.runtime.supervisor import Supervisor
 from imagegate.settle import Tools
 from imagegate.transport.download import Downloader
@@ -67,7 +68,8 @@ async def open_runtime(settings: Settings, *, embedded: bool) -> Runtime:
     await runtime.pipeline.desk.load()
     recovery = Recovery(settings, runtime.tools)
     reaping = reap_forever(settings.assets, ledger, runtime.tools.store)
-    runtime.background = [asyncio.create_task(recovery.run()), asyncio.create_task(reaping)]
+    telling = tell_retirements_forever(settings.deployments)
+    runtime.background = [asyncio.create_task(one) for one in (recovery.run(), reaping, telling)]
     return runtime
 
 

@@ -246,7 +246,8 @@ class Recovery:
             opened = attempt_log.opened
             attempts = await self._tools.ledger.attempts_of(opened.call.id)
             settled = [one for one in attempts if one.id == opened.attempt]
-            if await self._tools.ledger.assets_of(opened.call.id) or not settled:
+            kept = await self._tools.ledger.assets_of(opened.call.id)
+            if not settled or any(asset.attempt_id == opened.attempt for asset in kept):
                 continue
             if settled[0].state == "settled":
                 await self._keep_settled(settled[0], attempt_log)

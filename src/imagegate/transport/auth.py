@@ -5,7 +5,9 @@ by azure-identity and google-auth, extras that are imported when the first token
 """
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
 from typing import Protocol, TypeVar
 
 from imagegate import clock
@@ -26,6 +28,7 @@ REFRESH_BEFORE_S = 300.0
 FETCH_S_MAX = 60.0
 ACCOUNTS_MAX = 256
 MESSAGE_CHARS_MAX = 300
+FINGERPRINT_CHARS_MIN = 20  # of a shorter key four characters would tell too much
 
 
 class AccessToken(Protocol):
@@ -64,6 +67,23 @@ async def headers_for(
     return {**own, **await _KINDS[credential.kind](credential)}
 
 
+def secrets_of(credential: Credential) -> tuple[str, ...]:
+    """Return every secret of a credential, so that a text can be searched for them."""
+    kept = (credential.secret, *credential.headers.values(), *credential.aws.values())
+    return tuple(one.reveal() for one in kept if one)
+
+
+def fingerprint(credential: Credential) -> str:
+    """Return what tells two keys apart and reveals neither: last characters, start of a hash."""
+    secret = credential.secret.reveal()
+    if not secret:
+        return credential.kind
+    digest = hashlib.sha256(secret.encode()).hexdigest()[:8]
+    tail = secret[-4:] if len(secret) >= FINGERPRINT_CHARS_MIN else ""
+    return f"...{tail} sha256:{digest}"
+
+
+@lru_cache(maxsize=256)  # the same few, twice a call: reading them anew is 4 % of a small one
 def may_see(url: str, origin: str, trusted_hosts: tuple[str, ...]) -> bool:
     """Return whether `url` is of the deployment's own place or on a trusted host, over https."""
     return is_trusted(url, origin, trusted_hosts)

@@ -67,7 +67,7 @@ class IncomingBody:
         self._on_file = on_file
         self._memory: list[bytes] = []
         self._size = 0
-        self._lift = Lift(new_tag())
+        self._lift = Lift(new_tag(), checks=True)
         self.file: SpoolFile | None = None
 
     @property

@@ -30,11 +30,17 @@ class BodyGate:
         self._waiting: deque[tuple[Slot, asyncio.Future[None]]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
+    def try_acquire(self, slot: Slot) -> bool:
+        """Take a place where one is free and nobody waits; return whether it was."""
+        if self._free == 0 or self._waiting:
+            return False
+        self._free -= 1
+        self._grant(slot)
+        return True
+
     async def acquire(self, slot: Slot) -> None:
         """Wait for a place, first come, first served."""
-        if self._free > 0 and not self._waiting:
-            self._free -= 1
-            self._grant(slot)
+        if self.try_acquire(slot):
             return
         loop = asyncio.get_running_loop()
         turn = loop.create_future()

@@ -1,19 +1,19 @@
-"""Reads an answer's body in few large pieces, and in turn with the other large ones.
+"""Reads an answer's body; a large one waits for its turn among the others.
 
-Small pieces cost the same as large ones, so a large body is left to gather in the kernel between
-two reads; one that waits for its turn at the gate is not read at all.
+A body that waits is not read at all: what comes of it stays with the kernel, and then with the
+upstream. One that has its turn is read in large pieces, because small ones cost as much each.
+Pausing between two pieces, so that they gather in the kernel, was tried: it costs more than the
+pieces that it saves (1.5 MB: 10 % more CPU, event streams 25 %).
 """
 
 from typing import Self
 
 import aiohttp
 
-from imagegate import clock
 from imagegate.transport.gate import BodyGate, Slot
 
-PLAIN_BYTES = 64 * 1024  # a body up to here is read as it comes
-ENOUGH_BYTES = 64 * 1024  # a piece of this size is worth its cost
-GATHER_S = 0.002
+PLAIN_BYTES = 64 * 1024  # a body up to here needs no turn
+PIECE_BYTES = 128 * 1024  # aiohttp buffers up to twice as much
 
 
 class PacedBody:
@@ -23,21 +23,21 @@ class PacedBody:
         self._response = response
         self._gate = gate
         self._slot = Slot()
+        self._is_large = (response.content_length or 0) > PLAIN_BYTES
         self._size = 0
-        self._last_bytes = ENOUGH_BYTES
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> bytes:
-        if self._size > PLAIN_BYTES:
-            await self._gather()
+        if self._is_large and not self._slot.is_held:
+            await self._enter()
         chunk = await self._response.content.readany()
         if not chunk:
             self.close()
             raise StopAsyncIteration
         self._size += len(chunk)
-        self._last_bytes = len(chunk)
+        self._is_large = self._is_large or self._size > PLAIN_BYTES
         self._slot.is_fresh = True
         return chunk
 
@@ -45,17 +45,16 @@ class PacedBody:
         """Give the place at the gate back; calling it again does nothing."""
         self._gate.release(self._slot)
 
-    async def _gather(self) -> None:
-        """Leave the socket alone until it is our turn and the others have had theirs."""
-        connection = self._response.connection
-        protocol = connection.protocol if connection else None
-        if protocol is None:
-            return  # all of it has arrived
-        protocol.pause_reading()
-        try:
-            if not self._slot.is_held:
+    async def _enter(self) -> None:
+        """Take a place at the gate, and leave the socket alone until there is one."""
+        if not self._gate.try_acquire(self._slot):
+            connection = self._response.connection
+            if connection is None or connection.transport is None:
+                return  # all that will ever come has arrived
+            assert connection.protocol is not None
+            connection.protocol.pause_reading()
+            try:
                 await self._gate.acquire(self._slot)
-            # On a busy loop one round is long enough; on an idle one small pieces need a wait.
-            await clock.sleep(GATHER_S if self._last_bytes < ENOUGH_BYTES else 0)
-        finally:
-            protocol.resume_reading()
+            finally:
+                connection.protocol.resume_reading()
+        self._response.content.set_read_chunk_size(PIECE_BYTES)

@@ -1,16 +1,15 @@
 """Drives an exchange: takes the adapter's commands, and has a conversation carry them out."""
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Generator
+from typing import Protocol, TypeVar
 
 from imagegate.errors import ImageError, UpstreamFailedError
-from imagegate.types import ImageResult, PartialImage
+from imagegate.types import PartialImage
 from imagegate.wire.exchange import (
     Answer,
     Command,
     Emit,
     Event,
-    Exchange,
     NextEvent,
     Send,
     UpstreamRequest,
@@ -19,6 +18,9 @@ from imagegate.wire.exchange import (
 )
 
 COMMANDS_MAX = 100_000  # no upstream keeps us for longer than this many steps
+
+
+Result = TypeVar("Result")
 
 
 class Conversation(Protocol):
@@ -38,8 +40,10 @@ class Conversation(Protocol):
 
 
 async def run(
-    exchange: Exchange, conversation: Conversation, on_partial: Callable[[PartialImage], None]
-) -> ImageResult:
+    exchange: Generator[Command, Answer, Result],
+    conversation: Conversation,
+    on_partial: Callable[[PartialImage], None],
+) -> Result:
     """Run the exchange to its end and return its result.
 
     A transport fault is thrown into the generator where it waits; what it raises is raised here.
@@ -50,7 +54,7 @@ async def run(
         try:
             command = exchange.throw(fault) if fault else exchange.send(answer)
         except StopIteration as stop:
-            result: ImageResult = stop.value
+            result: Result = stop.value
             return result
         try:
             answer, fault = await _carry_out(command, conversation, on_partial), None

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 SERVICE = "bedrock"  # the name in a signature's scope; the host is bedrock-runtime
 SIGN_S_MAX = 60.0
 ACCOUNTS_MAX = 256
+SOURCE_S_MAX = 900.0  # a shared file may get other keys; botocore reads it when a source is made
 MESSAGE_CHARS_MAX = 300
 SESSION_NAME = "imagegate"
 
@@ -135,22 +136,28 @@ def _signed(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 class Sources:
-    """Key sources by account: each is made once and refreshes itself."""
+    """Key sources by account: each refreshes itself, and is made anew every fifteen minutes."""
 
-    def __init__(self, make: Callable[[Mapping[str, Secret], str], KeySource]) -> None:
+    def __init__(
+        self,
+        make: Callable[[Mapping[str, Secret], str], KeySource],
+        now_s: Callable[[], float] = clock.monotonic_s,
+    ) -> None:
         self._make = make
-        self._made: dict[object, KeySource] = {}
+        self._now_s = now_s
+        self._made: dict[object, tuple[KeySource, float]] = {}
         self._lock = threading.Lock()
 
     def keys(self, settings: Mapping[str, Secret], region: str) -> Keys:
         """Return the account's keys; waits for the network where they must be fetched."""
         account = (frozenset(settings.items()), region)
         with self._lock:
-            if account not in self._made:
+            source, until_s = self._made.get(account, (None, 0.0))
+            if source is None or until_s <= self._now_s():
                 if len(self._made) >= ACCOUNTS_MAX:
                     self._made.clear()
-                self._made[account] = self._make(settings, region)
-            source = self._made[account]
+                source = self._make(settings, region)
+                self._made[account] = source, self._now_s() + SOURCE_S_MAX
         return source.get_frozen_credentials()
 
 

@@ -10,7 +10,12 @@ from typing import TypeAlias
 import msgspec
 from msgspec import Struct
 
-from imagegate.errors import ImageError, UpstreamFailedError, UpstreamTimeoutError
+from imagegate.errors import (
+    ContentPolicyViolationError,
+    ImageError,
+    UpstreamFailedError,
+    UpstreamTimeoutError,
+)
 from imagegate.types import ImageResult
 from imagegate.wire.exchange import (
     Answer,
@@ -91,9 +96,10 @@ def _poll(
     except ImageError as error:
         if error.fault == "moment":
             return error
-        if error.fault == "deployment":
-            raise _lost(error) from error
-        raise
+        if error.fault == "ambiguous" or isinstance(error, ContentPolicyViolationError):
+            raise
+        # A refused poll says nothing about the job.
+        raise _lost(error) from error
 
 
 def _pause_after(fault: ImageError, faults: int) -> float:

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from imagegate.errors import UPSTREAM_TEXT_BYTES_MAX, UpstreamEmptyError
 from imagegate.types import Blob, Json
+from imagegate.wire.base64_check import Base64Check
 
 T = TypeVar("T")
 
@@ -119,19 +120,22 @@ def blob_of_text(text: str) -> Blob:
 
 
 class _Range(Struct):
-    """Where a lifted string's base64 lies in the stream, and which escapes were seen in it."""
+    """Where a lifted string's base64 lies in the stream, and what was seen in it."""
 
     offset: int
     media_type: str
+    check: Base64Check | None
     length: int = 0
     backslashes: int = 0
     slashes: int = 0
     ends_in_backslash: bool = False
 
     def note(self, chunk: bytes, at: int, stop: int) -> None:
-        """Count the escapes in the next part of the string, `chunk[at:stop]`."""
+        """Look at the next part of the string, `chunk[at:stop]`."""
         if at == stop:
             return
+        if self.check is not None:
+            self.check.feed(chunk, at, stop)
         if self.ends_in_backslash and chunk[at] == _SLASH:
             self.slashes += 1
         self.ends_in_backslash = chunk[stop - 1] == _BACKSLASH
@@ -142,14 +146,15 @@ class _Range(Struct):
     def to_blob(self, source: object) -> Blob:
         """Return the blob. Any escape but `\\/` stays in it, so that decoding refuses it."""
         escaped = 0 < self.backslashes == self.slashes
-        return Blob(source, self.offset, self.length, "base64", escaped, self.media_type)
+        sound = self.check is not None and self.check.is_sound
+        return Blob(source, self.offset, self.length, "base64", escaped, self.media_type, sound)
 
 
 class Lift:
     """Scans one document, chunk by chunk; what comes out does not depend on the cuts.
 
     `tag` replaces a lifted string in the skeleton; `offset` is the position of the first byte in
-    the stream. The bounds are in bytes and levels.
+    the stream. The bounds are in bytes and levels. `checks`: decode the blobs as they come.
     """
 
     def __init__(
@@ -159,11 +164,13 @@ class Lift:
         offset: int = 0,
         skeleton_bytes_max: int = 1024 * 1024,
         depth_max: int = 64,
+        checks: bool = False,
     ) -> None:
         self._tag = tag
         self._position = offset
         self._skeleton_bytes_max = skeleton_bytes_max
         self._depth_max = depth_max
+        self._checks = checks
         self._held: bytearray | None = bytearray()
         self._out = bytearray()
         self._ranges: list[_Range] = []
@@ -325,7 +332,11 @@ class Lift:
         media_type = (
             prefix.group(1).replace(b"\\", b"").decode("ascii", "replace") if prefix else ""
         )
-        self._lifting = _Range(self._start_at + len(head) - len(data), media_type.lower())
+        self._lifting = _Range(
+            self._start_at + len(head) - len(data),
+            media_type.lower(),
+            Base64Check() if self._checks else None,
+        )
         self._lifting.note(data, 0, len(data))
         del self._out[self._start :]
         self._out += f"{self._tag}{len(self._ranges)}".encode()

@@ -4,9 +4,10 @@ Strict, because what is misread here is bought. Answers are built in `openai_ans
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Never, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -139,7 +140,10 @@ def _load(lifted: Lifted) -> dict[str, Json]:
     """Return the body's fields. Raises where it is no JSON object, or means two things."""
     try:
         body = json.loads(
-            lifted.skeleton, object_pairs_hook=_unique, parse_constant=_refuse_constant
+            lifted.skeleton,
+            object_pairs_hook=_unique,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
         )
         msgspec.json.encode(body)  # refuses half of a surrogate pair, which no body can carry on
     except BadRequestError:
@@ -166,8 +170,13 @@ def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     return fields
 
 
-def _refuse_constant(name: str) -> Json:
-    raise _no_json(f"{name} is no JSON number")
+def _refuse_constant(name: str) -> Never:
+    raise _no_json(f"{name} is no number that JSON can carry")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _refuse_constant(text[:80])
 
 
 def _no_json(reason: str) -> BadRequestError:

@@ -256,6 +256,7 @@ def _silent_refusal(answer: Answer, response: UpstreamResponse, dialect: Dialect
         f"{dialect.name} made no image because of its content policy{detail}.{billed} Change the "
         "prompt or the image; the same request gets the same answer.",
         upstream=openai_errors.read_words(response),
+        cost_e10=cost_e10 or 0,
     )
 
 

@@ -8,6 +8,7 @@ from msgspec import Struct
 from imagegate.errors import ImageError
 from imagegate.types import ImageCall, Json, Operation
 from imagegate.wire.exchange import Exchange, UpstreamResponse
+from imagegate.wire.probes import Probes
 
 AuthScheme: TypeAlias = Literal["none", "bearer", "api-key", "header", "sigv4", "google"]
 
@@ -55,6 +56,7 @@ class Provider(Struct, frozen=True, kw_only=True):
     `aliases` are other prefixes that users know. `base_path` is added to a given address that is a
     host and no more. Without `needs_credential` a deployment may have none. `names_deployments`:
     the name after the prefix is the operator's choice and proves no model's life cycle.
+    `probes` are its free questions, for `imagegate doctor`.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Provider(Struct, frozen=True, kw_only=True):
     base_path: str = ""
     needs_credential: bool = True
     names_deployments: bool = False
+    probes: Probes = Probes()
 
     def adapter(self, operation: Operation) -> Adapter | None:
         """Return the adapter of `operation`, or None where this provider has none."""

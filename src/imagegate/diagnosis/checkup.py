@@ -1,0 +1,294 @@
+"""What `doctor` finds out: steps with their verdicts. Pure: answers in, judgements out."""
+
+import difflib
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
+
+from imagegate.config.retirement import retirement_of
+from imagegate.config.settings import Deployment
+from imagegate.diagnosis.explain import explain
+from imagegate.diagnosis.observation import Observation
+from imagegate.diagnosis.our_errors import finding_for, today_of
+from imagegate.diagnosis.redact import redact
+from imagegate.errors import (
+    Finding,
+    ImageError,
+    RateLimitError,
+    UpstreamCredentialError,
+    UpstreamModelNotFoundError,
+)
+from imagegate.transport.reach import Reached
+from imagegate.wire.probes import ProbeAnswer
+
+State: TypeAlias = Literal["ok", "fault", "warning", "unclear", "skipped"]
+
+CLOCK_OFF_S_MAX = 300.0
+NAMES_SHOWN_MAX = 6
+_NETWORK_EXIT, _CALLER_EXIT, _RETIRED_EXIT = 15, 10, 12
+_HURDLES = {
+    "name": ("its name is not resolved", "getent hosts {host}; check api_base, DNS and proxies."),
+    "connection": (
+        "nothing listens there, or a firewall is between",
+        "curl -sv {url} -o /dev/null; in a container, localhost is the container itself.",
+    ),
+    "tls": (
+        "the TLS handshake fails",
+        "openssl s_client -connect {host}:{port}; a company's own CA belongs in SSL_CERT_FILE.",
+    ),
+    "proxy": ("the proxy cannot be reached", "Correct HTTPS_PROXY, or put the host in NO_PROXY."),
+}
+
+
+class Seen(Struct, frozen=True, kw_only=True):
+    """One request and its answer, without a credential, a prompt or an image."""
+
+    method: str
+    url: str
+    body: str = ""
+    status: int
+    headers: Mapping[str, str]
+    text: str
+    at: str
+
+
+class Step(Struct, frozen=True, kw_only=True):
+    """One probe (`P0` to `P7`) and what it told. `next` is the remedy; `owner` as in a finding."""
+
+    probe: str
+    title: str
+    state: State
+    text: str = ""
+    next: str = ""
+    owner: str = ""
+    exit_code: int = 0
+    elapsed_s: float = 0.0
+    finding: Finding | None = None
+    seen: Seen | None = None
+
+
+class Checkup(Struct, frozen=True, kw_only=True):
+    """All that was found out about one deployment."""
+
+    deployment: str
+    group: str
+    provider: str
+    model: str
+    base_url: str
+    credential: str
+    sign_in: str = "none"
+    account: Mapping[str, str] = {}
+    steps: tuple[Step, ...] = ()
+
+    @property
+    def faults(self) -> tuple[Step, ...]:
+        """What has to be put right."""
+        return tuple(step for step in self.steps if step.state == "fault")
+
+    @property
+    def warnings(self) -> tuple[Step, ...]:
+        """What works, and should be looked at."""
+        return tuple(step for step in self.steps if step.state == "warning")
+
+
+# --- P0: what can be told without asking anybody ----------------------------------------------
+
+
+def judge_name(deployment: Deployment) -> tuple[Step, ...]:
+    """Return what is wrong with the name and the age of the deployment's model."""
+    steps = [*_odd_name(deployment), *_age(deployment)]
+    return tuple(steps) or (Step(probe="P0", title="configuration", state="ok"),)
+
+
+def _odd_name(deployment: Deployment) -> Iterable[Step]:
+    name = deployment.target.upstream_model
+    odd = dict.fromkeys(one for one in name if not "!" <= one <= "~")
+    if odd:
+        shown = ", ".join(f"U+{ord(one):04X} {unicodedata.name(one, 'control')}" for one in odd)
+        yield _parse_fault(
+            f"The model's name {name!r} holds {shown}.", "Type the name anew, in plain letters."
+        )
+    elif name != name.lower() and deployment.model is None and not _is_operators(deployment):
+        yield Step(
+            probe="P0",
+            title="configuration",
+            state="warning",
+            text=f"The model's name {name!r} has capital letters; ids are case-sensitive.",
+            next=f"Try {name.lower()!r}.",
+            owner="caller",
+        )
+
+
+def _is_operators(deployment: Deployment) -> bool:
+    return deployment.provider.names_deployments or not deployment.provider.base_url
+
+
+def _age(deployment: Deployment) -> Iterable[Step]:
+    found = retirement_of(deployment, today_of())
+    if found is None:
+        return
+    successor = found.successor or "a current model"
+    yield Step(
+        probe="P0",
+        title="life cycle",
+        state="fault" if found.is_over else "warning",
+        text=found.text,
+        next=f"Set model: {successor} in this entry; callers keep asking for {deployment.group!r}.",
+        owner="caller",
+        exit_code=_RETIRED_EXIT,
+    )
+
+
+def _parse_fault(text: str, remedy: str) -> Step:
+    return Step(
+        probe="P0",
+        title="configuration",
+        state="fault",
+        text=text,
+        next=remedy,
+        owner="caller",
+        exit_code=_CALLER_EXIT,
+    )
+
+
+# --- P1: the way there ------------------------------------------------------------------------
+
+
+def judge_reach(reached: Reached, url: str) -> Step:
+    """Return whether name, connection and TLS work."""
+    if not reached.hurdle:
+        return Step(probe="P1", title="name, connection, TLS", state="ok")
+    what, remedy = _HURDLES[reached.hurdle]
+    return Step(
+        probe="P1",
+        title="name, connection, TLS",
+        state="fault",
+        text=f"{reached.host}:{reached.port} cannot be reached: {what} ({reached.reason}).",
+        next=remedy.format(host=reached.host, port=reached.port, url=url),
+        owner="network",
+        exit_code=_NETWORK_EXIT,
+        elapsed_s=reached.elapsed_s,
+    )
+
+
+def judge_clock(offset_s: float) -> Step | None:
+    """Return a fault where this host's clock is off; tokens and signatures fail then."""
+    if abs(offset_s) <= CLOCK_OFF_S_MAX:
+        return None
+    direction = "behind" if offset_s > 0 else "ahead of"
+    return Step(
+        probe="P1",
+        title="clock",
+        state="fault",
+        text=f"This host's clock is {abs(offset_s):.0f} s {direction} the provider's.",
+        next="timedatectl; switch NTP on. Signed requests and tokens fail until then.",
+        owner="network",
+        exit_code=_NETWORK_EXIT,
+    )
+
+
+# --- P2 to P6: what the provider says ---------------------------------------------------------
+
+
+def judge_models(answer: ProbeAnswer, refusal: Step | None, deployment: Deployment) -> Step:
+    """Return what a list of models tells; except at a gate it decides nothing about one model."""
+    if refusal is not None:
+        return refusal
+    wanted = deployment.target.upstream_model
+    is_listed = wanted in answer.names or not answer.names
+    is_operators = deployment.provider.names_deployments
+    count = f"{len(answer.names)} models listed" if answer.names else "it answers"
+    if is_listed or is_operators:
+        return Step(probe="P2", title="list models", state="ok", text=f"{count}.")
+    is_gate = deployment.provider.probes.is_gate
+    return Step(
+        probe="P2",
+        title="list models",
+        state="fault" if is_gate else "unclear",
+        text=f"{wanted!r} is not among the {count}.{near(wanted, answer.names)}",
+        next="Use one that is listed." if is_gate else "The list is no proof: P5 decides.",
+        owner="caller" if is_gate else "",
+        exit_code=_CALLER_EXIT if is_gate else 0,
+    )
+
+
+def judge_deployments(names: Sequence[str], deployment: Deployment) -> Step:
+    """Return whether the deployment's name is among those that the resource has."""
+    wanted = deployment.target.upstream_model
+    title = "list deployments"
+    if wanted in names:
+        return Step(probe="P4", title=title, state="ok")
+    shown = ", ".join(names[:NAMES_SHOWN_MAX]) or "none"
+    return Step(
+        probe="P4",
+        title=title,
+        state="unclear",
+        text=f"The resource has no deployment {wanted!r}.{near(wanted, names)} It has: {shown}.",
+        next="Put one of its names behind azure/, letter by letter.",
+    )
+
+
+def near(wanted: str, names: Sequence[str]) -> str:
+    """Return a sentence with the names that look like `wanted`, `""` where none do."""
+    by_lower = {name.lower(): name for name in names}
+    found = difflib.get_close_matches(wanted.lower(), by_lower, n=3, cutoff=0.6)
+    return f" Did you mean {' or '.join(by_lower[name] for name in found)}?" if found else ""
+
+
+def judge_refusal(
+    probe: str, title: str, error: ImageError, finding: Finding, seen: Seen | None
+) -> Step:
+    """Return what a refusal means for the deployment.
+
+    A question about what our request left out on purpose is what we wanted to hear. An answer that
+    has nothing to do with the deployment is unclear.
+    """
+    if error.fault == "call" and not isinstance(error, UpstreamModelNotFoundError):
+        state: State = "ok"
+    elif isinstance(error, RateLimitError):
+        state = "warning"
+    else:
+        state = "fault"
+    said = finding.cause if finding.is_decided else error.message
+    return Step(
+        probe=probe,
+        title=title,
+        state=state,
+        text="" if state == "ok" else said,
+        next="" if state == "ok" else finding.next,
+        owner="" if state == "ok" else finding.owner,
+        exit_code=finding.exit_code if state == "fault" else 0,
+        finding=None if state == "ok" else finding,
+        seen=seen,
+    )
+
+
+def is_decisive(error: ImageError) -> bool:
+    """Return whether a refusal of a list says something about the deployment, too."""
+    return isinstance(error, UpstreamCredentialError | RateLimitError)
+
+
+def finding_of(error: ImageError, seen: Seen | None, deployment: Deployment) -> Finding:
+    """Return what the provider's words mean, or our own where it said nothing."""
+    if seen is None:
+        return finding_for(error)
+    return explain(
+        Observation(
+            status=seen.status,
+            headers=seen.headers,
+            body=seen.text,
+            url=seen.url,
+            provider=deployment.provider.name,
+            sent={"model": deployment.target.upstream_model},
+            today=today_of(),
+        )
+    )
+
+
+def shown_text(text: str, secrets: Sequence[str]) -> str:
+    """Return an answer's text without secrets: those that we know, and those that look like one."""
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    return redact(text)

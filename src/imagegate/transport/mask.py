@@ -1,0 +1,107 @@
+"""Hides our own credential in what an upstream says back, before anything is kept of it.
+
+Some upstreams repeat the key that they refuse, or the whole request. Patterns find keys that look
+like keys; here the very secrets are known that a request carried. Stars take their place one for
+one, so that lengths and offsets stay as they were.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import TypeAlias
+from urllib.parse import quote
+
+from imagegate.config.settings import Credential
+
+SECRET_CHARS_MIN = 8
+"""A shorter one is a word like `none`, which answers hold for other reasons."""
+
+_AWS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token", "aws_web_identity_token")
+_SIGNING = ("authorization", "x-amz-security-token")
+
+Spelling: TypeAlias = bytes
+
+
+class Mask:
+    """The secrets of one request, in each spelling in which JSON or a url may repeat them."""
+
+    def __init__(self, credential: Credential, headers: Mapping[str, str]) -> None:
+        secrets = [*_own(credential), *_sent(headers)]
+        self._spellings = tuple(dict.fromkeys(_spellings(secrets)))
+
+    def hide(self, data: bytes) -> bytes:
+        """Return `data` with a star for each byte of a secret."""
+        for spelling in self._spellings:
+            if spelling in data:
+                data = data.replace(spelling, b"*" * len(spelling))
+        return data
+
+    def hide_in(self, headers: Mapping[str, str]) -> dict[str, str]:
+        """Return `headers` with masked values."""
+        return {
+            name: self.hide(value.encode("utf-8", "surrogateescape")).decode(
+                "utf-8", "surrogateescape"
+            )
+            for name, value in headers.items()
+        }
+
+    def stream(
+        self, chunks: AsyncIterator[bytes], *, bytes_max: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """Return `chunks` masked, also where a secret is cut in two; `bytes_max` from the start.
+
+        Only what may be the beginning of a secret waits for the chunk after it.
+        """
+        return self._masked(chunks, bytes_max) if self._spellings else chunks
+
+    async def _masked(
+        self, chunks: AsyncIterator[bytes], bytes_max: int | None
+    ) -> AsyncIterator[bytes]:
+        held, seen = b"", 0
+        async for chunk in chunks:
+            seen += len(chunk)
+            data, held = self.hide(held + chunk) if held else self.hide(chunk), b""
+            if bytes_max is not None and seen > bytes_max:
+                yield data
+                break
+            cut = self._beginning(data)
+            data, held = data[:cut], data[cut:]
+            if data:
+                yield data
+        if held:
+            yield held
+        async for chunk in chunks:
+            yield chunk
+
+    def _beginning(self, data: bytes) -> int:
+        """Return where a secret may begin that goes on in the next chunk; else the end."""
+        return min((_tail(data, spelling) for spelling in self._spellings), default=len(data))
+
+
+def _tail(data: bytes, spelling: Spelling) -> int:
+    first = spelling[:1]
+    at = data.find(first, max(0, len(data) - len(spelling) + 1))
+    while at >= 0 and not spelling.startswith(data[at:]):
+        at = data.find(first, at + 1)
+    return at if at >= 0 else len(data)
+
+
+def _own(credential: Credential) -> Iterable[str]:
+    yield credential.secret.reveal()
+    yield from (header.reveal() for header in credential.headers.values())
+    yield from (credential.aws[name].reveal() for name in _AWS if name in credential.aws)
+
+
+def _sent(headers: Mapping[str, str]) -> Iterable[str]:
+    """Yield the tokens that were fetched for this request, without the word for their kind."""
+    return (headers[name].rpartition(" ")[2] for name in _SIGNING if name in headers)
+
+
+def _spellings(secrets: Iterable[str]) -> Iterable[Spelling]:
+    for secret in secrets:
+        if len(secret) >= SECRET_CHARS_MIN:
+            texts = (
+                secret,
+                secret.rpartition(" ")[2],
+                secret.replace("/", "\\/"),
+                quote(secret, ""),
+            )
+            yield from (text.encode() for text in texts if len(text) >= SECRET_CHARS_MIN)

@@ -1,0 +1,82 @@
+"""A scripted API on loopback: says what the test wrote for a path, and keeps what was asked."""
+
+import json
+import threading
+from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, NamedTuple, Self
+
+NOT_FOUND = (404, {}, '{"detail":"Not Found"}')
+
+
+class Asked(NamedTuple):
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class Surface:
+    """`answers` maps "GET /v1/models" to status, headers and body (JSON or text)."""
+
+    def __init__(self, answers: Mapping[str, tuple[int, dict[str, str], Any]]) -> None:
+        self.asked: list[Asked] = []
+        surface = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def answer(self) -> None:
+                body = self.rfile.read(int(self.headers.get("content-length") or 0))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                surface.asked.append(Asked(self.command, self.path, headers, body))
+                path = self.path.partition("?")[0]
+                status, extra, said = answers.get(f"{self.command} {path}", NOT_FOUND)
+                text = said if isinstance(said, str) else json.dumps(said)
+                self.send_response_only(status)
+                kind = "application/json" if text.startswith(("{", "[")) else "text/html"
+                for name, value in {"content-type": kind, **extra}.items():
+                    self.send_header(name, value)
+                self.send_header("content-length", str(len(text.encode())))
+                self.end_headers()
+                self.wfile.write(text.encode())
+
+            do_GET = do_POST = answer  # noqa: N815 - the base class's names
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.01,), daemon=True
+        )
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+
+def error(message: str, code: str | None, kind: str = "invalid_request_error") -> dict[str, Any]:
+    """Return an error in OpenAI's shape."""
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+
+
+def models(*names: str) -> dict[str, Any]:
+    """Return a list of models."""
+    return {"object": "list", "data": [{"id": name} for name in names]}
+
+
+MISSING_PROMPT = (
+    400,
+    {},
+    error("Missing required parameter: 'prompt'.", "missing_required_parameter"),
+)

@@ -1,0 +1,97 @@
+"""Live conversations: a poll has a time limit of its own, and goes where it may go."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from imagegate.assets.journal import read_records
+from imagegate.assets.spool import Spool
+from imagegate.config.settings import AssetSettings, Credential, Deployment
+from imagegate.errors import UpstreamTimeoutError
+from imagegate.providers import provider_for
+from imagegate.transport.live import LiveConversation, Transport
+from imagegate.types import Secret
+from imagegate.wire.exchange import UpstreamRequest
+from imagegate.wire.provider import Target
+from tests.upstream.fake import FakeUpstream
+
+
+@asynccontextmanager
+async def conversing(
+    folder: Path, origin: str, *, is_logged: bool = True
+) -> AsyncIterator[LiveConversation]:
+    provider = provider_for("black_forest_labs")
+    assert provider
+    deployment = Deployment(
+        id="d",
+        group="img",
+        provider=provider,
+        target=Target(origin, "flux-2-pro"),
+        credential=Credential("header", Secret("sk-test-1"), header="x-key"),
+    )
+    spool = Spool(AssetSettings(folder=str(folder)))
+    transport = Transport(spool, {})
+    files = spool.open_call("call_1")
+    try:
+        async with LiveConversation(
+            transport, deployment, "att_1", files, is_logged=is_logged
+        ) as conversation:
+            yield conversation
+    finally:
+        files.close()
+        await transport.aclose()
+        spool.has_leftovers = True
+        spool.close()
+
+
+def get(url: str, seconds_max: float | None = None) -> UpstreamRequest:
+    return UpstreamRequest("GET", url, seconds_max=seconds_max)
+
+
+def test_a_request_with_a_limit_ends_by_it_and_the_next_one_works(
+    upstream: FakeUpstream, tmp_path: Path
+) -> None:
+    async def scene() -> int:
+        async with conversing(tmp_path, upstream.v1) as conversation:
+            upstream.reply("hang")
+            post = UpstreamRequest(
+                "POST",
+                f"{upstream.v1}/images/generations",
+                (b'{"model": "gpt-image-2", "prompt": "x"}',),
+                {"content-type": "application/json", "authorization": "Bearer sk-test-1"},
+                seconds_max=0.05,
+            )
+            with pytest.raises(UpstreamTimeoutError):
+                await conversation.send(post)
+            return (await conversation.send(get(f"{upstream.v1}/models", 10.0))).status
+
+    assert asyncio.run(scene()) == 200
+
+
+@pytest.mark.parametrize("is_logged", [True, False])
+def test_a_recovery_writes_no_second_log(
+    upstream: FakeUpstream, tmp_path: Path, is_logged: bool
+) -> None:
+    async def scene() -> None:
+        async with conversing(tmp_path, upstream.v1, is_logged=is_logged) as conversation:
+            await conversation.send(get(f"{upstream.v1}/models"))
+
+    asyncio.run(scene())
+    (folder,) = (tmp_path / "spool").iterdir()
+    assert len(list(read_records(folder))) == int(is_logged)
+
+
+def test_a_credential_in_a_header_goes_to_the_own_origin(
+    upstream: FakeUpstream, tmp_path: Path
+) -> None:
+    async def scene() -> None:
+        async with conversing(tmp_path, upstream.v1) as conversation:
+            await conversation.send(get(f"{upstream.v1}/models"))
+        async with conversing(tmp_path, "https://api.bfl.ai") as conversation:
+            await conversation.send(get(f"{upstream.v1}/models"))
+
+    asyncio.run(scene())
+    assert [record.headers.get("x-key") for record in upstream.bill] == ["sk-test-1", None]
