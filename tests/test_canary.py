@@ -84,8 +84,10 @@ class Echo(Upstream):
         echo = " ".join(f"{name}: {value}" for name, value in request.headers.items())
         body = told(answer.text or "", f"{echo} {quote(echo, safe='')}")
         self.said += body
-        headers = {"content-type": answer.content_type, "x-request-id": echo,
-                   "x-ratelimit-echo": echo}  # fmt: skip
+        recorded = {
+            name: answer.headers[name] for name in answer.headers if name != "Content-Length"
+        }
+        headers = {**recorded, "x-request-id": echo, "x-ratelimit-echo": echo}
         return web.Response(status=answer.status, headers=headers, body=body.encode())
 
 

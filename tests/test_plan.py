@@ -84,10 +84,10 @@ def test_a_plain_call_is_sent_as_asked_at_a_known_price() -> None:
 def test_the_operators_defaults_fill_what_was_not_given() -> None:
     deployment = deployment_of(
         "gpt-image-2",
-        defaults={"quality": "low", "size": "1536x1024", "seed": 7, "prompt": "no", "id": "x"},
+        defaults={"quality": "low", "size": "1536x1024", "tint": 7, "prompt": "no", "id": "x"},
     )
     call = planned(call_of(quality="high"), deployment).call
-    assert (call.quality, call.size, call.extra) == ("high", "1536x1024", {"seed": 7})
+    assert (call.quality, call.size, call.extra) == ("high", "1536x1024", {"tint": 7})
     assert (call.id, call.prompt) == ("c", "a red circle")
 
 
@@ -175,15 +175,30 @@ def test_file_ids_leave_only_to_a_provider_that_knows_them() -> None:
 
 
 def test_unknown_fields_pass_or_are_left_out_with_a_report() -> None:
-    call = call_of(extra={"seed": 1})
-    assert planned(call, deployment_of("gpt-image-2")).call.extra == {"seed": 1}
+    call = call_of(extra={"tint": 1})
+    assert planned(call, deployment_of("gpt-image-2")).call.extra == {"tint": 1}
     other = deployment_of("sdxl", OTHER, "https://other.test")
     result = planned(call, other)
     assert result.call.extra == {}
-    assert [(one.param, one.asked, one.sent) for one in result.adjustments] == [("seed", 1, None)]
+    assert [(one.param, one.asked, one.sent) for one in result.adjustments] == [("tint", 1, None)]
     with pytest.raises(BadRequestError) as caught:
         planned(call, other, policy="strict")
-    assert (caught.value.param, caught.value.code) == ("seed", "unknown_parameter")
+    assert (caught.value.param, caught.value.code) == ("tint", "unknown_parameter")
+
+
+def test_what_openai_is_known_to_refuse_is_not_sent_there() -> None:
+    call = call_of(extra={"seed": 1, "negative_prompt": "rain", "tint": 2})
+    for provider in (OPENAI, AZURE):
+        result = planned(call, deployment_of("gpt-image-2", provider, "https://r.test"))
+        assert result.call.extra == {"tint": 2}
+        assert [one.param for one in result.adjustments] == ["seed", "negative_prompt"]
+    # The operator says what a server of one's own is like, not what it refuses.
+    compatible = msgspec.structs.replace(OPENAI, name="openai_compatible")
+    server = deployment_of("m", compatible, "https://own.test", row="openai/gpt-image-2")
+    assert planned(call, server).call.extra == call.extra
+    with pytest.raises(BadRequestError) as caught:
+        planned(call, deployment_of("gpt-image-2"), policy="strict")
+    assert caught.value.param == "seed"
 
 
 def test_strict_refuses_an_adjustment() -> None:

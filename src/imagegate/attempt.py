@@ -7,6 +7,7 @@ import msgspec
 
 from imagegate import clock
 from imagegate.assets.journal import Opened
+from imagegate.catalogue.model import Model, Price
 from imagegate.errors import AttemptReport, ImageError
 from imagegate.ledger.answers import write_brought, write_told
 from imagegate.ledger.records import AttemptEnd, AttemptRecord
@@ -39,6 +40,10 @@ class Attempt:
             estimate_e10=plan.price.highest_e10 if plan.price else None,
             owner=owner,
         )
+
+    def reserve(self, estimate_e10: int | None) -> None:
+        """Say what is set aside for it; before it has a row."""
+        self.record = msgspec.structs.replace(self.record, estimate_e10=estimate_e10)
 
     def exchange(self) -> Exchange:
         """Return the adapter's generator for this attempt."""
@@ -140,6 +145,14 @@ def usage_json(result: ImageResult) -> str | None:
     """Return the upstream's usage as JSON, None where it gave none."""
     usage = result.raw_usage or result.usage
     return msgspec.json.encode(usage).decode() if usage else None
+
+
+def at_price(model: Model, snapshot: str) -> Model:
+    """Return the model at the price of an admission, which is also that of its settlement."""
+    price = msgspec.json.decode(snapshot).get("price")
+    if price is None:
+        return model
+    return msgspec.structs.replace(model, price=msgspec.convert(price, Price))
 
 
 def _emptied(blob: Blob) -> Blob:

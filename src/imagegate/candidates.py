@@ -11,6 +11,7 @@ from imagegate import clock
 from imagegate.catalogue.price import format_usd
 from imagegate.config.settings import Deployment, Settings
 from imagegate.errors import BadRequestError, BudgetExceededError, ImageError, NotFoundError
+from imagegate.ledger.permissions import check_asked, check_sent
 from imagegate.plan import Plan, plan
 from imagegate.router.tags import tagged
 from imagegate.running import CallOptions
@@ -36,7 +37,7 @@ def plan_candidates(call: ImageCall, settings: Settings, options: CallOptions) -
             plans.append(planned)
     if not plans:
         raise _no_candidate(refusals)
-    return _affordable(plans, options.max_cost_e10)
+    return _affordable(_priced(plans, settings), options.max_cost_e10)
 
 
 def plan_group_of(
@@ -56,19 +57,24 @@ def plan_each(
 ) -> list[tuple[Deployment, Plan | ImageError]]:
     """Return each deployment of the call's model group with its plan, or with why it has none.
 
-    Raises `NotFoundError` where there is no such group.
+    Raises `NotFoundError` where there is no such group, `PermissionDeniedError` where the caller
+    may not use it so.
     """
     today = datetime.datetime.fromtimestamp(clock.now_s(), datetime.UTC).date()
+    found: Plan | ImageError
     planned: list[tuple[Deployment, Plan | ImageError]] = []
-    for deployment in deployments_of(call.model, settings):
+    deployments = deployments_of(call.model, settings)
+    check_asked(call, deployments[0].group, options.account)
+    for deployment in deployments:
         try:
-            found: Plan | ImageError = plan(
+            found = plan(
                 call,
                 deployment,
                 policy=options.adjust or settings.adjust,
                 on_retired=settings.on_retired,
                 today=today,
             )
+            check_sent(found.call, options.account)
         except ImageError as error:
             found = error
         planned.append((deployment, found))
@@ -119,6 +125,22 @@ def _no_candidate(refusals: Sequence[tuple[Deployment, ImageError]]) -> ImageErr
         f"No deployment of {refusals[0][0].group!r} can do this call. {reasons}",
         param=refusals[0][1].param,
     )
+
+
+def _priced(plans: Sequence[Plan], settings: Settings) -> Sequence[Plan]:
+    """Return the plans whose price is known, where the operator takes no others."""
+    if settings.unknown_price != "refuse":
+        return plans
+    kept = [one for one in plans if one.price is not None]
+    if not kept:
+        name = plans[0].deployment.target.upstream_model
+        raise BadRequestError(
+            f"The price of {name} is unknown, and this gateway sends nothing without a price "
+            "(unknown_price: refuse). Its operator can add one in a catalogue file.",
+            param="model",
+            code="unknown_price",
+        )
+    return kept
 
 
 def _affordable(plans: Sequence[Plan], max_cost_e10: int | None) -> tuple[Plan, ...]:

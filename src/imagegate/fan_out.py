@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from imagegate.attempt import Attempt
 from imagegate.errors import Fault, ImageError, UpstreamFailedError
+from imagegate.keep import with_facts
 from imagegate.ledger.records import (
     OPEN_ATTEMPT_STATES,
     AssetRecord,
@@ -191,12 +192,13 @@ def join_results(results: Sequence[ImageResult]) -> ImageResult:
     if len(results) == 1:
         return results[0]
     raw = [result.raw_usage for result in results if result.raw_usage]
-    return msgspec.structs.replace(
+    joined = msgspec.structs.replace(
         results[0],
         images=tuple(itertools.chain.from_iterable(result.images for result in results)),
         usage=sum_usage(result.usage for result in results),
         raw_usage=sum_json(raw) if raw else None,
     )
+    return with_facts(joined)
 
 
 def _distinct(items: Iterable[T]) -> tuple[T, ...]:

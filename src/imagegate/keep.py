@@ -36,15 +36,27 @@ async def collect(
     """
     place = _Place(origin, tuple(hosts), downloader)
     images = tuple([await _collect_image(image, place, spool) for image in result.images])
-    first = images[0].blob
-    assert first is not None
+    created = result.created or int(clock.now_s())
+    return with_facts(msgspec.structs.replace(result, images=images, created=created))
+
+
+def with_facts(result: ImageResult) -> ImageResult:
+    """Return the result with the size and format of its images; None where they differ.
+
+    A drawing has no size in px: the upstream's own word for it stays.
+    """
+    blobs = [image.blob for image in result.images if image.blob]
+    sizes = {f"{blob.width_px}x{blob.height_px}" for blob in blobs if blob.width_px}
+    formats = {blob.media_type.removeprefix("image/").removesuffix("+xml") for blob in blobs}
     return msgspec.structs.replace(
         result,
-        images=images,
-        created=result.created or int(clock.now_s()),
-        size=f"{first.width_px}x{first.height_px}" if first.width_px else result.size,
-        output_format=first.media_type.removeprefix("image/").removesuffix("+xml"),
+        size=_only(sizes) if sizes else result.size,
+        output_format=_only(formats),
     )
+
+
+def _only(words: set[str]) -> str | None:
+    return next(iter(words)) if len(words) == 1 else None
 
 
 class _Place(Struct, frozen=True, eq=False):

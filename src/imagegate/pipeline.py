@@ -9,18 +9,33 @@ import logging
 from collections.abc import Sequence
 from functools import partial
 
+import msgspec
+
 from imagegate import clock, telemetry
 from imagegate.assets.spool import CallSpool
-from imagegate.attach import Desk, KeyTakenError, key_taken, ledger_away
+from imagegate.attach import Desk, KeyTakenError, key_taken
 from imagegate.attempt import Attempt
 from imagegate.candidates import plan_group_of
 from imagegate.config.settings import Settings
 from imagegate.errors import ImageError, UpstreamFailedError, UpstreamTimeoutError
 from imagegate.fan_out import Part, Roll, all_of, conclude
 from imagegate.keep import collect
-from imagegate.ledger.records import Admit, CallRecord, ConflictError, LedgerError, Redispatch
+from imagegate.ledger.records import (
+    Admit,
+    BudgetDeniedError,
+    CallRecord,
+    ConflictError,
+    LedgerError,
+    Redispatch,
+)
 from imagegate.pixels import encode_result, prepare_attempt
-from imagegate.plan import Plan
+from imagegate.reserve import (
+    dearest_e10,
+    stored_prompt,
+    tags_json,
+    told,
+    without_provider,
+)
 from imagegate.router.route import Route, Router
 from imagegate.running import CallOptions, RunningCall, Work
 from imagegate.settle import Settlement, Tools
@@ -68,14 +83,7 @@ class Pipeline:
         plan_group = partial(plan_group_of, work.call, self._settings, options)
         now_s, retries_max = clock.monotonic_s(), options.retries_max
         route = self._router.start(work.call.model, plan_group, now_s, retries_max)
-        roll = Roll(work.call, self._tools.spool.owner)
-        attempts = roll.enter(route.plan, work.call.n)
-        self._router.begin(route, len(attempts), clock.monotonic_s())
-        try:
-            await self._admit(work.call, options, attempts)
-        except BaseException:
-            self._router.cancel(route, len(attempts))
-            raise
+        roll, attempts, route = await self._admit_somewhere(work.call, options, route)
         work.limit_s = options.timeout_s or route.plan.deployment.timeout_s
         self._tools.start_task(work.id, self._live(work, roll, attempts, route))
 
@@ -151,7 +159,7 @@ class Pipeline:
             return None
         if step.wait_s:
             await clock.sleep(step.wait_s)
-        attempts = await self._move_on(roll, attempt, error, step.plan)
+        attempts = await self._move_on(roll, attempt, error, step)
         if not attempts:
             return None
         self._router.begin(step, len(attempts), clock.monotonic_s())
@@ -184,11 +192,11 @@ class Pipeline:
         return result
 
     async def _move_on(
-        self, roll: Roll, attempt: Attempt, error: ImageError, other: Plan
+        self, roll: Roll, attempt: Attempt, error: ImageError, step: Route
     ) -> Sequence[Attempt]:
         """Return attempts at another deployment; none where they got no row: nothing is sent."""
         plan = attempt.plan
-        first, *parts = further = roll.enter(other, plan.call.n, plan.start)
+        first, *parts = further = self._enter(roll, step, plan.call.n, plan.start)
         records = tuple(part.record for part in parts)
         try:
             await self._tools.ledger.commit(
@@ -201,26 +209,65 @@ class Pipeline:
         self._tools.spool.journal.end(attempt.id)
         return further
 
+    async def _admit_somewhere(
+        self, call: ImageCall, options: CallOptions, route: Route
+    ) -> tuple[Roll, Sequence[Attempt], Route]:
+        """Write the call down (commit 1) at the first deployment that there is room for.
+
+        A provider whose budget is full is passed over; every other refusal is the caller's answer.
+        """
+        while True:
+            roll = Roll(call, self._tools.spool.owner)
+            attempts = self._enter(roll, route, call.n)
+            self._router.begin(route, len(attempts), clock.monotonic_s())
+            try:
+                await self._admit(call, options, attempts, group=route.plan.deployment.group)
+            except BaseException as error:
+                self._router.cancel(route, len(attempts))
+                route = _passed_over(route, error)
+            else:
+                return roll, attempts, route
+
+    def _enter(self, roll: Roll, route: Route, count: int, start: int = 0) -> tuple[Attempt, ...]:
+        """Return attempts at the route's deployment, each with what is to be set aside for it."""
+        attempts = roll.enter(route.plan, count, start)
+        for attempt in attempts:
+            attempt.reserve(dearest_e10(attempt.plan, (route.plan, *route.left), self._settings))
+        return attempts
+
     async def _admit(
-        self, call: ImageCall, options: CallOptions, attempts: Sequence[Attempt]
+        self, call: ImageCall, options: CallOptions, attempts: Sequence[Attempt], *, group: str
     ) -> None:
+        account = options.account
         record = CallRecord(
             id=call.id,
             operation=call.operation,
-            model=call.model,
+            model=group,
+            key_id=account.key_id,
+            team_id=account.team_id,
             end_user=options.end_user or call.safety_identifier or call.user or "",
+            tags=tags_json(options),
+            prompt=stored_prompt(call.prompt, account.prompt_storage),
             created_at=clock.now_s(),
             owner=self._tools.spool.owner,
             fingerprint=options.attach.fingerprint if options.attach else None,
             idempotency_key=(options.attach.scoped_key or None) if options.attach else None,
         )
-        try:
-            first, *parts = (attempt.record for attempt in attempts)
-            await self._tools.ledger.commit(Admit(record, first, tuple(parts)))
-        except ConflictError as error:
-            raise key_taken() from error
-        except LedgerError as error:
-            raise ledger_away(error) from error
+        first, *parts = (attempt.record for attempt in attempts)
+        await self._tools.ledger.commit(Admit(record, first, tuple(parts), account.limits, call.n))
+
+
+def _passed_over(route: Route, error: BaseException) -> Route:
+    """Return the route without the provider whose budget is full; raises every other refusal."""
+    if isinstance(error, ConflictError):
+        raise key_taken() from error
+    if not isinstance(error, LedgerError):
+        raise error
+    plans = (route.plan, *route.left)
+    left = without_provider(plans, error) if isinstance(error, BudgetDeniedError) else ()
+    if not left:
+        raise told(error) from error
+    return msgspec.structs.replace(route, plan=left[0], left=tuple(left[1:]))
 
 
 def _late(deployment_id: str, limit_s: float) -> UpstreamTimeoutError:

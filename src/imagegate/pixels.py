@@ -17,6 +17,7 @@ from imagegate.assets.transform import (
 )
 from imagegate.catalogue.adjust import Encoding
 from imagegate.errors import BadRequestError, ImageError, OverloadedError
+from imagegate.keep import with_facts
 from imagegate.plan import Plan, facts_of
 from imagegate.types import Adjustment, Blob, Image, ImageCall, ImageResult
 from imagegate.wire.image_header import sniff
@@ -70,10 +71,7 @@ async def encode_result(
     except (InputImageError, WorkerError, ImageError, OSError) as error:
         warning = f"The image stays as it came; it could not be re-encoded: {error}."
         return result, msgspec.structs.replace(plan, warnings=(*plan.warnings, warning))
-    made = images[0].blob
-    assert made is not None
-    output_format = made.media_type.removeprefix("image/").removesuffix("+xml")
-    return msgspec.structs.replace(result, images=tuple(images), output_format=output_format), plan
+    return with_facts(msgspec.structs.replace(result, images=tuple(images))), plan
 
 
 def _image_with_alpha(call: ImageCall) -> Blob | None:

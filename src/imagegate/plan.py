@@ -231,16 +231,30 @@ def _check_extra(
     call: ImageCall, deployment: Deployment, policy: AdjustPolicy
 ) -> tuple[ImageCall, tuple[Adjustment, ...]]:
     """Return the call without fields that we do not know, unless the provider takes any."""
-    if deployment.provider.accepts_unknown_fields or not call.extra:
+    if not call.extra:
         return call, ()
-    taken = _params_of(call, deployment)
-    known = {name: value for name, value in call.extra.items() if name in taken}
-    others = {name: value for name, value in call.extra.items() if name not in known}
+    refused = _refused(call, deployment)
+    known = {name: value for name, value in call.extra.items() if name not in refused}
+    others = {name: value for name, value in call.extra.items() if name in refused}
     if others and policy == "strict":
         raise _unknown_parameter(next(iter(others)), deployment)
     reason = f"{_name(deployment)} takes no such field"
     left_out = tuple(Adjustment(name, value, None, reason) for name, value in others.items())
     return msgspec.structs.replace(call, extra=known), left_out
+
+
+def _refused(call: ImageCall, deployment: Deployment) -> frozenset[str]:
+    """Return the further fields of the call that would be an error there.
+
+    Where any field passes, those are the ones whose meaning we know and whose own row lacks them:
+    OpenAI refuses a seed.
+    """
+    provider, row = deployment.provider, deployment.model
+    others = frozenset(call.extra) - _params_of(call, deployment)
+    if not provider.accepts_unknown_fields:
+        return others
+    is_own = row is not None and row.provider == provider.name
+    return others & frozenset(_BY_NAME) if is_own else frozenset()
 
 
 def _params_of(call: ImageCall, deployment: Deployment) -> frozenset[str]:

@@ -13,6 +13,7 @@ from imagegate.assets.spool import CallSpool
 from imagegate.attempt import Attempt
 from imagegate.config.settings import Deployment
 from imagegate.errors import ImageError, UpstreamTimeoutError
+from imagegate.ledger.people import OPERATOR, Account
 from imagegate.ledger.records import AssetRecord
 from imagegate.types import Adjustment, AdjustPolicy, ImageCall, ImageResult, PartialImage
 
@@ -42,8 +43,9 @@ class AttachTerms(Struct, frozen=True):
 class CallOptions(Struct, frozen=True):
     """What a caller may say about the handling of a call; None: the operator's choice.
 
-    `max_cost_e10` is in 1e-10 USD; `timeout_s` how long the caller waits. `retries_max` may be
-    fewer than the operator's, never more. Without `attach` every call is a new one.
+    `max_cost_e10` is in 1e-10 USD; `timeout_s` how long the caller waits. `account` is who calls.
+    `retries_max` may be fewer than the operator's, never more. Without `attach` every call is a
+    new one.
     """
 
     adjust: AdjustPolicy | None = None
@@ -53,6 +55,7 @@ class CallOptions(Struct, frozen=True):
     tags: tuple[str, ...] = ()
     retries_max: int | None = None
     attach: AttachTerms | None = None
+    account: Account = OPERATOR
 
 
 class Outcome(Struct, frozen=True, kw_only=True):

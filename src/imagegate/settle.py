@@ -21,6 +21,7 @@ from imagegate.ledger import Ledger
 from imagegate.ledger.records import (
     AssetRecord,
     Command,
+    ConflictError,
     Delivered,
     Fail,
     Keep,
@@ -35,6 +36,8 @@ from imagegate.types import ImageResult
 KEYED_S = 72 * 3600.0
 """So long at least the images of a call with an idempotency key are kept: its answer may be
 asked for again."""
+LATER_S = 1.0
+LATER_TRIES_MAX = 24 * 3600
 
 log = logging.getLogger(telemetry.LOGGER)
 
@@ -151,10 +154,29 @@ class Settlement:
             self._tools.spool.has_leftovers = True
             running.spool.keep_files()
             log.exception(telemetry.LEDGER_LOST, extra={"call_id": running.id})
+            later = self._commit_later(running, attempt, command, may_forget=may_forget)
+            self._tools.start_task(running.id, later)
             return False
         if may_forget:
             self._tools.spool.journal.end(attempt.id)
         return True
+
+    async def _commit_later(
+        self, running: Work, attempt: Attempt, command: Command, *, may_forget: bool
+    ) -> None:
+        """Write the command when the ledger is back; should we end before, the journal has it."""
+        for _ in range(LATER_TRIES_MAX):
+            await clock.sleep(LATER_S)
+            try:
+                await self._tools.ledger.commit(command)
+            except ConflictError:
+                pass  # the first try was written after all, or the rows can never take it
+            except LedgerError:
+                continue
+            if may_forget:
+                self._tools.spool.journal.end(attempt.id)
+            log.warning(telemetry.LEDGER_CAUGHT_UP, extra={"call_id": running.id})
+            return
 
     async def _sync(self, running: Work) -> None:
         if self._assets.durability == "power":

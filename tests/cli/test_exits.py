@@ -1,6 +1,7 @@
 """Exit codes and error messages: short, what to do next, no traceback."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -72,6 +73,18 @@ USAGE = {
 def test_wrong_usage_is_2(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(command) == 2
     assert capsys.readouterr().err.startswith("imagegate: ")
+
+
+def test_a_folder_that_cannot_be_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "file").touch()
+    (folder / "config.yaml").write_text(
+        "assets: {folder: file/x}\nserver: {port: 0}\n"
+        "model_list: [{model_name: draw, params: {model: sandbox/gpt-image-2}}]\n"
+    )
+    assert run(["serve", "--config", "config.yaml"]) == 3
+    said = capsys.readouterr().err
+    assert "file/x" in said
+    assert "assets.folder" in said
 
 
 def test_wrong_usage_as_json(capsys: pytest.CaptureFixture[str]) -> None:

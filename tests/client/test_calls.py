@@ -39,6 +39,9 @@ def test_litellm_words_never_reach_the_wire(upstream: FakeUpstream, client: Clie
         vertex_project="p",
         tags=["t"],
         drop_params=True,
+        allowed_openai_params=["seed"],
+        mock_timeout=True,
+        rpm=3,
         organization=None,
     )
     assert sent_json(upstream) == {"model": "gpt-image-2", "prompt": "a red circle"}

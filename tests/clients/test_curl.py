@@ -35,6 +35,16 @@ def hash_of(answer: Any) -> str:
     return sha256(base64.b64decode(answer["data"][0]["b64_json"])).hexdigest()
 
 
+def test_preview(curl: Curl, upstream: FakeUpstream) -> None:
+    call = '{"model": "gpt-image-2.5-flare", "prompt": "a red circle", "size": "256x256"}'
+    answer = curl("/v1/images/preview", "-H", "Content-Type: application/json", "-d", call)
+    (one,) = answer["deployments"]
+    assert one["request"]["body"]["prompt"] == "a red circle"
+    assert [each["param"] for each in one["adjustments"]] == ["size"]
+    assert float(one["price"]["lowest_usd"]) <= float(one["price"]["highest_usd"])
+    assert upstream.bill == []
+
+
 def test_generate(curl: Curl, upstream: FakeUpstream) -> None:
     call = '{"model": "gpt-image-2", "prompt": "a red circle"}'
     answer = curl("/v1/images/generations", "-H", "Content-Type: application/json", "-d", call)

@@ -41,7 +41,7 @@ server: {port: 99999, host: 0.0.0.0, drain: 3}
 general_settings: {master_key: sk-1234}
 router_settings: {model_group_alias: {x: y}}
 default_model: gpt
-database_url: postgresql://x
+database_url: mysql://x
 catalogue: [gone.toml]
 """
 
@@ -63,7 +63,7 @@ def test_all_faults_come_at_once_with_line_path_and_remedy(tmp_path: Path) -> No
         "line 22, general_settings.master_key: the master key is one that everybody knows",
         "line 23, router_settings.model_group_alias.x: there is no model group 'y'",
         "line 24, default_model: there is no model group 'gpt'",
-        "line 25, database_url: must be sqlite:///PATH",
+        "line 25, database_url: must be sqlite:///PATH or postgresql://...",
         "line 26, catalogue[0]: gone.toml cannot be read",
     ):
         assert told in message

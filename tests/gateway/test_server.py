@@ -63,7 +63,30 @@ def test_the_first_signal_drains_and_the_second_leaves(
         assert gateway.get("/readyz").status == 503
         gateway.stop()
         gateway.wait_stopped()
+        answer = connection.makefile("rb").read()
     assert gateway.server.force_exit
+    # The image may be made and billed: no client may send the request again by itself.
+    assert answer.startswith(b"HTTP/1.1 504 ")
+    assert b"x-should-retry: false" in answer
+    assert b"x-imagegate-call-id: call_" in answer
+    assert b'"code":"gateway_stopped"' in answer
+
+
+def test_a_second_signal_while_a_request_is_read_lets_the_client_come_again(start: Start) -> None:
+    gateway = start()
+    with socket.create_connection(("127.0.0.1", gateway.port)) as connection:
+        connection.sendall(
+            b"POST /v1/images/generations HTTP/1.1\r\nHost: localhost\r\n"
+            b'Content-Length: 31\r\n\r\n{"model": "img", '
+        )
+        assert gateway.get("/healthz").status == 200
+        gateway.stop()
+        gateway.stop()
+        gateway.wait_stopped()
+        answer = connection.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b'"code":"shutting_down"' in answer
+    assert b"x-should-retry" not in answer
 
 
 def test_a_drain_has_a_limit(start: Start, upstream: FakeUpstream) -> None:

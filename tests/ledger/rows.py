@@ -2,6 +2,7 @@
 
 from typing import Any, Literal
 
+from imagegate.ledger.people import BudgetRecord
 from imagegate.ledger.records import (
     Admit,
     AssetRecord,
@@ -77,6 +78,18 @@ def call_end(
 
 def admit(name: str, **changes: Any) -> Admit:
     return Admit(call(name, **changes), attempt(name))
+
+
+def budget(subject: str, limit_e10: int, **changes: Any) -> BudgetRecord:
+    fields: dict[str, Any] = {
+        "id": f"bud_{subject}",
+        "subject": subject,
+        "name": subject,
+        "limit_e10": limit_e10,
+        "period_start": CREATED_AT,
+        "created_at": CREATED_AT,
+    }
+    return BudgetRecord(**fields | changes)
 
 
 def settle(name: str, **changes: Any) -> Settle:

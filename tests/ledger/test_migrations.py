@@ -30,8 +30,10 @@ def rows(file, query: str) -> list[tuple[object, ...]]:
 
 
 def words(found: list[tuple[object, ...]]) -> list[list[list[str]]]:
-    """Return rows without order and white space, which say nothing in SQL."""
-    return sorted([re.findall(r"\w+|[^\w\s]", str(value)) for value in row] for row in found)
+    """Return rows as the words in them: a column that was added stands behind the others."""
+    return sorted(
+        [sorted(re.findall(r"\w+|[^\w\s]", str(value))) for value in row] for row in found
+    )
 
 
 def execute(file, statement: str) -> None:

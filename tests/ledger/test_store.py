@@ -249,7 +249,8 @@ def test_a_place_that_cannot_be_written_is_a_clear_error(tmp_path, place):
     [
         ("sqlite://", "names no plain file"),
         ("sqlite:///:memory:", "names no plain file"),
-        ("postgresql://user:sk-test-secret@localhost/db", "SQLite only"),
+        ("mysql://user:sk-test-secret@localhost/db", "SQLite .* or Postgres"),
+        ("postgresql://user:sk-test-secret@127.0.0.1:1/db", "cannot be used"),
         ("imagegate.db", "not a database URL"),
     ],
 )

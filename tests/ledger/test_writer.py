@@ -20,7 +20,7 @@ class Book:
         self.started = threading.Event()
         self.groups: list[list[str]] = []
 
-    def write(self, group: Sequence[str]) -> None:
+    def write(self, group: Sequence[str]) -> Sequence[LedgerError | None]:
         self.started.set()
         assert self.go.wait(WAIT_S)
         if "die" in group:
@@ -32,6 +32,7 @@ class Book:
         if "odd" in group:
             raise ValueError("odd")
         self.groups.append(list(group))
+        return [LedgerError("full up") if item == "refused" else None for item in group]
 
 
 def written(items: Sequence[str], notes: Sequence[str] = ()) -> tuple[Book, list[object]]:
@@ -71,6 +72,12 @@ def test_a_bad_item_fails_alone(item, error):
     book, results = written(["a", item, "b"])
     assert book.groups == [["first"], ["a"], ["b"]]
     assert [type(result) for result in results] == [type(None), error, type(None)]
+
+
+def test_a_refused_item_is_told_so_while_the_others_are_written():
+    book, results = written(["a", "refused", "b"])
+    assert book.groups == [["first"], ["a", "refused", "b"]]
+    assert [str(result) for result in results] == ["None", "full up", "None"]
 
 
 def test_a_failure_of_the_database_fails_the_group_without_trying_each():

@@ -72,7 +72,7 @@ class Upstream:
                 self.is_full.set()
             await self.may_answer.wait()
         response = self._case.turns[0 if request.method == "POST" else -1].response
-        headers = {"content-type": response.headers.get("content-type", "application/json")}
+        headers = {"content-type": "application/json", **response.headers}
         body = self._led_back(response.body, str(request.url.origin()))
         return web.Response(status=response.status, headers=headers, body=body.encode())
 

@@ -145,7 +145,8 @@ PARAMETERS_HEAD = """\
 What passes by name beside OpenAI's own fields: to the SDK as a keyword, to the gateway as a field
 of the body. What a model does not know is left out, with an adjustment; nothing that a provider
 refuses is sent. Models with the same parameters share a line; *others* are those without a row.
-The pages in `docs/guide/providers` say what each means.
+The pages in `docs/guide/providers` say what each means. Where any further field passes, a model
+with a line of its own still gets no seed, negative prompt or shape that the line lacks.
 
 *seed*: the greatest one. *mask*: the part that the provider edits; it is made from OpenAI's mask,
 whose clear part is edited. *n*: images a request; more become several requests. *an edit lacks*:

@@ -22,6 +22,10 @@ COMMANDS = {
     "doctor": "Find what is wrong with a configuration and its providers, for free.",
     "check": "Tell what a configuration serves, skips, and does unlike LiteLLM.",
     "calls": "Tell what became of a gateway's calls, and fetch their images.",
+    "keys": "List, create, rotate or revoke virtual keys.",
+    "teams": "List or create teams.",
+    "spend": "Tell what was spent.",
+    "migrate": "Bring the ledger's database up to date.",
     "version": "Print the version.",
 }
 GROUPS = {

@@ -7,6 +7,7 @@ from pathlib import Path
 from imagegate.cli.failure import error_console
 from imagegate.config.load import load_settings
 from imagegate.config.settings import Settings
+from imagegate.errors import ConfigError
 from imagegate.gateway.server import serve as serve_gateway
 
 _CURL = """\
@@ -47,7 +48,13 @@ def serve(*, config: Path | None = None, host: str | None = None, port: int | No
     """
     settings = load_settings(None if config is None else str(config), host, port)
     _tell(settings)
-    return serve_gateway(settings, on_ready=partial(_announce, settings))
+    try:
+        return serve_gateway(settings, on_ready=partial(_announce, settings))
+    except OSError as error:
+        raise ConfigError(
+            f"the gateway cannot work in {settings.assets.folder}: {error.strerror or error}. Make "
+            "room or rights there, or set another assets.folder and database_url"
+        ) from error
 
 
 def _tell(settings: Settings) -> None:
@@ -72,5 +79,6 @@ def _announce(settings: Settings, url: str) -> None:
         also=", os" if has_key else "",
         key='os.environ["IMAGEGATE_MASTER_KEY"]' if has_key else '"any"',
     )
-    sys.stdout.write(f"imagegate is ready at {url}\n\n{curl}\n\n{python}\n\n")
+    before = "With its master key in IMAGEGATE_MASTER_KEY:\n\n" if has_key else ""
+    sys.stdout.write(f"imagegate is ready at {url}\n\n{before}{curl}\n\n{python}\n\n")
     sys.stdout.flush()

@@ -67,6 +67,18 @@ IGNORED = frozenset(
         "max_retries",
         "fallbacks",
         "mock_response",
+        "mock_timeout",
+        "allowed_openai_params",
+        "cache_key",
+        "preset_cache_key",
+        "ttl",
+        "cooldown_time",
+        "retry_policy",
+        "rpm",
+        "tpm",
+        "shared_session",
+        "no-log",
+        "verbose",
     ]
 )
 OPTIONS = frozenset(("adjust", "max_cost_usd", "timeout"))

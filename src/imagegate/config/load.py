@@ -39,6 +39,9 @@ HOME_ENV = "IMAGEGATE_HOME"
 MASTER_KEY_ENV = ("IMAGEGATE_MASTER_KEY", "LITELLM_MASTER_KEY")
 DATABASE_SCHEME = "sqlite:///"
 PORT_MAX = 65_535
+DATABASE_ENV = "DATABASE_URL"
+POSTGRES_SCHEMES = ("postgresql://", "postgres://", "postgresql+psycopg://")
+E10_PER_USD = 10**10
 
 
 def environment() -> Mapping[str, str]:
@@ -204,7 +207,9 @@ def _build(
         partial=config.partial,
         server=server,
         assets=_assets(config, source.folder, home),
-        database_url=_database(config, source.folder, home, faults),
+        database_url=_database(config, variables, source.folder, home, faults),
+        unknown_price=config.unknown_price,
+        unknown_price_ceiling_e10=round(config.unknown_price_ceiling_usd * E10_PER_USD),
         proxies=read_proxies(variables),
         status_pages=config.status_pages,
         late_s=config.late_s,
@@ -308,6 +313,7 @@ def _section_notes(config: "ConfigFile", faults: Faults) -> list[Note]:
             meant = nearest(key, known, similarity_min=0.85)
             if meant and key not in SECTION_KEYS_NOT_HERE:
                 faults.add((section, key), f"unknown key; did you mean {meant!r}?")
+        extra += _unset_database(values)
         if extra:
             line = faults.line_of((section,))
             notes.append(Note(section, line, f"not acted on here: {', '.join(extra)}"))
@@ -315,6 +321,13 @@ def _section_notes(config: "ConfigFile", faults: Faults) -> list[Note]:
 
 
 # --- its parts ---------------------------------------------------------------------------------
+
+
+def _unset_database(values: object) -> list[str]:
+    """Return LiteLLM's `database_url` where its variable is not set: the default is used then."""
+    url = getattr(values, "database_url", None)
+    is_unset = url is not None and url.get_secret_value().startswith(ENV_PREFIX)
+    return ["database_url"] if is_unset else []
 
 
 def _catalogue(config: "ConfigFile", folder: FilePath, faults: Faults) -> Catalogue:
@@ -363,11 +376,21 @@ def _assets(config: "ConfigFile", folder: FilePath, home: FilePath) -> AssetSett
     return AssetSettings(folder=str(place), **values)
 
 
-def _database(config: "ConfigFile", folder: FilePath, home: FilePath, faults: Faults) -> str:
-    url = config.database_url
-    if not url:
+def _database(
+    config: "ConfigFile",
+    env: Mapping[str, str],
+    folder: FilePath,
+    home: FilePath,
+    faults: Faults,
+) -> str:
+    """Return where the ledger is: our key, else LiteLLM's, else the variable, else a file."""
+    given = config.database_url or config.general_settings.database_url
+    url = given.get_secret_value() if given else env.get(DATABASE_ENV, "")
+    if not url or url.startswith(ENV_PREFIX):  # that it is unset is told elsewhere
         return _database_url(home)
+    if url.startswith(POSTGRES_SCHEMES):
+        return url
     if not url.startswith(DATABASE_SCHEME) or url == DATABASE_SCHEME:
-        faults.add(("database_url",), f"must be {DATABASE_SCHEME}PATH in this version")
+        faults.add(("database_url",), f"must be {DATABASE_SCHEME}PATH or postgresql://...")
         return url
     return f"{DATABASE_SCHEME}{folder / FilePath(url.removeprefix(DATABASE_SCHEME)).expanduser()}"

@@ -210,7 +210,9 @@ class GeneralSettings(LiteLLMSection):
     """`general_settings`."""
 
     master_key: SecretStr | None = None
-    """The key that callers must send; at least 16 characters where others can reach the gateway."""
+    """The operator's key; at least 16 characters where others can reach the gateway."""
+    database_url: SecretStr | None = None
+    """LiteLLM's place for `database_url`."""
 
 
 class Server(Section):
@@ -282,8 +284,17 @@ class ConfigFile(Section):
     """How the gateway listens, below."""
     assets: Assets = Assets()
     """Where images live, below."""
-    database_url: Text | None = None
-    """Ledger: `sqlite:///path`. Default: `imagegate.db` in imagegate's data home."""
+    database_url: SecretStr | None = None
+    """Ledger: `sqlite:///path` for one gateway, `postgresql://user:password@host/database` for \
+several. Also `general_settings.database_url` or the variable `DATABASE_URL`. Default: \
+`imagegate.db` in imagegate's data home."""
+    unknown_price: Literal["allow", "refuse", "ceiling"] = "allow"
+    """What happens to a call that nobody can price: `allow` sends it unless a budget would have \
+to count it, `refuse` does not send it, `ceiling` reserves `unknown_price_ceiling_usd`."""
+    unknown_price_ceiling_usd: Annotated[
+        float, BeforeValidator(_not_bool), Field(gt=0, le=1000)
+    ] = 1.0
+    """What an image without a known price is taken to cost at most, in USD."""
     catalogue: list[Text] = []
     """TOML files whose rows are added to the catalogue or replace rows; relative to this file."""
     adjust: Literal["nearest", "strict"] | None = None

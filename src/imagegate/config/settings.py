@@ -157,6 +157,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     server: ServerSettings = ServerSettings()
     assets: AssetSettings
     database_url: str
+    unknown_price: Literal["allow", "refuse", "ceiling"] = "allow"
+    unknown_price_ceiling_e10: int = 0
     proxies: Mapping[str, str] = {}
     status_pages: Mapping[str, str] = {}
     late_s: float = 300.0

@@ -7,11 +7,12 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Route, compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from imagegate import clock
 from imagegate.assets import links
-from imagegate.errors import ImageError, NotFoundError
+from imagegate.errors import ImageError, NotFoundError, PermissionDeniedError
 from imagegate.gateway import (
     assets,
     calls,
@@ -23,21 +24,31 @@ from imagegate.gateway import (
     openapi,
     preview,
 )
+from imagegate.gateway.admin import budgets, end_users, keys, spend, teams
+from imagegate.gateway.admin import calls as admin_calls
 from imagegate.gateway.auth import Gatekeeper
 from imagegate.gateway.images import ImageEndpoint
+from imagegate.ledger.keyring import KeyRing
+from imagegate.ledger.people import Role
+from imagegate.ledger.registry import Registry
 from imagegate.runtime.assemble import Runtime
 from imagegate.types import Operation
+
+ANY_ROLE: frozenset[Role] = frozenset(("caller", "team_admin", "admin"))
+ADMIN: frozenset[Role] = frozenset(("admin",))
+TEAM_ADMIN: frozenset[Role] = frozenset(("team_admin", "admin"))
 
 Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Resource(Struct, frozen=True):
-    """A route. Only an `is_open` one is served to callers without a key."""
+    """A route. Only an `is_open` one is served to callers without a key, the others by role."""
 
     path: str
     handler: Handler
     is_open: bool = False
     method: str = "GET"
+    roles: frozenset[Role] = ANY_ROLE
 
 
 OPERATIONS: dict[str, Operation] = {
@@ -58,10 +69,31 @@ ROUTES: tuple[Resource, ...] = (
     Resource("/models/{id:path}", models.get_model),
     Resource("/openai/v1/models", models.list_models),
     Resource("/v1/images/preview", preview.preview, method="POST"),
-    Resource("/v1/images/calls", calls.list_calls),
+    Resource("/v1/images/calls", calls.list_calls, roles=ADMIN),
     Resource("/v1/images/calls/{id}", calls.get_call),
     Resource("/v1/images/calls/{id}/images/{index}", calls.get_image),
     Resource("/v1/diagnose", diagnose.diagnose, method="POST"),
+    Resource("/admin/teams", teams.list_teams, roles=TEAM_ADMIN),
+    Resource("/admin/teams", teams.add_team, method="POST", roles=ADMIN),
+    Resource("/admin/teams/{id}", teams.get_team, roles=TEAM_ADMIN),
+    Resource("/admin/teams/{id}", teams.change_team, method="PATCH", roles=ADMIN),
+    Resource("/admin/keys", keys.list_keys, roles=TEAM_ADMIN),
+    Resource("/admin/keys", keys.add_key, method="POST", roles=TEAM_ADMIN),
+    Resource("/admin/keys/{id}", keys.get_key, roles=TEAM_ADMIN),
+    Resource("/admin/keys/{id}", keys.change_key, method="PATCH", roles=TEAM_ADMIN),
+    Resource("/admin/keys/{id}/rotate", keys.rotate_key, method="POST", roles=TEAM_ADMIN),
+    Resource("/admin/keys/{id}/revoke", keys.revoke_key, method="POST", roles=TEAM_ADMIN),
+    Resource("/admin/end_users", end_users.list_end_users, roles=ADMIN),
+    Resource("/admin/end_users", end_users.put_end_user, method="PUT", roles=ADMIN),
+    Resource("/admin/end_users/{id:path}", end_users.get_end_user, roles=ADMIN),
+    Resource("/admin/budgets", budgets.list_budgets, roles=TEAM_ADMIN),
+    Resource("/admin/budgets", budgets.add_budget, method="POST", roles=ADMIN),
+    Resource("/admin/budgets/{id}", budgets.get_budget, roles=TEAM_ADMIN),
+    Resource("/admin/budgets/{id}", budgets.change_budget, method="PATCH", roles=ADMIN),
+    Resource("/admin/budgets/{id}", budgets.remove_budget, method="DELETE", roles=ADMIN),
+    Resource("/admin/calls", admin_calls.list_calls),
+    Resource("/admin/calls/{id}", admin_calls.get_call),
+    Resource("/admin/spend", spend.list_spend),
     # Whoever has the signed url may have the image.
     Resource(f"{links.PATH}{{name}}", assets.get_asset, is_open=True),
     Resource("/openapi.json", openapi.document, is_open=True),
@@ -74,7 +106,7 @@ _BY_PATH = {prefix + tail: name for prefix in PREFIXES for tail, name in OPERATI
 _SERVED = (
     "POST /v1/images/generations, /v1/images/edits, /v1/images/variations, "
     "/openai/deployments/{name}/images/generations, /openai/deployments/{name}/images/edits; "
-    "/v1/images/preview, /v1/diagnose; "
+    "/v1/images/preview, /v1/diagnose; /admin/{teams,keys,end_users,budgets,calls,spend}; "
     "GET /v1/images/calls, /v1/images/calls/{id}, /v1/images/calls/{id}/images/{index}, "
     "/v1/images/assets/{id}.{ext}, /v1/models, /openapi.json, /healthz, /readyz"
 )
@@ -85,7 +117,8 @@ class Gateway:
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
-        self.gatekeeper = Gatekeeper(runtime.settings.server)
+        self.keys = KeyRing(Registry(runtime.ledger), clock.monotonic_s)
+        self.gatekeeper = Gatekeeper(runtime.settings.server, self.keys)
         self.images = ImageEndpoint(runtime, self.gatekeeper)
 
     @property
@@ -158,7 +191,12 @@ def _guarded(resource: Resource, gatekeeper: Gatekeeper) -> Handler:
     """Return the handler behind the gatekeeper: a new route is closed unless it says otherwise."""
 
     async def handle(request: Request) -> Response:
-        gatekeeper.check(request.scope)
+        account = await gatekeeper.identify(request.scope)
+        if account.role not in resource.roles:
+            raise PermissionDeniedError(
+                f"A key of the role {account.role!r} may not {request.method} {resource.path}."
+            )
+        request.state.account = account
         return await resource.handler(request)
 
     return resource.handler if resource.is_open else handle
@@ -169,10 +207,7 @@ async def _answer_no_route(request: Request, error: Exception) -> Response:
     path = request.scope["path"]
     is_image_route = find_operation(path)[0] is not None
     if error.status_code == 405 or (error.status_code == 404 and is_image_route):
-        takes_post = is_image_route or any(
-            resource.path == path and resource.method == "POST" for resource in ROUTES
-        )
-        allowed = "POST" if takes_post else "GET"
+        allowed = "POST" if is_image_route else _methods_of(path)
         return _answer_wrong_method(request.method, path, allowed)
     if error.status_code == 404:
         return errors.error_response(
@@ -182,6 +217,11 @@ async def _answer_no_route(request: Request, error: Exception) -> Response:
             )
         )
     return await errors.answer_http(request, error)
+
+
+def _methods_of(path: str) -> str:
+    found = {each.method for each in ROUTES if compile_path(each.path)[0].match(path)}
+    return ", ".join(sorted(found))
 
 
 def _answer_wrong_method(method: str, path: str, allowed: str) -> Response:

@@ -1,4 +1,4 @@
-"""Who may use the gateway: the master key, or, without one, only programs on this host."""
+"""Who calls: the master key's holder, a virtual key's, or, without one, a program on this host."""
 
 import hashlib
 import hmac
@@ -6,8 +6,12 @@ import re
 
 from starlette.types import Scope
 
+from imagegate import clock
 from imagegate.config.settings import ServerSettings
 from imagegate.errors import AuthenticationError, PermissionDeniedError
+from imagegate.ledger.keyring import KeyRing
+from imagegate.ledger.keys import prefix_of
+from imagegate.ledger.people import OPERATOR, Account
 
 _LOOPBACK_NAMES = frozenset((b"localhost", b"127.0.0.1", b"[::1]"))
 _HOST = re.compile(rb"(\[[0-9a-f:.]+\]|[0-9a-z._-]+)(?::[0-9]{1,5})?")
@@ -15,40 +19,45 @@ _BEARER = b"bearer "
 
 
 class Gatekeeper:
-    """Lets a request in, or raises. It looks at headers only, so it comes before any body."""
+    """Says whose a request is, or raises. It looks at headers only, so it comes before any body."""
 
-    def __init__(self, settings: ServerSettings) -> None:
+    def __init__(self, settings: ServerSettings, keys: KeyRing) -> None:
+        self._keys = keys
         # The one credential that is not an upstream's: only its hash is held from here on.
         key = settings.master_key.reveal()
         self._key_hash = hashlib.sha256(key.encode()).digest() if key else b""
         self._hosts = _LOOPBACK_NAMES | {_bracketed(settings.host)}
 
-    def check(self, scope: Scope) -> None:
-        """Pass a request that may spend money here.
+    async def identify(self, scope: Scope) -> Account:
+        """Return the account of a request that may spend money here.
 
-        Raises `AuthenticationError` for a missing or wrong key; where no key is set,
-        `PermissionDeniedError` for what a web page could have sent.
+        Raises `AuthenticationError` for a missing or wrong key, `PermissionDeniedError` for a
+        blocked team and, where no master key is set, for what a web page could have sent.
         """
         headers: list[tuple[bytes, bytes]] = scope["headers"]
-        if self._key_hash:
-            self._check_key(dict(headers))
-        else:
-            self._check_is_local(headers)
-
-    def _check_key(self, headers: dict[bytes, bytes]) -> None:
-        given = [headers.get(b"api-key", b""), _bearer(headers.get(b"authorization", b""))]
+        found = dict(headers)
+        given = (found.get(b"api-key", b""), _bearer(found.get(b"authorization", b"")))
         keys = [key for key in given if key]
-        if not keys:
+        if not self._key_hash:
+            self._check_is_local(headers)
+        elif not keys:
             raise AuthenticationError(
                 "No key was given. Send the gateway's key as 'Authorization: Bearer <key>' or as "
                 "'api-key: <key>'."
             )
-        if not any(self._is_key(key) for key in keys):
+        elif any(self._is_master_key(key) for key in keys):
+            return OPERATOR
+        for key in keys:
+            if prefix_of(key) is not None:
+                return await self._keys.find(key, clock.now_s())
+        if self._key_hash:
             raise AuthenticationError(
-                "That is not a key of this gateway. Send its own master key, not a provider's."
+                "That is not a key of this gateway. Send its master key or a virtual key, not a "
+                "provider's."
             )
+        return OPERATOR
 
-    def _is_key(self, key: bytes) -> bool:
+    def _is_master_key(self, key: bytes) -> bool:
         # Hashes are of one length, so the comparison tells neither the key's content nor its size.
         return hmac.compare_digest(hashlib.sha256(key).digest(), self._key_hash)
 

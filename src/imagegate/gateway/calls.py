@@ -18,6 +18,7 @@ from imagegate.fingerprint import asked_for
 from imagegate.gateway.assets import send_asset
 from imagegate.gateway.errors import error_extra
 from imagegate.gateway.linker import Linker
+from imagegate.ledger.people import Account
 from imagegate.ledger.records import (
     LAST_ID,
     AssetRecord,
@@ -99,11 +100,19 @@ async def _stored(request: Request) -> StoredCall:
     ledger = _runtime(request).tools.ledger
     try:
         call = await ledger.get_call(call_id)
-        if call is not None:
+        if call is not None and _may_see(request.state.account, call):
             return await read_stored(ledger, call)
     except LedgerError as error:
         raise ledger_away(error) from error
     raise NotFoundError(f"There is no call {call_id[:100]!r} here.", code="call_not_found")
+
+
+def _may_see(account: Account, call: CallRecord) -> bool:
+    """Return whether a call is the caller's own, or the team's; the operator sees all."""
+    if account.role == "admin":
+        return True
+    is_of_team = account.team_id is not None and account.team_id == call.team_id
+    return is_of_team or (account.key_id is not None and account.key_id == call.key_id)
 
 
 def _end(request: Request, stored: StoredCall, opened: Opened) -> dict[str, Json]:

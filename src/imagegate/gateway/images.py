@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from imagegate import clock, telemetry
 from imagegate.assets.spool import CallSpool
-from imagegate.errors import ImageError, OverloadedError
+from imagegate.errors import ImageError, OverloadedError, UpstreamTimeoutError
 from imagegate.gateway.answer import echoes_quality, send_answer
 from imagegate.gateway.auth import Gatekeeper
 from imagegate.gateway.channel import CallerLeftError, Channel
@@ -19,6 +19,7 @@ from imagegate.gateway.intake import Intake, Request
 from imagegate.gateway.linker import Linker
 from imagegate.gateway.options import read_options
 from imagegate.gateway.repeat import attach_terms
+from imagegate.ledger.people import Account
 from imagegate.running import Outcome, RunningCall
 from imagegate.runtime.assemble import Runtime
 from imagegate.types import ImageCall, Operation
@@ -47,11 +48,13 @@ class ImageEndpoint:
         """Answer one request; `path_model` is the model named by the path, `""` for none."""
         channel = Channel(receive, send)
         call_id = clock.new_id("call")
+        running: RunningCall | None = None
         self.running_count += 1
         try:
-            self._admit(scope)
+            account = await self._gatekeeper.identify(scope)
+            self._check_room()
             request = Request(dict(scope["headers"]), receive, operation, path_model)
-            running = await self._start(request, call_id)
+            running = await self._start(request, call_id, account)
             running.has_hung_up = channel.has_left
             await self._answer(channel, running, request.headers, _base_url(scope))
         except CallerLeftError:
@@ -61,20 +64,17 @@ class ImageEndpoint:
                 told = {"call_id": call_id, "code": error.code, "status": error.http_status}
                 logger.info(telemetry.CALL_REFUSED, extra=told)
             await _send_error(channel, error, call_id)
+        except asyncio.CancelledError:  # a second signal: the process ends now
+            await _send_error(channel, _stopped(is_started=running is not None), call_id)
         except Exception as fault:  # the last resort: a bug still gets an answer
             await _send_error(channel, internal_error(fault, call_id), call_id)
         finally:
             self.running_count -= 1
 
-    def _admit(self, scope: Scope) -> None:
-        """Let the request in, or raise, by its head and our state alone."""
-        self._gatekeeper.check(scope)
+    def _check_room(self) -> None:
+        """Let the request in, or raise, by our state alone."""
         if self.is_draining:
-            raise OverloadedError(
-                "This gateway is shutting down; send the request again.",
-                code="shutting_down",
-                retry_after_s=OVERLOADED_RETRY_S,
-            )
+            raise _stopped(is_started=False)
         supervised = self._runtime.supervisor.running_count  # callers may have left, calls go on
         if max(self.running_count - 1, supervised) >= self._calls_max:
             raise OverloadedError(
@@ -83,13 +83,13 @@ class ImageEndpoint:
                 retry_after_s=OVERLOADED_RETRY_S,
             )
 
-    async def _start(self, request: Request, call_id: str) -> RunningCall:
+    async def _start(self, request: Request, call_id: str, account: Account) -> RunningCall:
         """Read the call and start it; from here on its files are its own."""
-        options = read_options(request.headers)
+        options = read_options(request.headers, account)
         spool = self._runtime.spool.open_call(call_id)
         try:
             call = await self._read(request, spool)
-            terms = await attach_terms(call, request.headers)
+            terms = await attach_terms(call, request.headers, account)
             options = msgspec.structs.replace(options, attach=terms)
             return await self._runtime.pipeline.start(call, spool, options)
         except BaseException:
@@ -168,6 +168,21 @@ async def _wait_while_connected(channel: Channel, running: RunningCall) -> Outco
     finally:
         outcome.cancel()
         left.cancel()
+
+
+def _stopped(*, is_started: bool) -> ImageError:
+    """Return what a caller is told by a gateway that ends before the call does."""
+    if not is_started:
+        return OverloadedError(
+            "This gateway is shutting down; send the request again.",
+            code="shutting_down",
+            retry_after_s=OVERLOADED_RETRY_S,
+        )
+    return UpstreamTimeoutError(
+        "This gateway was stopped while the call was at work. It may be billed; what had come of "
+        "it is kept at the next start, under this call id. Do not send it again before you looked.",
+        code="gateway_stopped",
+    )
 
 
 def _base_url(scope: Scope) -> str:

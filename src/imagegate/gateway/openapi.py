@@ -154,7 +154,7 @@ def _image_operation(name: str, summary: str) -> Json:
         "edits": {"multipart/form-data": _ref("EditForm"), "application/json": _ref("EditCall")},
         "variations": {"multipart/form-data": _ref("VariationForm")},
     }
-    own = ("adjust", "max-cost", "timeout", "end-user", "new-call")
+    own = ("adjust", "max-cost", "timeout", "end-user", "tags", "retries", "new-call")
     headers = ("Idempotency-Key", *(f"x-imagegate-{header}" for header in own))
     answer = {"application/json": _ref("ImagesResponse")}
     if name != "variations":

@@ -5,24 +5,26 @@ import re
 from collections.abc import Mapping
 
 from imagegate.errors import BadRequestError
+from imagegate.ledger.people import OPERATOR, Account
 from imagegate.running import CallOptions
 from imagegate.types import AdjustPolicy
 
 END_USER_CHARS_MAX = 256
 TIMEOUT_S_MAX = 3600.0
 TAGS_MAX = 16
+TAG_CHARS_MAX = 64
 _PREFIX = b"x-imagegate-"
 _USD = re.compile(r"([0-9]{1,7})(?:\.([0-9]{1,10}))?")
 _NO_OPTIONS = CallOptions()
 
 
-def read_options(headers: Mapping[bytes, bytes]) -> CallOptions:
-    """Return what the caller asked of us apart from the image.
+def read_options(headers: Mapping[bytes, bytes], account: Account = OPERATOR) -> CallOptions:
+    """Return what the caller, who is `account`, asked of us apart from the image.
 
     Raises `BadRequestError` whose `param` is the header, where a value means nothing.
     """
     if not any(name.startswith(_PREFIX) for name in headers):
-        return _NO_OPTIONS
+        return _NO_OPTIONS if account is OPERATOR else CallOptions(account=account)
     given = {
         name: value.decode("latin-1").strip()
         for name, value in headers.items()
@@ -35,6 +37,7 @@ def read_options(headers: Mapping[bytes, bytes]) -> CallOptions:
         end_user=_end_user(given.get(b"x-imagegate-end-user", "")),
         tags=_tags(given.get(b"x-imagegate-tags", "")),
         retries_max=_retries_max(given.get(b"x-imagegate-retries")),
+        account=account,
     )
 
 
@@ -72,13 +75,6 @@ def _timeout_s(value: str | None) -> float | None:
     return seconds
 
 
-def _tags(value: str) -> tuple[str, ...]:
-    tags = tuple(dict.fromkeys(tag.strip() for tag in value.split(",") if tag.strip()))
-    if len(tags) > TAGS_MAX:
-        raise _wrong("x-imagegate-tags", value[:40] + "...", f"use at most {TAGS_MAX} tags")
-    return tags
-
-
 def _retries_max(value: str | None) -> int | None:
     if value is None:
         return None
@@ -92,6 +88,15 @@ def _end_user(value: str) -> str:
         advice = f"use at most {END_USER_CHARS_MAX} characters"
         raise _wrong("x-imagegate-end-user", value[:40] + "...", advice)
     return value
+
+
+def _tags(value: str) -> tuple[str, ...]:
+    """Return the words between commas, each once."""
+    tags = tuple(dict.fromkeys(tag for part in value.split(",") if (tag := part.strip())))
+    if len(tags) > TAGS_MAX or any(len(tag) > TAG_CHARS_MAX for tag in tags):
+        advice = f"give at most {TAGS_MAX} tags of at most {TAG_CHARS_MAX} characters"
+        raise _wrong("x-imagegate-tags", value[:80], advice)
+    return tags
 
 
 def _wrong(header: str, value: str, advice: str) -> BadRequestError:

@@ -21,7 +21,7 @@ async def preview(request: Request) -> Response:
     try:
         incoming = intake.Request(headers, request.receive, None, "")
         call = await intake.Intake(runtime).read_call(incoming, spool)
-        options = read_options(headers)
+        options = read_options(headers, request.state.account)
         previews = await preview_call(call, runtime.settings, options, spool, runtime.tools.worker)
         return JSONResponse(
             {

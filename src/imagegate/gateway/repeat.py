@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from imagegate.errors import BadRequestError
 from imagegate.fingerprint import fingerprint
+from imagegate.ledger.people import Account
 from imagegate.running import AttachTerms
 from imagegate.types import ImageCall
 
@@ -11,15 +12,17 @@ KEY_CHARS_MAX = 255
 
 
 async def attach_terms(
-    call: ImageCall, headers: Mapping[bytes, bytes], holder: str = ""
+    call: ImageCall, headers: Mapping[bytes, bytes], account: Account
 ) -> AttachTerms:
-    """Return by what terms a call of `holder` may join one that was made before.
+    """Return by what terms a call may join one that was made before.
+
+    A team shares its idempotency keys; without one, only the same key of ours meets itself.
 
     Raises `BadRequestError` whose `param` is the header, where a value means nothing.
     """
     return AttachTerms(
-        fingerprint=await fingerprint(call, holder),
-        holder=holder,
+        fingerprint=await fingerprint(call, account.key_id or ""),
+        holder=account.team_id or account.key_id or "",
         key=_key(headers.get(b"idempotency-key")),
         is_retry=_retry_count(headers.get(b"x-stainless-retry-count", b"0")) > 0,
         is_new=_is_new(headers.get(b"x-imagegate-new-call", b"false")),

@@ -42,11 +42,32 @@ class LedgerUnavailableError(LedgerError):
     """The database took nothing from anyone: locked, full, broken or closed."""
 
 
+class BudgetDeniedError(LedgerError):
+    """A budget has no room for the call. `subject` is whose it is, as in `team:team_01`."""
+
+    def __init__(self, subject: str, message: str) -> None:
+        super().__init__(message)
+        self.subject = subject
+
+
+class BlockedError(LedgerError):
+    """An end user is blocked."""
+
+
+class RateDeniedError(LedgerError):
+    """A key or team is at one of its limits; there is room again after `retry_after_s`."""
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
 class CallRecord(Struct, frozen=True, kw_only=True):
     """What a caller asked for. `model` is the model group, `owner` the process at work on it.
 
-    `adjustments` is a JSON list. `key_id` is None where no virtual key was used. What the call
-    cost is `cost_e10_of` its attempts.
+    `adjustments` and `tags` are JSON lists. `key_id` is None where no virtual key was used, and
+    `team_id` where the key has no team. `prompt` is what the team chose to keep: nothing, a hash
+    or the text. What the call cost is `cost_e10_of` its attempts.
     """
 
     id: str
@@ -63,14 +84,17 @@ class CallRecord(Struct, frozen=True, kw_only=True):
     adjustments: str = "[]"
     error_code: str = ""
     owner: str
+    team_id: str | None = None
+    tags: str = "[]"
+    prompt: str = ""
 
 
 class AttemptRecord(Struct, frozen=True, kw_only=True):
     """One try at one deployment; `number` counts from 1 within its call.
 
     `price` is the JSON snapshot of the price at admission, which is also that of settlement.
-    `estimate_e10` is the dearest that was reserved for it. `usage` is the upstream's JSON,
-    `answer` that of `answers.py`.
+    `estimate_e10` is the dearest that is reserved for it, None where nobody can say; then no
+    budget lets it pass. `usage` is the upstream's JSON, `answer` that of `answers.py`.
     """
 
     id: str
@@ -141,15 +165,28 @@ class CallEnd(Struct, frozen=True, kw_only=True):
     error_code: str = ""
 
 
+class Limit(Struct, frozen=True):
+    """What a key or team (`subject`) may do; None: no limit. Counted when a call is admitted."""
+
+    subject: str
+    requests_per_minute: int | None = None
+    images_per_minute: int | None = None
+    calls_in_flight: int | None = None
+
+
 class Admit(Struct, frozen=True):
     """Commit 1: a call and its first attempt, before anything is sent.
 
     `parts` are further attempts that are made at the same time, each for some of the images.
+    Raises `BudgetDeniedError` or `RateDeniedError` where the call is one too many; `images` is
+    what it counts for by `limits`.
     """
 
     call: CallRecord
     attempt: AttemptRecord
     parts: tuple[AttemptRecord, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    images: int = 1
 
 
 class Redispatch(Struct, frozen=True):
@@ -209,6 +246,20 @@ class ForgetFile(Struct, frozen=True):
     file: str
 
 
+class KeepAlive(Struct, frozen=True):
+    """A sign of life of a process: nobody else holds its reservations for a while."""
+
+    owner: str
+
+
+class HoldOrphans(Struct, frozen=True):
+    """Reservations of processes that are gone turn into held charges; at most `limit` attempts."""
+
+    limit: int = READ_ROWS_MAX
+
+
+Upkeep: TypeAlias = KeepAlive | HoldOrphans
+
 Command: TypeAlias = (
     Admit | Redispatch | Settle | Fail | CloseCall | Keep | Delivered | FreeKey | ForgetFile
 )
@@ -222,6 +273,14 @@ def state_of(attempts: Iterable[AttemptState]) -> CallState:
     if "settled" in states:
         return "done"
     return "unknown" if "unknown" in states else "failed"
+
+
+def is_free(state: AttemptState, cost_e10: int | None) -> bool:
+    """Return whether an attempt that ended so cost nothing, for certain.
+
+    A refusal mostly does; some providers charge for theirs, and say so.
+    """
+    return state in ("unsent", "refused") and not cost_e10
 
 
 def cost_e10_of(attempts: Iterable[AttemptRecord]) -> int | None:

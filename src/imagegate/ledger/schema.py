@@ -53,6 +53,9 @@ calls = Table(
     Column("adjustments", Text, nullable=False),
     Column("error_code", Text, nullable=False),
     Column("owner", Text, nullable=False),
+    Column("team_id", Text),
+    Column("tags", Text, nullable=False, server_default="[]"),
+    Column("prompt", Text, nullable=False, server_default=""),
 )
 
 attempts = Table(
@@ -109,6 +112,19 @@ _ATTEMPT_MAY_END = text("attempts.state IN ('dispatched', 'answered', 'unknown')
 _RUNNING = text("state = 'running'")
 _UNDER_WAY = text("state IN ('dispatched', 'answered')")
 Index("calls_open", calls.c.id, sqlite_where=_RUNNING, postgresql_where=_RUNNING)
+for _column in (calls.c.key_id, calls.c.team_id):
+    Index(
+        f"calls_running_{_column.name}", _column, sqlite_where=_RUNNING, postgresql_where=_RUNNING
+    )
+    Index(f"calls_{_column.name}", _column, calls.c.id)
+_IS_KNOWN = text("end_user <> ''")
+Index(
+    "calls_end_user",
+    calls.c.end_user,
+    calls.c.id,
+    sqlite_where=_IS_KNOWN,
+    postgresql_where=_IS_KNOWN,
+)
 Index("attempts_open", attempts.c.id, sqlite_where=_UNDER_WAY, postgresql_where=_UNDER_WAY)
 # A key names one call, whoever of several processes admits it. Null is no key.
 Index("calls_idempotency_key", calls.c.idempotency_key, unique=True)
@@ -204,6 +220,9 @@ SELECT_NEWEST_CALLS = (
 )
 SELECT_ATTEMPTS = (
     select(attempts).where(attempts.c.call_id == bindparam("b_id")).order_by(attempts.c.number)
+)
+SELECT_STATES = select(attempts.c.id, attempts.c.state).where(
+    attempts.c.id.in_(bindparam("b_ids", expanding=True))
 )
 SELECT_ASSET = select(assets).where(assets.c.id == bindparam("b_id"))
 SELECT_ASSETS = (

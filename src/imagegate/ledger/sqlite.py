@@ -8,9 +8,11 @@ from typing import Literal, TypeAlias
 
 from sqlalchemy import URL, Connection, Engine, NullPool, QueuePool, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from imagegate.errors import ConfigError
+from imagegate.ledger.migrate import read_revision
 
 Durability: TypeAlias = Literal["process", "power"]
 
@@ -68,6 +70,19 @@ def prepare_file(url: URL) -> Path:
     if head and head != _MAGIC:
         raise ConfigError(damaged(path, "it does not begin as one"))
     return path
+
+
+def file_revision(url: URL) -> str | None:
+    """Return the schema's revision of a file, None where there is none yet."""
+    path = prepare_file(url)
+    engine = open_readers(path, busy_timeout_s=1.0)
+    try:
+        with engine.connect() as connection:
+            return read_revision(connection)
+    except DatabaseError as error:
+        raise ConfigError(damaged(path, str(error.orig))) from error
+    finally:
+        engine.dispose()
 
 
 def damaged(path: Path, words: str) -> str:

@@ -44,11 +44,14 @@ class GroupWriter(Generic[T]):
     """Writes items in groups on a thread of its own.
 
     A group is what came in while the group before it was written, and for `REST_S` after. `write`
-    raises LedgerUnavailableError where no item would be taken, any other error where an item of
-    the group is at fault; then each is written alone, so that only that one fails.
+    returns for each item None, or why it was refused while the others were written. It raises
+    LedgerUnavailableError where no item would be taken, any other error where an item of the
+    group is at fault; then each is written alone, so that only that one fails.
     """
 
-    def __init__(self, write: Callable[[Sequence[T]], None], *, name: str) -> None:
+    def __init__(
+        self, write: Callable[[Sequence[T]], Sequence[LedgerError | None]], *, name: str
+    ) -> None:
         self._write = write
         self._queue: SimpleQueue[_Waiting[T] | None] = SimpleQueue()  # None only wakes the thread
         self._notes: deque[_Waiting[T]] = deque()
@@ -119,14 +122,13 @@ class GroupWriter(Generic[T]):
     def _results(self, group: Sequence[_Waiting[T]]) -> list[LedgerError | None]:
         """Write the group; return, for each of it, None or why it was not written."""
         try:
-            self._write([one.item for one in group])
+            return list(self._write([one.item for one in group]))
         except LedgerUnavailableError as error:
             return [LedgerUnavailableError(str(error)) for _ in group]
         except Exception as error:
             if len(group) == 1:
                 return [error if isinstance(error, LedgerError) else LedgerError(repr(error))]
             return [result for one in group for result in self._results((one,))]
-        return [None] * len(group)
 
     def _refuse_waiting(self) -> None:
         """Fail everything that nobody will write any more."""

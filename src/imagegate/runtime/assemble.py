@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import tempfile
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -12,7 +13,9 @@ from imagegate.assets.store import AssetStore
 from imagegate.assets.transform import Worker
 from imagegate.config.settings import Settings
 from imagegate.ledger import Ledger
+from imagegate.ledger.records import KeepAlive
 from imagegate.pipeline import Pipeline
+from imagegate.runtime.holding import hold_forever
 from imagegate.runtime.reaper import reap_forever
 from imagegate.runtime.recovery import Recovery
 from imagegate.runtime.retirements import tell_retirements_forever
@@ -20,6 +23,9 @@ from imagegate.runtime.supervisor import Supervisor
 from imagegate.settle import Tools
 from imagegate.transport.download import Downloader
 from imagegate.transport.live import Transport
+
+if TYPE_CHECKING:
+    from imagegate.ledger.store import SqlLedger
 
 
 class Runtime:
@@ -34,6 +40,13 @@ class Runtime:
         self.pipeline = Pipeline(settings, tools)
         self.background: list[asyncio.Task[object]] = []
         self.private_folder = ""
+        self.database: SqlLedger | None = None
+
+    @property
+    def ledger(self) -> "SqlLedger":
+        """The gateway's ledger; the SDK's runtime has none in a database."""
+        assert self.database is not None
+        return self.database
 
     async def aclose(self) -> None:
         """Close all, without waiting for calls: `supervisor.drain` comes before, if wanted."""
@@ -66,10 +79,16 @@ async def open_runtime(settings: Settings, *, embedded: bool) -> Runtime:
     )
     runtime = _assemble(settings, ledger, open_links(settings.assets.folder))
     await runtime.pipeline.desk.load()
-    recovery = Recovery(settings, runtime.tools)
-    reaping = reap_forever(settings.assets, ledger, runtime.tools.store)
-    telling = tell_retirements_forever(settings.deployments)
-    runtime.background = [asyncio.create_task(one) for one in (recovery.run(), reaping, telling)]
+    runtime.database = ledger
+    await ledger.commit(KeepAlive(runtime.spool.owner))
+    recovery = Recovery(settings, runtime.tools, is_shared=ledger.is_shared)
+    work = (
+        recovery.run(),
+        reap_forever(settings.assets, ledger, runtime.tools.store),
+        hold_forever(ledger, runtime.spool.owner),
+        tell_retirements_forever(settings.deployments),
+    )
+    runtime.background = [asyncio.create_task(each) for each in work]
     return runtime
 
 

@@ -16,7 +16,7 @@ from msgspec import Struct
 from imagegate import clock, telemetry
 from imagegate.assets.leftovers import AttemptLog, Leftovers, open_leftover
 from imagegate.assets.spool import SpoolFile
-from imagegate.attempt import usage_json
+from imagegate.attempt import at_price, usage_json
 from imagegate.catalogue.price import charge_of
 from imagegate.config.settings import Deployment, Settings
 from imagegate.errors import ImageError
@@ -65,7 +65,8 @@ class Recovered(Struct):
 class Recovery:
     """One recovery; the leftovers are claimed when it is made, before anything is served."""
 
-    def __init__(self, settings: Settings, tools: Tools) -> None:
+    def __init__(self, settings: Settings, tools: Tools, *, is_shared: bool = False) -> None:
+        self._is_shared = is_shared
         self._settings = settings
         self._tools = tools
         self._leftovers = Leftovers(tools.spool.root, own=tools.spool.owner)
@@ -79,7 +80,8 @@ class Recovery:
         after = ""
         while attempts := await self._tools.ledger.open_attempts(not_owner=owner, after=after):
             for attempt in attempts:
-                await self._end(attempt)
+                if self._is_ours(attempt.owner):
+                    await self._end(attempt)
             after = attempts[-1].id
         await self._keep_undelivered()
         await self._close_calls()
@@ -89,6 +91,13 @@ class Recovery:
         await self._close_calls()  # of several jobs of one call none may have been the last
         self._leftovers.remove()
         return self.recovered
+
+    def _is_ours(self, owner: str) -> bool:
+        """Whether to end what a process left open: in a shared ledger, if its folder is here.
+
+        The others are alive, or will find their own journals when they start again.
+        """
+        return not self._is_shared or owner in self._leftovers.owners
 
     async def _end(self, attempt: AttemptRecord) -> None:
         command = await self._command_for(attempt)
@@ -186,6 +195,8 @@ class Recovery:
     ) -> Settle:
         opened = attempt_log.opened
         model = self._settings.catalogue.find(opened.model) if opened.model else None
+        if model is not None:
+            model = at_price(model, attempt.price)
         end = AttemptEnd(
             id=attempt.id,
             state="settled",
@@ -273,6 +284,8 @@ class Recovery:
         owner = self._tools.spool.owner
         while calls := await self._tools.ledger.open_calls(not_owner=owner, after=after):
             for call in calls:
+                if not self._is_ours(call.owner):
+                    continue
                 attempts = await self._tools.ledger.attempts_of(call.id)
                 state = state_of(attempt.state for attempt in attempts)
                 if state != "running":

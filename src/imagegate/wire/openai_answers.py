@@ -122,11 +122,23 @@ def _completed_event(
     fields = {
         **_item(image),
         "created_at": result.created or created,
-        **_shown(result, call, image.blob.media_type if image.blob else ""),
+        **_shown(_alone(result, image), call, image.blob.media_type if image.blob else ""),
     }
     if usage is not None:
         fields["usage"] = msgspec.to_builtins(usage)
     return _frame(f"{_EVENTS[call.operation]}.completed", {**fields, **result.extra, **extra})
+
+
+def _alone(result: ImageResult, image: Image) -> ImageResult:
+    """Return the result as of this image alone, which may differ from the others."""
+    blob = image.blob
+    if blob is None or len(result.images) == 1:
+        return result
+    return msgspec.structs.replace(
+        result,
+        size=f"{blob.width_px}x{blob.height_px}" if blob.width_px else result.size,
+        output_format=_FORMATS.get(blob.media_type, result.output_format),
+    )
 
 
 def _shown(made: PartialImage | ImageResult, call: ImageCall, media_type: str) -> dict[str, Json]:

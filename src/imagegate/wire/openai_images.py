@@ -283,14 +283,29 @@ def _sum_given(
 
 
 def sum_json(values: Sequence[Json]) -> Json:
-    """Add up numbers, field by field; of anything else the first stands."""
+    """Add up numbers, field by field; of anything else the first stands.
+
+    Objects in lists are added to those that say the same in words (`{"modality": "TEXT", ...}`).
+    """
     first = values[0]
     if isinstance(first, dict):
         objects = [value for value in values if isinstance(value, dict)]
         names = dict.fromkeys(name for value in objects for name in value)
         return {name: sum_json([o[name] for o in objects if name in o]) for name in names}
+    if isinstance(first, list):
+        return _sum_lists([value for value in values if isinstance(value, list)])
     numbers = [value for value in values if _is_number(value)]
     return sum(numbers) if _is_number(first) else first
+
+
+def _sum_lists(lists: Sequence[list[Json]]) -> list[Json]:
+    if not all(isinstance(item, dict) for items in lists for item in items):
+        return lists[0]
+    alike: dict[str, list[Json]] = {}
+    for item in (item for items in lists for item in items):
+        words = sorted((name, str(v)) for name, v in item.items() if not _is_number(v))
+        alike.setdefault(str(words), []).append(item)
+    return [sum_json(items) for items in alike.values()]
 
 
 def _is_number(value: Json) -> bool:

@@ -1,0 +1,28 @@
+"""What the ledger needs of a database, whichever it is."""
+
+from collections.abc import Callable
+
+from msgspec import Struct
+from sqlalchemy import Connection, Engine
+
+
+class Database(Struct, frozen=True, eq=False, kw_only=True):
+    """An open database.
+
+    `enter` is called first in each transaction of the writer: when it returns nobody else writes
+    until the transaction ends. It returns the time by which the transaction counts, in unix
+    seconds. `is_shared` says whether other processes may write too; `release` gives up what was
+    held for this process.
+    """
+
+    writer: Engine
+    readers: Engine
+    enter: Callable[[Connection], float]
+    release: Callable[[], None]
+    is_shared: bool
+
+    def close(self) -> None:
+        """Close all connections and let the next process have the database."""
+        self.writer.dispose()
+        self.readers.dispose()
+        self.release()

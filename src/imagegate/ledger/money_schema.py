@@ -1,0 +1,227 @@
+"""The tables of money (reservations, entries, sums a day, rates, owners), and their statements.
+
+`reserved_e10` of a budget is the sum of its reservations that are not held; the entries of a
+subject sum up to what it spent. Both hold after each transaction.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    Table,
+    Text,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
+
+from imagegate.ledger.people_schema import budgets, end_users
+from imagegate.ledger.schema import attempts, calls, metadata
+
+reservations = Table(
+    "reservations",
+    metadata,
+    Column("attempt_id", Text, ForeignKey("attempts.id"), primary_key=True),
+    Column("budget_id", Text, ForeignKey("budgets.id"), primary_key=True),
+    Column("amount_e10", BigInteger, nullable=False),
+    Column("is_held", Boolean, nullable=False),
+    Column("period_start", Double, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("expires_at", Double, nullable=False),
+)
+
+entries = Table(
+    "entries",
+    metadata,
+    Column("attempt_id", Text, ForeignKey("attempts.id"), primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("debit", Text, nullable=False),
+    Column("credit", Text, nullable=False),
+    Column("amount_e10", BigInteger),
+    Column("at", Double, nullable=False),
+)
+
+spend_days = Table(
+    "spend_days",
+    metadata,
+    Column("dimension", Text, primary_key=True),
+    Column("value", Text, primary_key=True),
+    Column("day", Text, primary_key=True),
+    Column("team_id", Text, primary_key=True),
+    Column("charged_e10", BigInteger, nullable=False),
+    Column("held_e10", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("unknown", Integer, nullable=False),
+)
+
+rates = Table(
+    "rates",
+    metadata,
+    Column("subject", Text, primary_key=True),
+    Column("minute", BigInteger, nullable=False),
+    Column("requests", Integer, nullable=False),
+    Column("images", Integer, nullable=False),
+)
+
+owners = Table(
+    "owners",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("alive_until", Double, nullable=False),
+)
+
+_IS_OPEN = text("NOT is_held")
+Index(
+    "reservations_expiry",
+    reservations.c.expires_at,
+    sqlite_where=_IS_OPEN,
+    postgresql_where=_IS_OPEN,
+)
+Index(
+    "spend_days_team",
+    spend_days.c.dimension,
+    spend_days.c.team_id,
+    spend_days.c.value,
+    spend_days.c.day,
+)
+Index("reservations_budget", reservations.c.budget_id)
+
+INSERT_RESERVATION = insert(reservations).inline()
+INSERT_ENTRY = insert(entries).inline()
+HOLD_RESERVATION = (
+    update(reservations)
+    .where(
+        reservations.c.attempt_id == bindparam("b_attempt_id"),
+        reservations.c.budget_id == bindparam("b_budget_id"),
+    )
+    .values(is_held=True, period_start=bindparam("b_period_start"))
+)
+DELETE_RESERVATION = delete(reservations).where(
+    reservations.c.attempt_id == bindparam("b_attempt_id"),
+    reservations.c.budget_id == bindparam("b_budget_id"),
+)
+DELETE_RESERVATIONS_OF = delete(reservations).where(
+    reservations.c.budget_id == bindparam("b_budget_id")
+)
+ROLL_BUDGET = (
+    update(budgets)
+    .where(budgets.c.id == bindparam("b_id"))
+    .values(
+        spent_e10=0, period_start=bindparam("b_period_start"), resets_at=bindparam("b_resets_at")
+    )
+)
+MOVE_BUDGET = (
+    update(budgets)
+    .where(budgets.c.id == bindparam("b_id"))
+    .values(
+        spent_e10=budgets.c.spent_e10 + bindparam("b_spent_e10"),
+        reserved_e10=budgets.c.reserved_e10 + bindparam("b_reserved_e10"),
+    )
+)
+# The same words on both databases; SQLAlchemy has a class of its own for each of them.
+ADD_TO_DAY = text(
+    "INSERT INTO spend_days"
+    " (dimension, value, day, team_id, charged_e10, held_e10, attempts, unknown)"
+    " VALUES (:dimension, :value, :day, :team_id, :charged_e10, :held_e10, :attempts, :unknown)"
+    " ON CONFLICT (dimension, value, day, team_id) DO UPDATE SET"
+    " charged_e10 = spend_days.charged_e10 + excluded.charged_e10,"
+    " held_e10 = spend_days.held_e10 + excluded.held_e10,"
+    " attempts = spend_days.attempts + excluded.attempts,"
+    " unknown = spend_days.unknown + excluded.unknown"
+)
+PUT_RATE = text(
+    "INSERT INTO rates (subject, minute, requests, images)"
+    " VALUES (:subject, :minute, :requests, :images) ON CONFLICT (subject) DO UPDATE SET"
+    " minute = excluded.minute, requests = excluded.requests, images = excluded.images"
+)
+KEEP_ALIVE = text(
+    "INSERT INTO owners (id, alive_until) VALUES (:id, :alive_until)"
+    " ON CONFLICT (id) DO UPDATE SET alive_until = excluded.alive_until"
+)
+
+SELECT_BUDGETS_OF = (
+    select(budgets)
+    .where(budgets.c.subject.in_(bindparam("b_subjects", expanding=True)))
+    .order_by(budgets.c.id)
+)
+SELECT_BLOCKED = select(end_users.c.id).where(
+    end_users.c.is_blocked, end_users.c.id.in_(bindparam("b_ids", expanding=True))
+)
+SELECT_RATES = select(rates).where(rates.c.subject.in_(bindparam("b_subjects", expanding=True)))
+# A literal, not a parameter: SQLite uses a partial index only for the very same words.
+_RUNNING = text("calls.state = 'running'")
+# What a process left behind when it died is not in flight, though nobody has ended it yet.
+_IS_ALIVE = calls.c.owner.not_in(
+    select(owners.c.id).where(owners.c.alive_until <= bindparam("b_now"))
+)
+SELECT_IN_FLIGHT_OF_KEYS = (
+    select(calls.c.key_id, func.count())
+    .where(_RUNNING, _IS_ALIVE, calls.c.key_id.in_(bindparam("b_ids", expanding=True)))
+    .group_by(calls.c.key_id)
+)
+SELECT_IN_FLIGHT_OF_TEAMS = (
+    select(calls.c.team_id, func.count())
+    .where(_RUNNING, _IS_ALIVE, calls.c.team_id.in_(bindparam("b_ids", expanding=True)))
+    .group_by(calls.c.team_id)
+)
+_HOLD = entries.alias("hold")
+SELECT_ENDED = (
+    select(
+        attempts.c.id,
+        attempts.c.provider,
+        attempts.c.estimate_e10,
+        calls.c.model,
+        calls.c.key_id,
+        calls.c.team_id,
+        calls.c.end_user,
+        calls.c.tags,
+        _HOLD.c.at.label("hold_at"),
+        _HOLD.c.amount_e10.label("hold_e10"),
+    )
+    .select_from(
+        attempts.join(calls).outerjoin(
+            _HOLD, (_HOLD.c.attempt_id == attempts.c.id) & (_HOLD.c.kind == "hold")
+        )
+    )
+    .where(attempts.c.id.in_(bindparam("b_ids", expanding=True)))
+)
+SELECT_RESERVED = (
+    select(
+        reservations.c.attempt_id,
+        reservations.c.budget_id,
+        reservations.c.amount_e10,
+        reservations.c.is_held,
+        reservations.c.period_start,
+        budgets.c.period,
+        budgets.c.period_start.label("budget_period_start"),
+        budgets.c.resets_at,
+        budgets.c.name,
+        budgets.c.spent_e10,
+        budgets.c.soft_e10,
+    )
+    .select_from(reservations.join(budgets))
+    .where(reservations.c.attempt_id.in_(bindparam("b_ids", expanding=True)))
+)
+SELECT_CALLS = select(
+    calls.c.id, calls.c.key_id, calls.c.team_id, calls.c.end_user, calls.c.model
+).where(calls.c.id.in_(bindparam("b_ids", expanding=True)))
+SELECT_ORPHANS = (
+    select(reservations.c.attempt_id)
+    .where(
+        text("NOT reservations.is_held"),
+        reservations.c.expires_at <= bindparam("b_now"),
+        reservations.c.owner.not_in(
+            select(owners.c.id).where(owners.c.alive_until > bindparam("b_now"))
+        ),
+    )
+    .distinct()
+    .limit(bindparam("b_limit"))
+)

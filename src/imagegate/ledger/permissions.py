@@ -1,0 +1,78 @@
+"""What an account may ask for, held against a call. Pure."""
+
+from collections.abc import Iterator
+
+from imagegate.catalogue.geometry import parse_size
+from imagegate.errors import BadRequestError, PermissionDeniedError
+from imagegate.ledger.people import Account, Permissions
+from imagegate.types import ImageCall
+
+QUALITIES = ("low", "standard", "medium", "high", "hd", "xhigh", "max")
+"""From the simplest to the best; `standard` and `hd` are what `medium` and `high` are to others."""
+_RANKS = {"low": 1, "standard": 2, "medium": 2, "high": 3, "hd": 3, "xhigh": 4, "max": 5}
+
+
+def check_asked(call: ImageCall, group: str, account: Account) -> None:
+    """Pass a call for the model group `group`. Raises `PermissionDeniedError` naming the limit."""
+    for whose, may in account.permissions:
+        if may.models and group not in may.models:
+            raise PermissionDeniedError(
+                f"The {whose} may use {', '.join(may.models)}, not {group!r}.", param="model"
+            )
+        if may.operations and call.operation not in may.operations:
+            raise PermissionDeniedError(
+                f"The {whose} may {', '.join(may.operations)}, not {call.operation}."
+            )
+        if may.n_max is not None and call.n > may.n_max:
+            raise PermissionDeniedError(
+                f"The {whose} may ask for {may.n_max} images a call, not {call.n}.", param="n"
+            )
+
+
+def check_sent(call: ImageCall, account: Account) -> None:
+    """Pass a call as it would be sent: what a model may choose by itself is not within a limit.
+
+    Raises `PermissionDeniedError`, or `BadRequestError` where a value has to be named.
+    """
+    for whose, may in account.permissions:
+        for refusal in (*_size_refusals(whose, may, call), *_quality_refusals(whose, may, call)):
+            raise refusal
+
+
+def _size_refusals(
+    whose: str, may: Permissions, call: ImageCall
+) -> Iterator[BadRequestError | PermissionDeniedError]:
+    if may.size_px_max is None:
+        return
+    pixels = parse_size(call.size or "")
+    if pixels is None:
+        yield BadRequestError(
+            f"The {whose} may ask for at most {may.size_px_max} pixels, so give 'size' as "
+            "WIDTHxHEIGHT; a size that the model chooses may be larger.",
+            param="size",
+        )
+    elif pixels[0] * pixels[1] > may.size_px_max:
+        yield PermissionDeniedError(
+            f"The {whose} may ask for at most {may.size_px_max} pixels, and {call.size} has "
+            f"{pixels[0] * pixels[1]}.",
+            param="size",
+        )
+
+
+def _quality_refusals(
+    whose: str, may: Permissions, call: ImageCall
+) -> Iterator[BadRequestError | PermissionDeniedError]:
+    if may.quality_max is None:
+        return
+    rank = _RANKS.get(call.quality or "")
+    if rank is None:
+        yield BadRequestError(
+            f"The {whose} may ask for at most quality {may.quality_max!r}, so give 'quality'; one "
+            "that the model chooses may be higher.",
+            param="quality",
+        )
+    elif rank > _RANKS[may.quality_max]:
+        yield PermissionDeniedError(
+            f"The {whose} may ask for at most quality {may.quality_max!r}, not {call.quality!r}.",
+            param="quality",
+        )

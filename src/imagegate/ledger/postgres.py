@@ -1,0 +1,128 @@
+"""Everything that is special to Postgres: its connections, its lock, its failures.
+
+The driver comes with the extra `imagegate[postgres]`.
+"""
+
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, text
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+
+from imagegate.errors import ConfigError
+from imagegate.ledger.database import Database
+from imagegate.ledger.migrate import migrate, read_revision
+from imagegate.ledger.schema import REVISION
+from imagegate.ledger.sqlite import READERS_MAX
+
+SCHEMES = ("postgresql", "postgres")
+CONNECT_S = 2
+LOCK_KEY = 0x696D6167  # "imag": one number for all gateways of one database
+_LIMITS = {
+    "lock_timeout": 5_000,
+    "statement_timeout": 30_000,
+    # A process that stops in the middle of a transaction must not stop the others for ever.
+    "idle_in_transaction_session_timeout": 15_000,
+}
+
+# One writer at a time across all processes: what is read of budgets and counters stays true until
+# the commit, and no two transactions can wait for each other. Groups make up for the queue.
+_ENTER = text(f"SELECT pg_advisory_xact_lock({LOCK_KEY})")
+# A statement of its own: the time after the lock was got, by the one clock that all share.
+_NOW = text("SELECT extract(epoch FROM clock_timestamp())::double precision")
+
+
+def open_database(url: URL) -> Database:
+    """Return the database at `url`, whose schema is ours. Blocks.
+
+    Raises ConfigError where it cannot be reached, or where its schema is another one.
+    """
+    writer = _engine(url, is_reader=False)
+    try:
+        with writer.connect() as connection:
+            _check_revision(read_revision(connection))
+    except SQLAlchemyError as error:
+        raise ConfigError(_unreachable(url, error)) from error
+    return Database(
+        writer=writer,
+        readers=_engine(url, is_reader=True),
+        enter=enter,
+        release=_nothing,
+        is_shared=True,
+    )
+
+
+def upgrade(url: URL) -> tuple[str | None, str]:
+    """Bring the database to our schema; return its revision before and after. Blocks.
+
+    The whole upgrade is one transaction: where it fails nothing was changed.
+    """
+    engine = _engine(url, is_reader=False)
+    try:
+        with engine.begin() as connection:
+            enter(connection)
+            before = read_revision(connection)
+            migrate(connection)
+    except SQLAlchemyError as error:
+        raise ConfigError(_unreachable(url, error)) from error
+    finally:
+        engine.dispose()
+    return before, REVISION
+
+
+def enter(connection: Connection) -> float:
+    """Wait until nobody else writes; return the database's time in unix seconds."""
+    connection.execute(_ENTER)
+    return float(connection.execute(_NOW).scalar_one())
+
+
+def _engine(url: URL, *, is_reader: bool) -> Engine:
+    limits = " ".join(f"-c {name}={value}" for name, value in _LIMITS.items())
+    mode = "-c default_transaction_read_only=on" if is_reader else ""
+    arguments = {
+        "connect_timeout": CONNECT_S,
+        "tcp_user_timeout": 5_000,
+        "application_name": "imagegate",
+        "options": f"{limits} {mode}",
+    }
+    sizes = {"pool_size": READERS_MAX, "max_overflow": 0} if is_reader else {}
+    try:
+        return create_engine(
+            url.set(drivername="postgresql+psycopg"),
+            poolclass=None if is_reader else NullPool,
+            pool_pre_ping=is_reader,
+            connect_args=arguments,
+            **sizes,
+        )
+    except ImportError as error:
+        raise ConfigError(
+            "database_url is a Postgres, whose driver is not installed: pip install "
+            "'imagegate[postgres]'."
+        ) from error
+
+
+def _check_revision(found: str | None) -> None:
+    if found == REVISION:
+        return
+    if found is not None and found > REVISION:
+        raise ConfigError(
+            f"the ledger's schema is revision {found}, which is newer than {REVISION} of this "
+            "imagegate; run the newer version. Nothing was changed."
+        )
+    state = f"is revision {found}" if found else "is not there yet"
+    raise ConfigError(
+        f"the ledger's schema {state}; this imagegate needs {REVISION}. Make a backup, then run "
+        "`imagegate migrate` with the same configuration. Nothing was changed."
+    )
+
+
+def _unreachable(url: URL, error: SQLAlchemyError) -> str:
+    reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
+    place = url.render_as_string(hide_password=True)
+    advice = (
+        "Is it running, and does database_url name the right host, user and database?"
+        if isinstance(error, OperationalError)
+        else "Nothing was changed."
+    )
+    return f"the ledger's Postgres {place} cannot be used: {reason}. {advice}"
+
+
+def _nothing() -> None:
+    pass

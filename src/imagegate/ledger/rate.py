@@ -1,0 +1,120 @@
+"""Limits of keys and teams: requests and images a minute, calls in flight; counted on admission.
+
+A minute is the clock's. What is in flight is counted from the calls themselves, so that no crash
+leaves a wrong number behind.
+"""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+from sqlalchemy import Connection
+
+from imagegate.ledger import money_schema as schema
+from imagegate.ledger.records import Admit, Limit, RateDeniedError
+
+MINUTE_S = 60
+IN_FLIGHT_RETRY_S = 5.0
+
+
+class _Rate(Struct):
+    """What a subject did in this minute, and how many of its calls are under way."""
+
+    requests: int = 0
+    images: int = 0
+    in_flight: int = 0
+    is_changed: bool = False
+
+
+class Rates:
+    """The counters of one group."""
+
+    def __init__(self, connection: Connection, now_s: float) -> None:
+        self._connection = connection
+        self._now_s = now_s
+        self._minute = int(now_s // MINUTE_S)
+        self._left_s = (self._minute + 1) * MINUTE_S - now_s
+        self._rates: dict[str, _Rate] = {}
+
+    def load(self, admissions: Sequence[Admit]) -> None:
+        """Read what the subjects of the admissions' limits did so far."""
+        limits = [limit for one in admissions for limit in one.limits]
+        if not limits:
+            return
+        self._rates = {limit.subject: _Rate() for limit in limits}
+        self._load_minute()
+        counted = {limit.subject for limit in limits if limit.calls_in_flight is not None}
+        self._load_in_flight("key:", counted)
+        self._load_in_flight("team:", counted)
+
+    def take(self, admission: Admit) -> None:
+        """Count a call. Raises `RateDeniedError` where it is one too many; then it counts not."""
+        for limit in admission.limits:
+            self._check(limit, self._rates[limit.subject], admission.images)
+        for limit in admission.limits:
+            rate = self._rates[limit.subject]
+            rate.requests += 1
+            rate.images += admission.images
+            rate.in_flight += 1
+            rate.is_changed |= _counts_minutes(limit)
+
+    def write(self) -> None:
+        """Write the counters that changed."""
+        rows = [
+            {
+                "subject": name,
+                "minute": self._minute,
+                "requests": rate.requests,
+                "images": rate.images,
+            }
+            for name, rate in self._rates.items()
+            if rate.is_changed
+        ]
+        if rows:
+            self._connection.execute(schema.PUT_RATE, rows)
+
+    def _load_minute(self) -> None:
+        rows = self._connection.execute(schema.SELECT_RATES, {"b_subjects": sorted(self._rates)})
+        for name, minute, requests, images in rows:
+            if minute == self._minute:
+                self._rates[name] = _Rate(requests, images)
+
+    def _load_in_flight(self, prefix: str, subjects: set[str]) -> None:
+        ids = sorted(name.removeprefix(prefix) for name in subjects if name.startswith(prefix))
+        if not ids:
+            return
+        statement = (
+            schema.SELECT_IN_FLIGHT_OF_KEYS
+            if prefix == "key:"
+            else schema.SELECT_IN_FLIGHT_OF_TEAMS
+        )
+        parameters = {"b_ids": ids, "b_now": self._now_s}
+        for name, count in self._connection.execute(statement, parameters):
+            self._rates[prefix + name].in_flight = count
+
+    def _check(self, limit: Limit, rate: _Rate, images: int) -> None:
+        """Raise where one call for `images` is more than `limit` allows now."""
+        whose = limit.subject
+        if _is_over(rate.in_flight + 1, limit.calls_in_flight):
+            raise RateDeniedError(
+                f"{whose} has {rate.in_flight} calls in flight, which is its limit.",
+                IN_FLIGHT_RETRY_S,
+            )
+        if _is_over(rate.requests + 1, limit.requests_per_minute):
+            raise RateDeniedError(
+                f"{whose} has made {rate.requests} requests in this minute, which is its limit.",
+                self._left_s,
+            )
+        if _is_over(rate.images + images, limit.images_per_minute):
+            raise RateDeniedError(
+                f"{whose} has asked for {rate.images} images in this minute and may ask for "
+                f"{limit.images_per_minute}; this call is for {images}.",
+                self._left_s,
+            )
+
+
+def _is_over(count: int, most: int | None) -> bool:
+    return most is not None and count > most
+
+
+def _counts_minutes(limit: Limit) -> bool:
+    return limit.requests_per_minute is not None or limit.images_per_minute is not None

@@ -1,0 +1,159 @@
+"""Reads what was spent and what was called, page by page; who may see what is in each question."""
+
+from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct
+from sqlalchemy import Select, func, select
+
+from imagegate.ledger.money_schema import spend_days
+from imagegate.ledger.records import AttemptRecord, CallRecord, CallState, cost_e10_of
+from imagegate.ledger.schema import attempts, calls
+from imagegate.ledger.store import SqlLedger
+
+SpendBy: TypeAlias = Literal["day", "key", "team", "end_user", "model", "provider", "tag"]
+
+PAGE_ROWS_MAX = 1000
+
+
+class Scope(Struct, frozen=True):
+    """What may be seen: all, or what is of one team, or of one key."""
+
+    team_id: str | None = None
+    key_id: str | None = None
+
+
+class SpendRow(Struct, frozen=True):
+    """What was spent on one `value`. Money is in 1e-10 USD; what is held is not confirmed.
+
+    `attempts` counts those that are or may be billed, `unknown` those of them without an amount.
+    """
+
+    value: str
+    charged_e10: int
+    held_e10: int
+    attempts: int
+    unknown: int
+
+
+class SpendQuestion(Struct, frozen=True, kw_only=True):
+    """By what spend is summed, from `first_day` to `last_day` (both included, `2026-11-20`)."""
+
+    by: SpendBy
+    first_day: str = ""
+    last_day: str = "9999-12-31"
+    after: str = ""
+    limit: int = PAGE_ROWS_MAX
+
+
+class CallsQuestion(Struct, frozen=True, kw_only=True):
+    """Which calls, the newest first, from the one before `before` on."""
+
+    state: CallState | None = None
+    key_id: str = ""
+    team_id: str = ""
+    end_user: str = ""
+    before: str = ""
+    limit: int = PAGE_ROWS_MAX
+
+
+class CallRow(Struct, frozen=True):
+    """A call with its attempts; `cost_e10` is None while it is unknown."""
+
+    call: CallRecord
+    attempts: tuple[AttemptRecord, ...]
+    cost_e10: int | None
+
+
+class Reports:
+    """The reports of a ledger."""
+
+    def __init__(self, ledger: SqlLedger) -> None:
+        self._ledger = ledger
+
+    async def spend(self, question: SpendQuestion, scope: Scope) -> tuple[SpendRow, ...]:
+        """Return sums by value, in the order of the values."""
+        return await self._ledger.select(SpendRow, _spend(question, scope))
+
+    async def calls(self, question: CallsQuestion, scope: Scope) -> tuple[CallRow, ...]:
+        """Return calls with their attempts, the newest first."""
+        found = await self._ledger.select(CallRecord, _calls(question, scope))
+        return await self._with_attempts(found)
+
+    async def call(self, call_id: str, scope: Scope) -> CallRow | None:
+        """Return one call, None where there is none that may be seen."""
+        statement = _within(select(calls).where(calls.c.id == call_id), scope)
+        found = await self._with_attempts(await self._ledger.select(CallRecord, statement))
+        return found[0] if found else None
+
+    async def _with_attempts(self, found: tuple[CallRecord, ...]) -> tuple[CallRow, ...]:
+        ids = [call.id for call in found]
+        statement = select(attempts).where(attempts.c.call_id.in_(ids)).order_by(attempts.c.number)
+        tries = await self._ledger.select(AttemptRecord, statement) if ids else ()
+        by_call: dict[str, list[AttemptRecord]] = {name: [] for name in ids}
+        for one in tries:
+            by_call[one.call_id].append(one)
+        return tuple(
+            CallRow(call, tuple(by_call[call.id]), cost_e10_of(by_call[call.id])) for call in found
+        )
+
+
+def _spend(question: SpendQuestion, scope: Scope) -> Select[Any]:
+    # Each attempt stands once in the sums of each dimension, so any of them adds up to the whole.
+    dimension = {"day": "provider", "team": "provider"}.get(question.by, question.by)
+    value = {"day": spend_days.c.day, "team": spend_days.c.team_id}.get(
+        question.by, spend_days.c.value
+    )
+    if scope.key_id is not None:
+        dimension = "key"
+    statement = (
+        select(
+            value.label("value"),
+            *(
+                func.sum(column).label(column.name)
+                for column in (
+                    spend_days.c.charged_e10,
+                    spend_days.c.held_e10,
+                    spend_days.c.attempts,
+                    spend_days.c.unknown,
+                )
+            ),
+        )
+        .where(
+            spend_days.c.dimension == dimension,
+            spend_days.c.day >= question.first_day,
+            spend_days.c.day <= question.last_day,
+            value > question.after if question.after else value.is_not(None),
+        )
+        .group_by(value)
+        .order_by(value)
+        .limit(min(question.limit, PAGE_ROWS_MAX))
+    )
+    if scope.key_id is not None:
+        statement = statement.where(spend_days.c.value == scope.key_id)
+    if scope.team_id is not None:
+        statement = statement.where(spend_days.c.team_id == scope.team_id)
+    return statement
+
+
+def _calls(question: CallsQuestion, scope: Scope) -> Select[Any]:
+    statement = select(calls).order_by(calls.c.id.desc()).limit(min(question.limit, PAGE_ROWS_MAX))
+    if question.before:
+        statement = statement.where(calls.c.id < question.before)
+    if question.state is not None:
+        statement = statement.where(calls.c.state == question.state)
+    for column, wanted in (
+        (calls.c.key_id, question.key_id),
+        (calls.c.team_id, question.team_id),
+        (calls.c.end_user, question.end_user),
+    ):
+        if wanted:
+            statement = statement.where(column == wanted)
+    return _within(statement, scope)
+
+
+def _within(statement: Select[Any], scope: Scope) -> Select[Any]:
+    if scope.team_id is not None:
+        statement = statement.where(calls.c.team_id == scope.team_id)
+    if scope.key_id is not None:
+        statement = statement.where(calls.c.key_id == scope.key_id)
+    return statement

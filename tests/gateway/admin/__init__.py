@@ -1,0 +1,1 @@
+"""The admin routes, through a gateway that runs."""
