@@ -81,6 +81,9 @@ def open_stored(stored: StoredCall, store: AssetStore, asked: ImageCall) -> Open
     """Return how a call ended that has ended, as the answer to `asked`."""
     if stored.call.state != "done":
         return Opened(_error(stored))
+    refusal = _refusal(stored)
+    if refusal is not None:
+        return Opened(refusal)
     if not stored.has_all_images:
         return Opened(_gone(stored.call.id))
     files: dict[str, KeptFile] = {}
@@ -147,6 +150,19 @@ def _error(stored: StoredCall) -> ImageError:
     error = gravest([_told(one) for one in failed]) if failed else _process_ended("")
     error.call_id = stored.call.id
     error.attempts = tuple(_reports(failed))
+    return error
+
+
+def _refusal(stored: StoredCall) -> ImageError | None:
+    """Return why what was bought may not be delivered, where a check of ours held it back."""
+    if stored.assets:
+        return None
+    held = [one for one in stored.attempts if one.state == "settled" and one.error_code]
+    told = [found.error() for one in held if (found := read_told(one.answer))]
+    if not told:
+        return None
+    error = gravest(told)
+    error.call_id = stored.call.id
     return error
 
 
