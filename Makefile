@@ -51,5 +51,10 @@ $(VENV):
 	cd tests/clients && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --no-audit --no-fund --loglevel=error
 	@mkdir -p .make && touch $@
 
+# The Codex command line, 400 MB: its test runs where it is installed.
+.make/codex: tests/clients/codex/package-lock.json | .make/dev
+	cd tests/clients/codex && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --no-audit --no-fund --loglevel=error
+	@mkdir -p .make && touch $@
+
 clean:
 	rm -rf $(VENV) .make build dist tests/clients/node_modules

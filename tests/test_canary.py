@@ -4,7 +4,6 @@ The upstream answers as recorded and puts the request's headers into its own hea
 and its JSON. The credentials look like no key that a pattern could know.
 """
 
-import asyncio
 import json
 import logging
 from collections.abc import Iterator, Mapping
@@ -18,15 +17,14 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 import imagegate
-from imagegate.catalogue.rows import builtin_catalogue
-from imagegate.config.settings import AssetSettings, Credential, Settings
+from imagegate.config.settings import Credential
 from imagegate.errors import ImageError
 from imagegate.types import Json, Secret
 from imagegate.wire.provider import Provider
 from tests.exchanges import case as cases
 from tests.exchanges.case import Case
+from tests.exchanges.recorded import BY_HTTP, Upstream, deployment_of, in_front_of, settings_of
 from tests.gateway.running import RunningGateway
-from tests.providers.test_forty_calls import BY_HTTP, Upstream, deployment_of, served
 
 KEY = "canary-key/9f+Zq7=end"
 HEADER = "canary-header/3k+Wv1=end"
@@ -156,24 +154,6 @@ def spellings(canaries: set[str]) -> Iterator[str]:
         yield from (canary, canary.replace("/", "\\/"), quote(canary, safe=""))
 
 
-def settings_of(
-    provider: Provider, told_cases: Mapping[str, Case], origin: str, credential: Credential,
-    folder: Path,
-) -> Settings:  # fmt: skip
-    deployments = (
-        msgspec.structs.replace(
-            deployment_of(provider, case, origin), group=name, id=name, credential=credential
-        )
-        for name, case in told_cases.items()
-    )
-    return Settings(
-        deployments=tuple(deployments),
-        catalogue=builtin_catalogue(),
-        assets=AssetSettings(folder=str(folder / "data")),
-        database_url=f"sqlite:///{folder}/ledger.db",
-    )
-
-
 def cases_of(provider: Provider) -> dict[str, Case]:
     """Return the first case of each kind that is told, by its kind."""
     held = [case for case in cases.cases_of(provider.name) if case.operation == "generate"]
@@ -217,20 +197,21 @@ def test_no_credential_comes_out(
 
     def talk(origin: str) -> tuple[str, set[str]]:
         credential = credential_of(provider, kind, origin, private_key)
-        settings = settings_of(provider, told_cases, origin, credential, tmp_path)
+        deployments = (
+            msgspec.structs.replace(
+                deployment_of(provider, case, origin), group=name, id=name, credential=credential
+            )
+            for name, case in told_cases.items()
+        )
+        settings = settings_of(tmp_path, *deployments)
         with RunningGateway(settings) as gateway:
             heard = converse(gateway, upstream, told_cases)
             assert [*tmp_path.glob("data/**/journal-*")]
             kept = kept_in(tmp_path)
-        return heard + kept + kept_in(tmp_path) + repr(settings), canaries_of(
-            credential, private_key
-        )
+        out = heard + kept + kept_in(tmp_path) + repr(settings)
+        return out, canaries_of(credential, private_key)
 
-    async def scene() -> tuple[str, set[str]]:
-        async with served(upstream) as origin:
-            return await asyncio.to_thread(talk, origin)
-
-    out, canaries = asyncio.run(scene())
+    out, canaries = in_front_of(upstream, talk)
     assert len(upstream.asked) >= len(told_cases) - 2, "nearly every call reached the upstream"
     sent = {one for one in canaries - SENT_NEVER if "\n" not in one and one in upstream.said}
     assert len(sent) >= 2, "the upstream repeats the credential and the operator's header"
@@ -254,11 +235,7 @@ def test_the_sdks_error_hides_the_key(caplog: pytest.LogCaptureFixture) -> None:
             )
         return caught.value
 
-    async def scene() -> ImageError:
-        async with served(upstream) as origin:
-            return await asyncio.to_thread(talk, origin)
-
-    error = asyncio.run(scene())
+    error = in_front_of(upstream, talk)
     assert KEY in upstream.said
     assert HEADER in upstream.said
     assert error.upstream

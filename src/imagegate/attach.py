@@ -218,7 +218,9 @@ class _Reopened:
         self._on_over = on_over
         self.opened = Opened(ledger_away(LedgerError("the call was not found")))
         asked = msgspec.structs.replace(call, id=row.id)
-        self.work = Work(asked, tools.spool.open_call(row.id), self._close)
+        # Its guardrails have ruled, and none other is met here: they are a part of the fingerprint.
+        guard = tools.guards.none(row.id)
+        self.work = Work(asked, tools.spool.open_call(row.id), self._close, guard)
 
     async def read(self) -> bool:
         """Return whether the call has ended and its images are where they belong."""

@@ -1,6 +1,6 @@
 """One try at one deployment: its row, its exchange, its line in the journal, its end."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -12,6 +12,7 @@ from imagegate.errors import AttemptReport, ImageError
 from imagegate.ledger.answers import write_brought, write_told
 from imagegate.ledger.records import AttemptEnd, AttemptRecord
 from imagegate.plan import Plan
+from imagegate.telemetry import OPERATION_NAMES, Attribute
 from imagegate.transport.live import LiveConversation
 from imagegate.types import Blob, ImageCall, ImageResult
 from imagegate.wire.exchange import Exchange
@@ -21,13 +22,18 @@ RELAYED_PREFIX = "x-ratelimit-"
 
 
 class Attempt:
-    """One try. `conversation` is set once it has begun."""
+    """One try. `conversation` and `span_id` are set once it has begun.
+
+    `is_guarded`: its images are nobody's before a guardrail has let them pass.
+    """
 
     def __init__(self, plan: Plan, *, number: int, owner: str) -> None:
         deployment = plan.deployment
         self.plan = plan
         self.id = clock.new_id("att")
         self.conversation: LiveConversation | None = None
+        self.span_id = ""
+        self.is_guarded = False
         self.record = AttemptRecord(
             id=self.id,
             call_id=plan.call.id,
@@ -52,6 +58,18 @@ class Attempt:
         assert adapter is not None, "a plan is made only where there is an adapter"
         return adapter(plan.call, plan.deployment.target)
 
+    def attributes(self) -> dict[str, Attribute]:
+        """Return what a trace says of this attempt."""
+        deployment = self.plan.deployment
+        return {
+            "gen_ai.operation.name": OPERATION_NAMES[self.plan.call.operation],
+            "gen_ai.provider.name": deployment.provider.name,
+            "gen_ai.request.model": deployment.target.upstream_model,
+            "imagegate.deployment": deployment.id,
+            "imagegate.attempt": self.record.number,
+            "imagegate.attempt_id": self.id,
+        }
+
     def opened(self) -> Opened:
         """Return the journal's line that goes before anything is sent."""
         deployment = self.plan.deployment
@@ -61,6 +79,7 @@ class Attempt:
             model=deployment.model.id if deployment.model else "",
             call=without_bytes(self.plan.call),
             target=deployment.target,
+            is_guarded=self.is_guarded,
         )
 
     def settled(self, result: ImageResult, cost_e10: int | None) -> AttemptEnd:
@@ -73,7 +92,7 @@ class Attempt:
             usage=usage_json(result),
             upstream_request_id=self.request_id,
             upstream_status=200,
-            answer=write_brought(result, self.plan.warnings),
+            answer=answer_of(self.plan.call, result, self.plan.warnings),
         )
 
     def failed(self, error: ImageError) -> AttemptEnd:
@@ -138,7 +157,13 @@ def without_bytes(call: ImageCall) -> ImageCall:
         ),
         mask=_emptied(call.mask) if isinstance(call.mask, Blob) else call.mask,
         markup=_emptied(call.markup) if call.markup else None,
+        extra={} if call.operation == "responses" else call.extra,
     )
+
+
+def answer_of(call: ImageCall, result: ImageResult, warnings: Sequence[str] = ()) -> str | None:
+    """Return what is written to give the same answer again; a relayed response never is."""
+    return None if call.operation == "responses" else write_brought(result, warnings)
 
 
 def usage_json(result: ImageResult) -> str | None:

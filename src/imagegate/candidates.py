@@ -12,10 +12,11 @@ from imagegate.catalogue.price import format_usd
 from imagegate.config.settings import Deployment, Settings
 from imagegate.errors import BadRequestError, BudgetExceededError, ImageError, NotFoundError
 from imagegate.ledger.permissions import check_asked, check_sent
-from imagegate.plan import Plan, plan
+from imagegate.plan import Plan, plan, tool_deployment, tool_model
 from imagegate.router.tags import tagged
 from imagegate.running import CallOptions
 from imagegate.types import ImageCall
+from imagegate.wire.responses import BODY, image_tool
 
 NAMES_SHOWN_MAX = 12
 ODD_SHOWN_MAX = 4
@@ -65,6 +66,9 @@ def plan_each(
     planned: list[tuple[Deployment, Plan | ImageError]] = []
     deployments = deployments_of(call.model, settings)
     check_asked(call, deployments[0].group, options.account)
+    drawer = _drawer(call, settings)
+    if drawer:
+        check_asked(call, drawer, options.account)
     for deployment in deployments:
         try:
             found = plan(
@@ -74,11 +78,17 @@ def plan_each(
                 on_retired=settings.on_retired,
                 today=today,
             )
-            check_sent(found.call, options.account)
+            if drawer or call.operation != "responses":
+                check_sent(found.call, options.account)
         except ImageError as error:
             found = error
         planned.append((deployment, found))
     return planned
+
+
+def group_of(model: str, settings: Settings) -> str:
+    """Return the model group that a name stands for, whether or not there is one."""
+    return settings.aliases.get(model, model) or settings.default_model
 
 
 def deployments_of(model: str, settings: Settings) -> tuple[Deployment, ...]:
@@ -86,7 +96,7 @@ def deployments_of(model: str, settings: Settings) -> tuple[Deployment, ...]:
 
     Raises `NotFoundError` naming near matches and what this gateway serves.
     """
-    group = settings.aliases.get(model, model) or settings.default_model
+    group = group_of(model, settings)
     found = tuple(one for one in settings.deployments if one.group == group)
     if not found:
         raise NotFoundError(_not_served(model, settings), param="model", model=model)
@@ -97,6 +107,32 @@ def served_names(settings: Settings) -> tuple[str, ...]:
     """Return every name that a caller may ask for, groups first, in configured order."""
     groups = dict.fromkeys(one.group for one in settings.deployments)
     return (*groups, *(alias for alias in settings.aliases if alias not in groups))
+
+
+def _drawer(call: ImageCall, settings: Settings) -> str:
+    """Return the model group that a response's image tool names, `""` where there is none."""
+    tool = image_tool(call.extra[BODY]) if call.operation == "responses" else None
+    name = str(tool.get("model")) if tool else ""
+    return settings.aliases.get(name, name)
+
+
+def is_image_model(name: str, settings: Settings) -> bool:
+    """Return whether `name` is an image model: a group of theirs here, or one that is known."""
+    group = settings.aliases.get(name, name)
+    served = [one for one in settings.deployments if one.group == group]
+    if served:
+        return all(one.serves == "images" for one in served)
+    return settings.catalogue.find(name) is not None
+
+
+def can_draw(name: str, settings: Settings) -> bool:
+    """Return whether some text model here can have `name` draw for it."""
+    group = settings.aliases.get(name, name)
+    return any(
+        tool_deployment(group, one) or tool_model(group, one)
+        for one in settings.deployments
+        if one.serves == "responses"
+    )
 
 
 def _not_served(model: str, settings: Settings) -> str:

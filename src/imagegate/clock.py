@@ -39,6 +39,16 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_{''.join(digits)}"
 
 
+def new_trace_id() -> str:
+    """Return a W3C trace id: 32 hexadecimal digits."""
+    return (_chance.draw() + _chance.draw())[:16].hex()
+
+
+def new_span_id() -> str:
+    """Return a W3C span id: 16 hexadecimal digits."""
+    return _chance.draw()[:8].hex()
+
+
 class _Chance:
     """Random bytes drawn from the system in bulk: one draw costs as much as a journal's line."""
 

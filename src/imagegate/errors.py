@@ -98,6 +98,7 @@ class ImageError(Exception):
     `message` says what happened, to what, and what to do next. `retry_after_s` is given where
     waiting helps. `cost_e10` is what the upstream says it charged all the same, in 1e-10 USD.
     `call_id` is set once a call was admitted; `attempts` once one was made.
+    `verdicts` are those of guardrails, as `name:action:category`.
     """
 
     code: str = "error"
@@ -132,6 +133,7 @@ class ImageError(Exception):
         self.llm_provider = llm_provider
         self.cost_e10 = cost_e10
         self.call_id: str | None = None
+        self.verdicts: tuple[str, ...] = ()
         self.attempts: tuple[AttemptReport, ...] = ()
 
     @property

@@ -30,17 +30,25 @@ from imagegate.wire.openai_images import sum_json, sum_usage
 
 T = TypeVar("T")
 
+# Parameters whose values are words of the API; in any other there may be anything.
+_PLAIN_PARAMS = frozenset(ImageCall.__struct_fields__) - frozenset(
+    ("prompt", "negative_prompt", "user", "safety_identifier", "svg", "extra")
+)
 # What a caller has to know first: an image may exist; then whether asking again can help.
 _GRAVEST: tuple[Fault, ...] = ("ambiguous", "call", "deployment", "moment")
 
 
 class Made(Struct, frozen=True, eq=False):
-    """A part that brought images. `cost_e10` is None where it is unknown."""
+    """A part that brought images. `cost_e10` is None where it is unknown.
+
+    `refusal`: a guardrail lets nobody have them; they cost what they cost.
+    """
 
     attempt: Attempt
     result: ImageResult
     cost_e10: int | None
     assets: tuple[AssetRecord, ...] = ()
+    refusal: ImageError | None = None
 
 
 class Lost(Struct, frozen=True, eq=False):
@@ -73,12 +81,19 @@ class Roll:
         self._owner = owner
         self._states: dict[str, AttemptState] = {}
         self._adjustments: list[Adjustment] = []
+        self._costs: list[int | None] = []
         self.failed: list[tuple[Attempt, ImageError]] = []
 
     @property
     def count(self) -> int:
         """How many attempts there were."""
         return len(self._states)
+
+    @property
+    def known_cost_e10(self) -> int | None:
+        """What the attempts that ended cost in 1e-10 USD, None where one may yet be charged."""
+        known = [cost for cost in self._costs if cost is not None]
+        return sum(known) if len(known) == len(self._costs) else None
 
     def enter(self, plan: Plan, count: int, start: int = 0) -> tuple[Attempt, ...]:
         """Return an attempt for each request that `count` images take by `plan`."""
@@ -107,6 +122,7 @@ class Roll:
     def end(self, attempt: Attempt, end: AttemptEnd) -> CallEnd | None:
         """Note how an attempt ended; return the end of the call where it was the last one."""
         self._states[attempt.id] = end.state
+        self._costs.append(end.cost_e10)
         known = self._adjustments
         known += [one for one in attempt.plan.adjustments if one not in known]
         if OPEN_ATTEMPT_STATES & frozenset(self._states.values()):
@@ -117,9 +133,16 @@ class Roll:
             id=self._call.id,
             state=state,
             finished_at=end.ended_at,
-            adjustments=msgspec.json.encode(known).decode(),
+            adjustments=msgspec.json.encode([_recorded(one) for one in known]).decode(),
             error_code="" if state == "done" else end.error_code,
         )
+
+
+def _recorded(adjustment: Adjustment) -> Adjustment:
+    """Return the adjustment as the ledger keeps it: without what a caller wrote freely."""
+    if adjustment.param in _PLAIN_PARAMS:
+        return adjustment
+    return msgspec.structs.replace(adjustment, asked=None)
 
 
 def conclude(
@@ -129,8 +152,9 @@ def conclude(
 
     Raises the gravest error where no part brought an image; with `refuse`, where one brought none.
     """
-    made = [part for part in parts if isinstance(part, Made)]
-    lost = [part.error for part in parts if isinstance(part, Lost)]
+    bought = [part for part in parts if isinstance(part, Made)]
+    made = [part for part in bought if part.refusal is None]
+    lost = [error for part in parts if (error := _why_lost(part)) is not None]
     if lost and (not made or partial == "refuse"):
         error = _all_or_nothing(made, lost, call) if made else gravest(lost)
         error.attempts = tuple(attempt.report(each) for attempt, each in roll.failed)
@@ -141,12 +165,16 @@ def conclude(
         result=join_results([part.result for part in made]),
         adjustments=_distinct(one for part in made for one in part.attempt.plan.adjustments),
         warnings=_distinct(_warnings(call, made, lost)),
-        cost_e10=_cost_e10(made, roll),
+        cost_e10=_cost_e10(bought, roll),
         deployment=first.plan.deployment,
         attempts=roll.count,
         upstream_headers=first.relayed_headers(),
         assets=tuple(asset for part in made for asset in part.assets),
     )
+
+
+def _why_lost(part: Part) -> ImageError | None:
+    return part.error if isinstance(part, Lost) else part.refusal
 
 
 def gravest(errors: Sequence[ImageError]) -> ImageError:
@@ -172,7 +200,7 @@ def _warnings(call: ImageCall, made: Sequence[Made], lost: Sequence[ImageError])
     for part in made:
         yield from part.attempt.plan.warnings
     count = sum(len(part.result.images) for part in made)
-    if count < call.n and not lost:
+    if count < call.n and not lost and call.operation != "responses":
         yield f"The provider made {count} of {call.n} images and did not say why."
     for error in lost:
         yield f"{count} of {call.n} images: {error.code}: {error.message}"

@@ -43,6 +43,15 @@ async def fingerprint(call: ImageCall, holder: str) -> str:
     return json.dumps({_HOLDER: holder, **digests}, separators=(",", ":"))
 
 
+def with_guardrails(text: str, guardrails: Json) -> str:
+    """Return the fingerprint of a call that meets these guardrails.
+
+    Who meets others has not made the same request: what let the image pass there may hold it here.
+    """
+    fields = {**_read(text), "guardrails": digest(guardrails)}
+    return json.dumps(dict(sorted(fields.items())), separators=(",", ":"))
+
+
 def differing(one: str, other: str) -> tuple[str, ...]:
     """Return the names of the fields in which two fingerprints differ, whoever holds them."""
     ours, theirs = _read(one), _read(other)

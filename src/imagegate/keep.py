@@ -35,6 +35,8 @@ async def collect(
     image: an ambiguous fault.
     """
     place = _Place(origin, tuple(hosts), downloader)
+    if not result.images:  # a relayed response in words
+        return result
     images = tuple([await _collect_image(image, place, spool) for image in result.images])
     created = result.created or int(clock.now_s())
     return with_facts(msgspec.structs.replace(result, images=images, created=created))
@@ -94,11 +96,18 @@ async def _fetch(url: str, place: _Place, spool: CallSpool) -> Blob:
 
 
 def keep(
-    result: ImageResult, store: AssetStore, *, call_id: str, attempt_id: str, expires_at: float
+    result: ImageResult,
+    store: AssetStore,
+    *,
+    call_id: str,
+    attempt_id: str,
+    expires_at: float,
+    is_held: bool = False,
 ) -> tuple[AssetRecord, ...]:
     """Move the files of all images into the store; return the assets. Files may be shared.
 
-    `expires_at` is in unix seconds. The blobs stay readable: an open file survives its rename.
+    `expires_at` is in unix seconds. With `is_held` no route finds them. The blobs stay
+    readable: an open file survives its rename.
     """
     now = clock.now_s()
     files: dict[int, str] = {}
@@ -108,7 +117,7 @@ def keep(
             call_id=call_id,
             attempt_id=attempt_id,
             index=index,
-            file=_place(blob, store, attempt_id, files),
+            file=_place(blob, _Shelf(store, attempt_id, is_held), files),
             offset=blob.offset,
             length=blob.length,
             encoding=blob.encoding,
@@ -132,13 +141,24 @@ def _blobs(result: ImageResult) -> Iterator[Blob]:
     return (image.blob for image in result.images if image.blob is not None)
 
 
-def _place(blob: Blob, store: AssetStore, attempt_id: str, files: dict[int, str]) -> str:
+class _Shelf(Struct, frozen=True, eq=False):
+    """Where in the store the files of an attempt go."""
+
+    store: AssetStore
+    attempt_id: str
+    is_held: bool
+
+
+def _place(blob: Blob, shelf: _Shelf, files: dict[int, str]) -> str:
     source = blob.source
-    if id(source) not in files:
-        if isinstance(source, SpoolFile):
-            name = store.keep_file(source, asset_name(source.name, attempt_id))
-        else:
-            assert isinstance(source, bytes)
-            name = store.keep_bytes(source, asset_name(f"small-{len(files)}", attempt_id))
-        files[id(source)] = name
-    return files[id(source)]
+    if id(source) in files:
+        return files[id(source)]
+    if isinstance(source, SpoolFile):
+        name = asset_name(source.name, shelf.attempt_id)
+        kept = shelf.store.keep_file(source, name, is_held=shelf.is_held)
+    else:
+        assert isinstance(source, bytes)
+        name = asset_name(f"small-{len(files)}", shelf.attempt_id)
+        kept = shelf.store.keep_bytes(source, name, is_held=shelf.is_held)
+    files[id(source)] = kept
+    return kept

@@ -15,11 +15,14 @@ from imagegate import clock, telemetry
 from imagegate.assets.spool import CallSpool
 from imagegate.attach import Desk, KeyTakenError, key_taken
 from imagegate.attempt import Attempt
-from imagegate.candidates import plan_group_of
+from imagegate.candidates import group_of, plan_group_of
 from imagegate.config.settings import Settings
-from imagegate.errors import ImageError, UpstreamFailedError, UpstreamTimeoutError
+from imagegate.errors import BadRequestError, ImageError, UpstreamFailedError, UpstreamTimeoutError
 from imagegate.fan_out import Part, Roll, all_of, conclude
+from imagegate.fingerprint import with_guardrails
+from imagegate.guardrails.guards import GuardedCall
 from imagegate.keep import collect
+from imagegate.ledger.people import Account
 from imagegate.ledger.records import (
     Admit,
     BudgetDeniedError,
@@ -29,6 +32,7 @@ from imagegate.ledger.records import (
     Redispatch,
 )
 from imagegate.pixels import encode_result, prepare_attempt
+from imagegate.plan import Plan
 from imagegate.reserve import (
     dearest_e10,
     stored_prompt,
@@ -39,6 +43,7 @@ from imagegate.reserve import (
 from imagegate.router.route import Route, Router
 from imagegate.running import CallOptions, RunningCall, Work
 from imagegate.settle import Settlement, Tools
+from imagegate.trace import Trace, identifier
 from imagegate.transport.live import LiveConversation
 from imagegate.transport.run import run
 from imagegate.types import ImageCall, ImageResult
@@ -63,29 +68,72 @@ class Pipeline:
         `ImageError` where no deployment can do it or the ledger takes nothing; then nothing was
         sent. The caller owns `spool` until this returns.
         """
+        trace = options.trace or Trace(call.id)
+        trace.belong(options.account.key_id, options.account.team_id)
         try:
-            return await self._start(call, spool, options)
-        except KeyTakenError:
-            return await self._start(call, spool, options)  # its row is there now
+            return await self._start_or_join(call, spool, options, trace)
+        except ImageError as error:
+            error.verdicts = tuple(str(verdict) for verdict in trace.verdicts)
+            self._settlement.tell_refusal(trace, call, error)
+            raise
 
-    async def _start(self, call: ImageCall, spool: CallSpool, options: CallOptions) -> RunningCall:
+    async def _start_or_join(
+        self, call: ImageCall, spool: CallSpool, options: CallOptions, trace: Trace
+    ) -> RunningCall:
+        end_user, group = end_user_of(call, options), group_of(call.model, self._settings)
+        guards = self._tools.guards
+        call, guard = guards.choose(call, options.guardrails, trace, end_user, group)
+        options = _with_guardrails(options, guard)
+        try:
+            return await self._start(call, spool, options, guard)
+        except KeyTakenError:
+            return await self._start(call, spool, options, guard)  # its row is there now
+
+    async def _start(
+        self, call: ImageCall, spool: CallSpool, options: CallOptions, guard: GuardedCall
+    ) -> RunningCall:
         async with self.desk.place(call, options) as place:
             if place.joined is not None:
                 spool.close()
                 return place.joined
-            work = Work(call, spool, self._close)
-            await self._begin(work, options)
-            running = work.join(call, work.limit_s)
+            work = await self._begin(call, spool, options, guard)
+            running = work.join(work.call, work.limit_s)
             place.enter(work)
         return running
 
-    async def _begin(self, work: Work, options: CallOptions) -> None:
-        plan_group = partial(plan_group_of, work.call, self._settings, options)
-        now_s, retries_max = clock.monotonic_s(), options.retries_max
-        route = self._router.start(work.call.model, plan_group, now_s, retries_max)
-        roll, attempts, route = await self._admit_somewhere(work.call, options, route)
+    async def _begin(
+        self, call: ImageCall, spool: CallSpool, options: CallOptions, guard: GuardedCall
+    ) -> Work:
+        trace = guard.trace
+        with trace.step("plan"):
+            route = self._route(call, options, guard)
+        if guard.checks_input:
+            call = await guard.check_input(call)
+            route = self._route(call, options, guard)  # other words may be, and time has passed
+        with trace.step("admit"):
+            roll, attempts, route = await self._admit_somewhere(call, options, route)
+        work = Work(call, spool, self._close, guard)
         work.limit_s = options.timeout_s or route.plan.deployment.timeout_s
+        if self._settings.log_prompts and _may_log(options.account):
+            trace.logged_prompt = call.prompt
         self._tools.start_task(work.id, self._live(work, roll, attempts, route))
+        return work
+
+    def _route(self, call: ImageCall, options: CallOptions, guard: GuardedCall) -> Route:
+        plan_group = partial(self._plan_group, call, options, guard)
+        now_s, retries_max = clock.monotonic_s(), options.retries_max
+        return self._router.start(call.model, plan_group, now_s, retries_max)
+
+    def _plan_group(
+        self, call: ImageCall, options: CallOptions, guard: GuardedCall, group: str
+    ) -> tuple[Plan, ...]:
+        """Return the plans of a group. None falls back to one with further guardrails."""
+        if not self._tools.guards.cover(guard, group_of(group, self._settings)):
+            raise BadRequestError(
+                f"Calls for {group!r} meet guardrails that this call did not meet.",
+                param="model",
+            )
+        return plan_group_of(call, self._settings, options, group)
 
     def _close(self, work: Work) -> None:
         self.desk.close(work)
@@ -99,19 +147,27 @@ class Pipeline:
         route: Route,
     ) -> None:
         """Make all parts at once and leave one verdict."""
+        guard, settlement = running.guard, self._settlement
+        guard.begin(running.call)
         try:
             parts = await self._make_all(running, roll, attempts, route)
             outcome = conclude(running.call, parts, roll, partial=self._settings.partial)
         except ImageError as error:
             # Of all or nothing this is nothing: what was paid for is kept all the same.
             running.keeps_all |= bool(running.unkept)
-            self._settlement.tell_failure(running, attempts[0], error)
+            await guard.end()
+            running.fail(error)
+            await guard.observe(running.call, None)
+            settlement.tell_failure(running, attempts[0], error, roll)
         except Exception as bug:
-            running.fail(_internal(bug))
+            settlement.tell_failure(running, attempts[0], _internal(bug), roll)
             raise
         else:
-            self._settlement.tell(running, outcome)
+            running.succeed(outcome)
+            await guard.observe(running.call, outcome.result)
+            settlement.tell(running, outcome)
         finally:
+            guard.stop()
             running.finish()
 
     async def _make_all(
@@ -141,7 +197,10 @@ class Pipeline:
             attempts, route = following
         else:
             self._end_step(route, attempt, None, begun_s)
-            return (await self._settlement.settle(running, attempt, roll, result),)
+            result, refusal = await running.guard.check_output(
+                attempt.plan.call, result, running.spool
+            )
+            return (await self._settlement.settle(running, attempt, roll, result, refusal),)
         return await self._make_all(running, roll, attempts, route)
 
     def _end_step(
@@ -169,7 +228,9 @@ class Pipeline:
         """Run the attempt's exchange; whatever it brought is checked and in the spool."""
         limit_s = attempt.plan.deployment.timeout_s + self._settings.late_s
         try:
-            return await self._exchange(running, attempt, limit_s)
+            with running.trace.step("attempt", "", attempt.attributes()) as step:
+                attempt.span_id = step.span_id
+                return await self._exchange(running, attempt, limit_s)
         except TimeoutError as error:
             raise _late(attempt.plan.deployment.id, limit_s) from error
         except ImageError:
@@ -180,14 +241,21 @@ class Pipeline:
 
     async def _exchange(self, running: Work, attempt: Attempt, limit_s: float) -> ImageResult:
         tools, spool, deployment = self._tools, running.spool, attempt.plan.deployment
-        attempt.plan = await prepare_attempt(attempt.plan, spool, tools.worker)
+        trace, above = running.trace, attempt.span_id
+        with trace.step("prepare", above):
+            attempt.plan = await prepare_attempt(attempt.plan, spool, tools.worker)
+        attempt.is_guarded = running.guard.checks_output
         tools.spool.journal.append(attempt.opened())
         conversation = LiveConversation(tools.transport, deployment, attempt.id, spool)
+        if trace.is_sent_on or tools.sinks.is_traced:
+            conversation.traceparent = trace.traceparent(above)
         attempt.conversation = conversation
         origin, hosts = deployment.target.base_url, deployment.provider.result_hosts
         async with asyncio.timeout(limit_s), conversation:
-            result = await run(attempt.exchange(), conversation, running.show)
-            result = await collect(result, origin, spool, tools.downloader, hosts=hosts)
+            with trace.step("upstream", above):
+                result = await run(attempt.exchange(), conversation, running.show)
+            with trace.step("collect", above):
+                result = await collect(result, origin, spool, tools.downloader, hosts=hosts)
         result, attempt.plan = await encode_result(result, attempt.plan, spool, tools.worker)
         return result
 
@@ -245,7 +313,7 @@ class Pipeline:
             model=group,
             key_id=account.key_id,
             team_id=account.team_id,
-            end_user=options.end_user or call.safety_identifier or call.user or "",
+            end_user=end_user_of(call, options),
             tags=tags_json(options),
             prompt=stored_prompt(call.prompt, account.prompt_storage),
             created_at=clock.now_s(),
@@ -255,6 +323,26 @@ class Pipeline:
         )
         first, *parts = (attempt.record for attempt in attempts)
         await self._tools.ledger.commit(Admit(record, first, tuple(parts), account.limits, call.n))
+
+
+def end_user_of(call: ImageCall, options: CallOptions) -> str:
+    """Return the person behind the caller, as far as the caller says; "" where it does not."""
+    given = options.end_user or call.safety_identifier or call.user or ""
+    return identifier(given) if given else ""
+
+
+def _may_log(account: Account) -> bool:
+    """Return whether a prompt may go to the sinks where the operator wants them: a team decides."""
+    return account.team_id is None or account.prompt_storage == "text"
+
+
+def _with_guardrails(options: CallOptions, guard: GuardedCall) -> CallOptions:
+    """Return the options by whose terms only calls are joined that met the same guardrails."""
+    if options.attach is None or not guard.names:
+        return options
+    text = with_guardrails(options.attach.fingerprint, [*guard.names, guard.end_user])
+    terms = msgspec.structs.replace(options.attach, fingerprint=text)
+    return msgspec.structs.replace(options, attach=terms)
 
 
 def _passed_over(route: Route, error: BaseException) -> Route:

@@ -86,7 +86,7 @@ async def _grey(
     blob: Blob, edit: GreyEdit, spool: CallSpool, worker: Worker, param: str
 ) -> Blob | None:
     """Return the grey mask, None where none is to be derived."""
-    request = MaskRequest(_stored(blob), edit, is_derived=param != "mask")
+    request = MaskRequest(stored(blob), edit, is_derived=param != "mask")
     try:
         data = await worker.convert(request)
     except InputImageError as error:
@@ -98,7 +98,7 @@ async def _grey(
     if not data:
         return None
     return msgspec.structs.replace(
-        _placed(data, spool),
+        placed(data, spool),
         media_type="image/png",
         width_px=blob.width_px,
         height_px=blob.height_px,
@@ -111,12 +111,12 @@ async def _encoded(image: Image, encoding: Encoding, spool: CallSpool, worker: W
     if blob.media_type in (f"image/{encoding.format}", "image/svg+xml"):
         return image
     compression = COMPRESSION_DEFAULT if encoding.compression is None else encoding.compression
-    request = EncodeRequest(_stored(blob), encoding.format, compression)
-    made = _placed(await worker.convert(request), spool)
+    request = EncodeRequest(stored(blob), encoding.format, compression)
+    made = placed(await worker.convert(request), spool)
     return msgspec.structs.replace(image, blob=check_answer_blob(made))
 
 
-def _stored(blob: Blob) -> Stored:
+def stored(blob: Blob) -> Stored:
     """Return the blob as the worker reads it: the file is named, not sent."""
     source = blob.source
     is_base64 = blob.encoding == "base64"
@@ -127,7 +127,8 @@ def _stored(blob: Blob) -> Stored:
     return Stored(is_base64=is_base64, is_escaped=blob.escaped, data=data)
 
 
-def _placed(data: bytes, spool: CallSpool) -> Blob:
+def placed(data: bytes, spool: CallSpool) -> Blob:
+    """Return finished bytes as a blob of the call."""
     if len(data) <= MEMORY_BYTES_MAX:
         return Blob(data, 0, len(data))
     file = spool.new_file()

@@ -12,10 +12,12 @@ from imagegate.catalogue.adjust import Encoding, check_call, encoding_for
 from imagegate.catalogue.check import KNOWN_VALUES, check_shape, check_universe
 from imagegate.catalogue.model import Model
 from imagegate.catalogue.price import PriceRange, estimate, sum_prices
+from imagegate.catalogue.rows import builtin_catalogue
 from imagegate.config.retirement import has_life_cycle, has_own_base, retirement_of
 from imagegate.config.settings import Deployment
 from imagegate.errors import BadRequestError, ImageError, NotFoundError
 from imagegate.types import Adjustment, AdjustPolicy, FileId, ImageCall, Json
+from imagegate.wire.responses import AZURE_HEADER, BODY, image_tool, with_tool
 
 VARIATION_PROMPT = "Create a variation of this image."
 
@@ -34,6 +36,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     `n_max` is how many images one request may ask for; a call for more is made in parts, each of
     which says in `start` how many images come before its own.
+    `tool_model` is the row of the image model that a relayed response's image tool uses.
     `encoding` is what the finished images are re-encoded to, None where they stay as they came.
     """
 
@@ -45,6 +48,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     adjustments: tuple[Adjustment, ...] = ()
     warnings: tuple[str, ...] = ()
     price: PriceRange | None = None
+    tool_model: Model | None = None
 
     def split(self, count: int, start: int = 0) -> "tuple[Plan, ...]":
         """Return a plan for each request that `count` of the images take, from number `start` on.
@@ -84,6 +88,8 @@ def plan(
     with the policy `strict`, would not as asked; `NotFoundError` (`model_retired`) for a model
     past its shutdown date where `on_retired` is `refuse`.
     """
+    if call.operation == "responses":
+        return _relayed(call, deployment)
     call = _with_defaults(call, deployment)
     call, changed = _check_operation(call, deployment)
     _check_file_ids(call, deployment)
@@ -100,6 +106,52 @@ def plan(
         warnings=_life_cycle(deployment, on_retired=on_retired, today=today),
     )
     return msgspec.structs.replace(planned, price=_price(planned))
+
+
+def _relayed(call: ImageCall, deployment: Deployment) -> Plan:
+    """Return how a Responses request is passed on: in the names of that place, else as it came."""
+    if deployment.serves != "responses":
+        raise BadRequestError(
+            f"{_name(deployment)} makes images; a response needs a deployment of a text model, "
+            "with model_info.mode: responses.",
+            param="model",
+            code="operation_not_supported",
+            model=call.model,
+        )
+    target = deployment.target
+    tool = image_tool(call.extra[BODY])
+    asked = str(tool.get("model")) if tool else ""
+    found, row = tool_deployment(asked, deployment), tool_model(asked, deployment)
+    if tool and found is None and row is None:
+        raise BadRequestError(
+            f"{deployment.id} has no image deployment {asked!r} at {target.base_url}: the image "
+            "tool reaches those of the same resource only.",
+            param="tools",
+            model=call.model,
+        )
+    drawer = found.target.upstream_model if found else asked if tool else None
+    header = AZURE_HEADER if deployment.provider.names_deployments else ""
+    return Plan(
+        deployment=deployment,
+        call=with_tool(call, target.upstream_model, drawer, header),
+        n_max=1,
+        tool_model=row,
+    )
+
+
+def tool_deployment(name: str, deployment: Deployment) -> Deployment | None:
+    """Return the image deployment at the same place that `name` stands for, None for none."""
+    by_name = {one.target.upstream_model: one for one in deployment.images.values()}
+    return deployment.images.get(name) or by_name.get(name)
+
+
+def tool_model(name: str, deployment: Deployment) -> Model | None:
+    """Return the row of the image model that `name` stands for there, None where it has none."""
+    found = tool_deployment(name, deployment)
+    if found is not None:
+        return found.model
+    is_openai = deployment.provider.name == "openai"
+    return builtin_catalogue().find(f"openai/{name}") if is_openai else None
 
 
 def _price(planned: Plan) -> PriceRange | None:
@@ -190,6 +242,8 @@ def _check_operation(
 
 
 def _has_operation(call: ImageCall, deployment: Deployment) -> bool:
+    if deployment.serves != "images":
+        return False
     if deployment.provider.adapter(call.operation) is None:
         return False
     row = facts_of(deployment)

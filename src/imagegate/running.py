@@ -6,6 +6,7 @@ Several callers may stand at one work: a repeated request attaches to what was b
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 
+import msgspec
 from msgspec import Struct
 
 from imagegate import clock
@@ -13,8 +14,11 @@ from imagegate.assets.spool import CallSpool
 from imagegate.attempt import Attempt
 from imagegate.config.settings import Deployment
 from imagegate.errors import ImageError, UpstreamTimeoutError
+from imagegate.guardrails.guards import GuardedCall
 from imagegate.ledger.people import OPERATOR, Account
 from imagegate.ledger.records import AssetRecord
+from imagegate.telemetry import Verdict
+from imagegate.trace import Trace
 from imagegate.types import Adjustment, AdjustPolicy, ImageCall, ImageResult, PartialImage
 
 LONGEST_SILENCE_S = 3600.0
@@ -43,15 +47,18 @@ class AttachTerms(Struct, frozen=True):
 class CallOptions(Struct, frozen=True):
     """What a caller may say about the handling of a call; None: the operator's choice.
 
-    `max_cost_e10` is in 1e-10 USD; `timeout_s` how long the caller waits. `account` is who calls.
+    `max_cost_e10` is in 1e-10 USD; `timeout_s` how long the caller waits. `trace` is what was
+    noted before the call was read; `guardrails` are further ones for this call, by name.
     `retries_max` may be fewer than the operator's, never more. Without `attach` every call is a
-    new one.
+    new one. `account` is who calls.
     """
 
     adjust: AdjustPolicy | None = None
     max_cost_e10: int | None = None
     timeout_s: float | None = None
     end_user: str = ""
+    trace: Trace | None = None
+    guardrails: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     retries_max: int | None = None
     attach: AttachTerms | None = None
@@ -73,6 +80,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     attempts: int
     upstream_headers: Mapping[str, str]
     assets: tuple[AssetRecord, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
 
 
 class Work:
@@ -82,9 +90,17 @@ class Work:
     called once, when both the work and all its callers are through: then its files are given back.
     """
 
-    def __init__(self, call: ImageCall, spool: CallSpool, on_over: Callable[["Work"], None]):
+    def __init__(
+        self,
+        call: ImageCall,
+        spool: CallSpool,
+        on_over: Callable[["Work"], None],
+        guard: GuardedCall,
+    ):
         self.id = call.id
         self.call = call
+        self.guard = guard
+        self.trace = guard.trace
         self.spool = spool
         self.attach: AttachTerms | None = None
         self.started_at = clock.now_s()
@@ -134,17 +150,23 @@ class Work:
         return running
 
     def show(self, partial: PartialImage) -> None:
-        """Give every caller a partial image."""
+        """Give every caller a partial image, unless a guardrail has to see the whole one first."""
+        self.trace.show_partial()
+        if self.guard.checks_output:
+            return
         for caller in self._callers:
             caller.show(partial)
 
     def succeed(self, outcome: Outcome) -> None:
-        """End the wait with an outcome."""
+        """End the wait with an outcome and all verdicts."""
+        if self.trace.verdicts:
+            outcome = msgspec.structs.replace(outcome, verdicts=tuple(self.trace.verdicts))
         self._tell(outcome)
 
     def fail(self, error: ImageError) -> None:
         """End the wait with the call's error."""
         error.call_id = self.id
+        error.verdicts = tuple(str(verdict) for verdict in self.trace.verdicts)
         self._tell(error)
 
     def finish(self) -> None:
@@ -269,6 +291,7 @@ class RunningCall:
             "comes late is kept under this call id. Do not send it again before you looked."
         )
         error.call_id = self.id
+        error.verdicts = tuple(str(verdict) for verdict in self._work.trace.verdicts)
         self.tell(error)
 
     def _end_wait(self) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from imagegate import clock, telemetry
 from imagegate.assets.links import Links
@@ -12,12 +13,16 @@ from imagegate.assets.spool import Spool
 from imagegate.assets.store import AssetStore
 from imagegate.assets.transform import Worker
 from imagegate.attempt import Attempt
-from imagegate.catalogue.price import charge_of, format_usd
+from imagegate.catalogue.price import charge_of
+from imagegate.catalogue.relay import relay_charge
+from imagegate.closing import done_event, failed_event, refused_event
 from imagegate.config.settings import Settings
 from imagegate.errors import ImageError
 from imagegate.fan_out import Lost, Made, Roll
+from imagegate.guardrails.guards import Guards
 from imagegate.keep import asset_name, keep
 from imagegate.ledger import Ledger
+from imagegate.ledger.answers import write_told
 from imagegate.ledger.records import (
     AssetRecord,
     Command,
@@ -28,10 +33,13 @@ from imagegate.ledger.records import (
     LedgerError,
     Settle,
 )
+from imagegate.plan import Plan
 from imagegate.running import Outcome, Work
+from imagegate.sinks.hub import Sinks
+from imagegate.trace import Trace
 from imagegate.transport.download import Downloader
 from imagegate.transport.live import Transport
-from imagegate.types import ImageResult
+from imagegate.types import ImageCall, ImageResult
 
 KEYED_S = 72 * 3600.0
 """So long at least the images of a call with an idempotency key are kept: its answer may be
@@ -55,6 +63,8 @@ class Tools(Struct, frozen=True, eq=False):
     ledger: Ledger
     start_task: Callable[[str, Coroutine[Any, Any, None]], None]
     worker: Worker
+    sinks: Sinks
+    guards: Guards
     links: Links | None = None
 
 
@@ -66,19 +76,36 @@ class Settlement:
         self._tools = tools
 
     async def settle(
-        self, running: Work, attempt: Attempt, roll: Roll, result: ImageResult
+        self,
+        running: Work,
+        attempt: Attempt,
+        roll: Roll,
+        result: ImageResult,
+        refusal: ImageError | None = None,
     ) -> Made:
-        """Keep the images and write what they cost; durable when this returns."""
+        """Keep the images and write what they cost; durable when this returns.
+
+        With a `refusal` by a guardrail they cost the same and are kept where nobody finds them.
+        """
         plan = attempt.plan
-        cost_e10 = charge_of(plan.deployment.model, plan.call, result)
+        cost_e10 = _charge(plan, result)
         end = attempt.settled(result, cost_e10)
+        if refusal is not None:
+            end = replace(
+                end,
+                error_code=refusal.code,
+                error_text=refusal.message,
+                answer=write_told(refusal),
+            )
         await self._sync(running)
-        assets = self._kept(running, attempt, result)
-        if not assets:
+        assets = self._kept(running, attempt, result, is_held=refusal is not None)
+        if not assets and refusal is None:
             running.unkept.append((attempt, result))
         command = Settle(end, assets, roll.end(attempt, end))
-        is_written = await self._commit(running, attempt, command, may_forget=bool(assets))
-        return Made(attempt, result, cost_e10, assets if is_written else ())
+        is_written = await self._commit(
+            running, attempt, command, may_forget=bool(assets or refusal)
+        )
+        return Made(attempt, result, cost_e10, assets if is_written else (), refusal)
 
     async def lose(self, running: Work, attempt: Attempt, roll: Roll, error: ImageError) -> Lost:
         """Write the failure of an attempt after which no other is made."""
@@ -92,35 +119,21 @@ class Settlement:
         return lost
 
     def tell(self, running: Work, outcome: Outcome) -> None:
-        """Log a call that brought images, and end the caller's wait."""
-        log.info(
-            telemetry.CALL_DONE,
-            extra={
-                "call_id": running.id,
-                "model": running.call.model,
-                "deployment": outcome.deployment.id,
-                "images": len(outcome.result.images),
-                "cost_usd": "unknown" if outcome.cost_e10 is None else format_usd(outcome.cost_e10),
-                "duration_s": round(clock.now_s() - running.started_at, 3),
-            },
-        )
-        running.succeed(outcome)
+        """Let the sinks know of a call that brought images."""
+        self._tools.sinks.publish(done_event(running, outcome))
 
-    def tell_failure(self, running: Work, attempt: Attempt, error: ImageError) -> None:
-        """Log a call that brought nothing to deliver, and tell the caller why."""
-        is_unknown = error.fault == "ambiguous"
-        log.warning(
-            telemetry.CALL_UNKNOWN if is_unknown else telemetry.CALL_FAILED,
-            extra={
-                "call_id": running.id,
-                "model": running.call.model,
-                "deployment": attempt.plan.deployment.id,
-                "code": error.code,
-                "fault": error.fault,
-                "reason": error.message,
-            },
-        )
+    def tell_failure(self, running: Work, attempt: Attempt, error: ImageError, roll: Roll) -> None:
+        """Tell the caller why nothing is delivered, then let the sinks know."""
         running.fail(error)
+        event = failed_event(
+            running, attempt, error, attempts=roll.count, cost_e10=roll.known_cost_e10
+        )
+        self._tools.sinks.publish(event)
+
+    def tell_refusal(self, trace: Trace, call: ImageCall, error: ImageError) -> None:
+        """Let the sinks know of a call of which nothing was sent."""
+        trace.is_told = True
+        self._tools.sinks.publish(refused_event(trace, call, error))
 
     def close(self, running: Work) -> None:
         """Both the work and the caller are through: give the files back, keep what nobody read."""
@@ -148,7 +161,8 @@ class Settlement:
     ) -> bool:
         """Return whether it was written; `may_forget`: then the journal is done with it."""
         try:
-            await self._tools.ledger.commit(command)
+            with running.trace.step("settle", attempt.span_id):
+                await self._tools.ledger.commit(command)
         except LedgerError:
             # The journal still has the answer: the next start settles it. The caller gets it now.
             self._tools.spool.has_leftovers = True
@@ -183,10 +197,15 @@ class Settlement:
             await running.spool.sync()
 
     def _kept(
-        self, running: Work, attempt: Attempt, result: ImageResult
+        self,
+        running: Work,
+        attempt: Attempt,
+        result: ImageResult,
+        *,
+        is_held: bool = False,
     ) -> tuple[AssetRecord, ...]:
         retention_s = self._assets.retention_s
-        if running.is_abandoned:
+        if running.is_abandoned or is_held:
             retention_s = max(retention_s, self._assets.evidence_s)
         if running.attach and running.attach.key:
             retention_s = max(retention_s, KEYED_S)
@@ -200,4 +219,11 @@ class Settlement:
             call_id=running.id,
             attempt_id=attempt.id,
             expires_at=clock.now_s() + retention_s,
+            is_held=is_held,
         )
+
+
+def _charge(plan: Plan, result: ImageResult) -> int | None:
+    if plan.call.operation == "responses":
+        return relay_charge(plan.deployment.model, plan.tool_model, plan.call, result)
+    return charge_of(plan.deployment.model, plan.call, result)

@@ -6,10 +6,11 @@ from typing import TypeAlias
 import msgspec
 from msgspec import Struct
 
-from imagegate.assets.store import AssetStore, KeptFile
+from imagegate.assets.store import HELD, AssetStore, KeptFile
 from imagegate.config.settings import Deployment
 from imagegate.errors import (
     AttemptReport,
+    ContentPolicyViolationError,
     ImageError,
     NotFoundError,
     UpstreamFailedError,
@@ -28,11 +29,16 @@ End: TypeAlias = Outcome | ImageError
 
 
 class StoredCall(Struct, frozen=True, eq=False):
-    """The rows of one call, each list in the order of its parts."""
+    """The rows of one call, each list in the order of its parts.
+
+    `assets` are the images that may be delivered; `held` are the ids of attempts whose images a
+    guardrail keeps from everybody.
+    """
 
     call: CallRecord
     attempts: tuple[AttemptRecord, ...]
     assets: tuple[AssetRecord, ...]
+    held: frozenset[str] = frozenset()
 
     @property
     def cost_e10(self) -> int | None:
@@ -49,10 +55,14 @@ class StoredCall(Struct, frozen=True, eq=False):
         return tuple(asset for asset in self.assets if asset.attempt_id == attempt.id)
 
     @property
+    def settled(self) -> list[AttemptRecord]:
+        """The attempts whose images may be delivered."""
+        return [one for one in self.attempts if one.state == "settled" and one.id not in self.held]
+
+    @property
     def has_all_images(self) -> bool:
-        """Whether every attempt that was paid for still has its images."""
-        settled = [one for one in self.attempts if one.state == "settled"]
-        return bool(settled) and all(self.of(one) for one in settled)
+        """Whether every attempt whose images may be delivered still has them."""
+        return bool(self.settled or self.held) and all(self.of(one) for one in self.settled)
 
 
 class Opened(Struct, frozen=True, eq=False):
@@ -74,16 +84,18 @@ async def read_stored(ledger: Ledger, call: CallRecord) -> StoredCall:
     assets = sorted(
         await ledger.assets_of(call.id), key=lambda one: (order[one.attempt_id], one.index)
     )
-    return StoredCall(call, attempts, tuple(assets))
+    held = frozenset(one.id for one in attempts if one.state == "settled" and one.error_code)
+    held |= {one.attempt_id for one in assets if one.file.startswith(HELD)}
+    passed = tuple(one for one in assets if one.attempt_id not in held)
+    return StoredCall(call, attempts, passed, held)
 
 
 def open_stored(stored: StoredCall, store: AssetStore, asked: ImageCall) -> Opened:
     """Return how a call ended that has ended, as the answer to `asked`."""
     if stored.call.state != "done":
         return Opened(_error(stored))
-    refusal = _refusal(stored)
-    if refusal is not None:
-        return Opened(refusal)
+    if stored.held and not stored.settled:
+        return Opened(_refusal(stored))
     if not stored.has_all_images:
         return Opened(_gone(stored.call.id))
     files: dict[str, KeptFile] = {}
@@ -98,7 +110,7 @@ def open_stored(stored: StoredCall, store: AssetStore, asked: ImageCall) -> Open
 
 
 def _outcome(stored: StoredCall, files: dict[str, KeptFile], asked: ImageCall) -> Outcome:
-    settled = [one for one in stored.attempts if one.state == "settled"]
+    settled = stored.settled
     results = [_result(stored, one, files) for one in settled]
     warnings = [text for one in settled for text in read_brought(one.answer).warnings]
     return Outcome(
@@ -153,17 +165,21 @@ def _error(stored: StoredCall) -> ImageError:
     return error
 
 
-def _refusal(stored: StoredCall) -> ImageError | None:
-    """Return why what was bought may not be delivered, where a check of ours held it back."""
-    if stored.assets:
-        return None
-    held = [one for one in stored.attempts if one.state == "settled" and one.error_code]
-    told = [found.error() for one in held if (found := read_told(one.answer))]
-    if not told:
-        return None
-    error = gravest(told)
+def _refusal(stored: StoredCall) -> ImageError:
+    """Return why what was bought may not be delivered: a guardrail of ours held it back."""
+    held = [read_told(one.answer) for one in stored.attempts if one.id in stored.held]
+    error = gravest([told.error() if told else unchecked() for told in held])
     error.call_id = stored.call.id
     return error
+
+
+def unchecked() -> ImageError:
+    """Return why an image is not delivered that no guardrail has let pass."""
+    return ContentPolicyViolationError(
+        "The gateway ended before a guardrail had let this image pass. It was made and paid for, "
+        "and is kept out of reach of callers; a retry would buy another one.",
+        code="content_policy_violation",
+    )
 
 
 def _told(attempt: AttemptRecord) -> ImageError:

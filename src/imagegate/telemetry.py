@@ -1,4 +1,9 @@
-"""Names of log events. Stable: dashboards and alerts are built on them."""
+"""Names of log events, and the closing event of a call. Stable: dashboards are built on them."""
+
+from collections.abc import Mapping
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
 
 LOGGER = "imagegate"
 
@@ -22,3 +27,132 @@ LEDGER_WRITER_DIED = "ledger.writer_died"
 LEDGER_WAITERS_GONE = "ledger.waiters_gone"
 BUDGET_SOFT_LIMIT = "budget.soft_limit"
 BUDGET_HELD = "budget.held"
+ADMIN_ACTION = "admin.action"
+GUARDRAIL_FAILED = "guardrail.failed"
+SINK_LOST = "sink.lost"
+
+EVENT_TEXT_CHARS_MAX = 512
+"""The longest text in a closing event; whoever chose it, a log line stays below 4 KB."""
+
+OPERATION_NAMES = {
+    "generate": "image_generation",
+    "edit": "image_edit",
+    "variation": "image_variation",
+}
+"""`gen_ai.operation.name`. No standard name exists for images yet; these are LiteLLM's."""
+
+Attribute: TypeAlias = str | int | float | bool
+Attributes: TypeAlias = Mapping[str, Attribute]
+CallEnding: TypeAlias = Literal["done", "failed", "unknown", "refused"]
+GuardMode: TypeAlias = Literal["pre_call", "during_call", "post_call", "logging_only"]
+GuardAction: TypeAlias = Literal["allow", "mask", "blur", "hold", "deny", "error"]
+
+
+class TraceParent(Struct, frozen=True):
+    """W3C trace context: where a call's span hangs. `span_id` is "" where it is a root."""
+
+    trace_id: str
+    span_id: str = ""
+    is_sampled: bool = True
+
+
+class Verdict(Struct, frozen=True, kw_only=True):
+    """What one guardrail said: never the words that it found, only what kind they are of."""
+
+    guardrail: str
+    mode: GuardMode
+    action: GuardAction
+    category: str = ""
+    duration_s: float = 0.0
+
+    def __str__(self) -> str:
+        """Return `name:action`, and `:category` where there is one, as headers have it."""
+        return ":".join(part for part in (self.guardrail, self.action, self.category) if part)
+
+
+class Span(Struct, frozen=True, kw_only=True):
+    """One step of a call. Times are unix seconds; `error` is a code, "" where all went well."""
+
+    name: str
+    span_id: str
+    parent_id: str
+    start_s: float
+    end_s: float
+    kind: Literal["internal", "client", "server"] = "internal"
+    attributes: Attributes = {}
+    error: str = ""
+
+
+class CallEvent(Struct, frozen=True, kw_only=True):
+    """How a call went, once, when its work is over: what every sink receives.
+
+    It holds no image, no credential and no prompt unless the operator wants prompts; texts that
+    callers or upstreams chose are redacted and cut. `cost_e10` is in 1e-10 USD, None where it is
+    unknown. `phases_s` are seconds by the name of the phase. `bytes` are those of the images.
+    """
+
+    name: str
+    ending: CallEnding
+    call_id: str
+    operation: str = ""
+    model: str = ""
+    deployment: str = ""
+    provider: str = ""
+    upstream_model: str = ""
+    key_id: str = ""
+    team_id: str = ""
+    end_user: str = ""
+    code: str = ""
+    fault: str = ""
+    status: int = 200
+    param: str = ""
+    reason: str = ""
+    attempts: int = 0
+    adjustments: tuple[str, ...] = ()
+    warnings: int = 0
+    images_asked: int = 0
+    images: int = 0
+    bytes: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_e10: int | None = None
+    started_s: float
+    duration_s: float
+    first_partial_s: float | None = None
+    phases_s: Mapping[str, float] = {}
+    verdicts: tuple[Verdict, ...] = ()
+    prompt: str | None = None
+    trace: TraceParent
+    parent_span_id: str = ""
+    spans: tuple[Span, ...] = ()
+
+    @property
+    def is_success(self) -> bool:
+        """Whether images were delivered: what LiteLLM's `success_callback` is for."""
+        return self.ending == "done"
+
+    def fields(self) -> dict[str, Attribute | list[str] | dict[str, float]]:
+        """Return what machines read, as plain JSON, without what is empty."""
+        plain: dict[str, Attribute | list[str] | dict[str, float]] = {
+            name: value for name in _PLAIN if (value := getattr(self, name)) not in ("", None)
+        }
+        plain["cost_usd"] = "unknown" if self.cost_e10 is None else self.cost_e10 / 10**10
+        plain["duration_s"] = round(self.duration_s, 6)
+        plain["phases_s"] = {name: round(value, 6) for name, value in self.phases_s.items()}
+        plain["trace_id"] = self.trace.trace_id
+        if self.first_partial_s is not None:
+            plain["first_partial_s"] = round(self.first_partial_s, 6)
+        if self.adjustments:
+            plain["adjustments"] = list(self.adjustments)
+        if self.verdicts:
+            plain["guardrails"] = [str(verdict) for verdict in self.verdicts]
+        return plain
+
+
+_PLAIN = tuple(
+    """
+    call_id ending operation model deployment provider upstream_model key_id team_id end_user code
+    fault status param reason attempts warnings images_asked images bytes input_tokens output_tokens
+    cost_e10 prompt
+    """.split()  # noqa: SIM905 - one word a name reads better than one line a name
+)

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 from msgspec import UNSET, Struct, UnsetType
 
 Json: TypeAlias = Any  # JSON's edge: the only place where Any is meant
-Operation: TypeAlias = Literal["generate", "edit", "variation"]
+Operation: TypeAlias = Literal["generate", "edit", "variation", "responses"]
 AdjustPolicy: TypeAlias = Literal["nearest", "strict"]
 
 

@@ -1,30 +1,21 @@
 """openai-python at other providers: bytes or urls as asked, and facts of what came."""
 
-import asyncio
 import base64
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-import msgspec
 import pytest
 from openai import OpenAI
 
-from imagegate.catalogue.rows import builtin_catalogue
-from imagegate.config.settings import AssetSettings, Settings
-from imagegate.wire.provider import Provider
 from tests.exchanges import case as cases
 from tests.exchanges.case import Case
+from tests.exchanges.recorded import BY_HTTP, at_gateway
 from tests.gateway.running import RunningGateway
-from tests.providers.test_forty_calls import BY_HTTP, Upstream, deployment_of, served
 
 T = TypeVar("T")
 PNG, JPEG = b"\x89PNG", b"\xff\xd8\xff"
-
-
-def provider_named(name: str) -> Provider:
-    return next(provider for provider in BY_HTTP if provider.name == name)
 
 
 def case_of(provider: str, wanted: str) -> Case:
@@ -32,27 +23,9 @@ def case_of(provider: str, wanted: str) -> Case:
     return next(case for case in held if case.operation == "generate" and case.case == wanted)
 
 
-def with_gateway(provider: str, case: Case, folder: Path, talk: Callable[[RunningGateway], T]) -> T:
-    """Return what `talk` returns at a gateway whose `img` is this provider, answering as `case`."""
-    upstream = Upstream(case, 1)
-    upstream.may_answer.set()
-
-    def run(origin: str) -> T:
-        deployment = deployment_of(provider_named(provider), case, origin)
-        settings = Settings(
-            deployments=(msgspec.structs.replace(deployment, group="img"),),
-            catalogue=builtin_catalogue(),
-            assets=AssetSettings(folder=str(folder / "data")),
-            database_url=f"sqlite:///{folder}/ledger.db",
-        )
-        with RunningGateway(settings) as gateway:
-            return talk(gateway)
-
-    async def scene() -> T:
-        async with served(upstream) as origin:
-            return await asyncio.to_thread(run, origin)
-
-    return asyncio.run(scene())
+def with_gateway(name: str, case: Case, folder: Path, talk: Callable[[RunningGateway], T]) -> T:
+    provider = next(provider for provider in BY_HTTP if provider.name == name)
+    return at_gateway(provider, case, folder, talk)
 
 
 # Gemini and Bedrock send bytes, Black Forest Labs a url that ends within minutes.

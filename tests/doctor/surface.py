@@ -17,7 +17,7 @@ class Asked(NamedTuple):
 
 
 class Surface:
-    """`answers` maps "GET /v1/models" to status, headers and body (JSON or text)."""
+    """`answers` maps "GET /v1/models" to status, headers and body: JSON, text, or a generator."""
 
     def __init__(self, answers: Mapping[str, tuple[int, dict[str, str], Any]]) -> None:
         self.asked: list[Asked] = []
@@ -32,6 +32,9 @@ class Surface:
                 surface.asked.append(Asked(self.command, self.path, headers, body))
                 path = self.path.partition("?")[0]
                 status, extra, said = answers.get(f"{self.command} {path}", NOT_FOUND)
+                if callable(said):
+                    self.stream(status, extra, said)
+                    return
                 text = said if isinstance(said, str) else json.dumps(said)
                 self.send_response_only(status)
                 kind = "application/json" if text.startswith(("{", "[")) else "text/html"
@@ -40,6 +43,17 @@ class Surface:
                 self.send_header("content-length", str(len(text.encode())))
                 self.end_headers()
                 self.wfile.write(text.encode())
+
+            def stream(self, status: int, extra: dict[str, str], said: Any) -> None:
+                """Send what `said` yields, piece by piece, and close the connection."""
+                self.send_response_only(status)
+                for name, value in {"connection": "close", **extra}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                for piece in said():
+                    self.wfile.write(piece)
+                    self.wfile.flush()
+                self.close_connection = True
 
             do_GET = do_POST = answer  # noqa: N815 - the base class's names
 

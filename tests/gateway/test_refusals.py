@@ -1,19 +1,15 @@
 """Each provider's refusals and empty successes, as a caller meets them over HTTP."""
 
-import asyncio
 from pathlib import Path
 
-import msgspec
 import openai
 import pytest
 
-from imagegate.catalogue.rows import builtin_catalogue
-from imagegate.config.settings import AssetSettings, Settings
 from imagegate.wire.provider import Provider
 from tests.exchanges import case as cases
 from tests.exchanges.case import Case
+from tests.exchanges.recorded import BY_HTTP, at_gateway
 from tests.gateway.running import RunningGateway
-from tests.providers.test_forty_calls import BY_HTTP, Upstream, deployment_of, served
 
 FIELDS = ("prompt", "size", "n", "quality", "stream", "moderation")
 
@@ -44,25 +40,7 @@ def ask(gateway: RunningGateway, case: Case) -> openai.APIStatusError:
     ("provider", "case"), CASES, ids=[f"{provider.name}-{case.about}" for provider, case in CASES]
 )
 def test_the_caller_is_told_who_refused(provider: Provider, case: Case, tmp_path: Path) -> None:
-    upstream = Upstream(case, 1)
-    upstream.may_answer.set()
-
-    def talk(origin: str) -> openai.APIStatusError:
-        deployment = deployment_of(provider, case, origin)
-        settings = Settings(
-            deployments=(msgspec.structs.replace(deployment, group="img"),),
-            catalogue=builtin_catalogue(),
-            assets=AssetSettings(folder=str(tmp_path / "data")),
-            database_url=f"sqlite:///{tmp_path}/ledger.db",
-        )
-        with RunningGateway(settings) as gateway:
-            return ask(gateway, case)
-
-    async def scene() -> openai.APIStatusError:
-        async with served(upstream) as origin:
-            return await asyncio.to_thread(talk, origin)
-
-    error = asyncio.run(scene())
+    error = at_gateway(provider, case, tmp_path, lambda gateway: ask(gateway, case))
     wanted = case.error
     assert wanted
     assert error.code == wanted.code

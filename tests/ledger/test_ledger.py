@@ -34,17 +34,17 @@ from tests.ledger.rows import (
 Test = Callable[[Ledger], Awaitable[None]]
 
 
-@pytest.fixture(params=["sqlite", "memory"])
+@pytest.fixture(params=["sqlite", "postgres", "memory"])
 def run(request, tmp_path):
     """Run a coroutine function on a ledger that is opened for it and closed after it."""
 
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    if request.param == "postgres":
+        url = request.getfixturevalue("postgres_server").new_url()
+
     def in_loop(test: Test) -> None:
         async def whole() -> None:
-            ledger: Ledger = (
-                MemoryLedger()
-                if request.param == "memory"
-                else open_ledger(f"sqlite:///{tmp_path}/ledger.db")
-            )
+            ledger: Ledger = MemoryLedger() if request.param == "memory" else open_ledger(url)
             try:
                 await test(ledger)
             finally:

@@ -133,6 +133,17 @@ def test_what_was_not_billed_is_given_back(ledger_url, state):
     in_loop(ledger_url, test)
 
 
+def test_a_refusal_that_is_billed_is_charged(ledger_url):
+    async def test(ledger):
+        await ledger.commit(AddBudget(budget(KEY, PRICE_E10)))
+        await ledger.commit(asked("a"))
+        await ledger.commit(fail("a", "refused", cost_e10=3))
+        assert await budgets(ledger) == {KEY: (3, 0)}
+        assert await rows(ledger, "SELECT kind, amount_e10 FROM entries") == [("charge", 3)]
+
+    in_loop(ledger_url, test)
+
+
 def test_an_unknown_end_holds_its_charge_until_a_late_image_settles_it(ledger_url):
     async def test(ledger):
         await ledger.commit(AddBudget(budget(KEY, 2 * PRICE_E10)))

@@ -17,7 +17,6 @@ from imagegate.errors import (
     UpstreamFailedError,
     UpstreamModelNotFoundError,
     UpstreamTimeoutError,
-    UpstreamUnreachableError,
 )
 from imagegate.types import UNSET, Blob, FileId, ImageCall, TokenDetails
 from imagegate.wire.exchange import UpstreamRequest
@@ -381,7 +380,7 @@ REFUSALS = [
     (503, error("overloaded", "server_error", None, None), UpstreamFailedError),
     (520, b"", UpstreamFailedError),
     (529, b"", UpstreamFailedError),
-    (307, b"", UpstreamUnreachableError),
+    (307, b"", UpstreamCredentialError),
 ]  # fmt: skip
 
 

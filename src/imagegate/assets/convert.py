@@ -8,10 +8,11 @@ import pybase64
 from PIL import Image, ImageOps
 
 from imagegate.assets.draw import INPUT_PIXELS_MAX, UnreadableImageError
-from imagegate.assets.transform import EncodeRequest, MaskRequest, Stored
+from imagegate.assets.transform import BlurRequest, EncodeRequest, MaskRequest, Stored
 from imagegate.wire.masks import grey_of, grey_table
 
 QUALITY_MAX = 95  # above this a JPEG grows and looks the same
+BLURRED_SIDE_PX = 16  # so many grains are left of the longer side
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 _WHITE = (255, 255, 255)
 
@@ -46,6 +47,20 @@ def encode_image(request: EncodeRequest) -> bytes:
             picture.save(target, "WEBP", quality=request.compression, icc_profile=profile)
         case _:
             picture.save(target, "PNG", icc_profile=profile)
+    return target.getvalue()
+
+
+def blur_image(request: BlurRequest) -> bytes:
+    """Return the image as png of the same size, in sixteen blurred grains by its longer side."""
+    picture = ImageOps.exif_transpose(_open(request.file)).convert("RGBA")
+    size = picture.size
+    grain = max(1, max(size) // BLURRED_SIDE_PX)
+    # What is smaller than a grain is gone for good; a filter alone could be undone in part.
+    coarse = picture.resize(
+        (max(1, size[0] // grain), max(1, size[1] // grain)), Image.Resampling.BOX
+    )
+    target = BytesIO()
+    coarse.resize(size, Image.Resampling.BICUBIC).save(target, "PNG")
     return target.getvalue()
 
 

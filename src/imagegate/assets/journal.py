@@ -21,13 +21,17 @@ RECORD_BYTES_MAX = 16 * 1024 * 1024
 
 
 class Opened(Struct, frozen=True, tag="o", array_like=True):
-    """An attempt is about to be sent: what a replay needs, without credentials."""
+    """An attempt is about to be sent: what a replay needs, without credentials.
+
+    `is_guarded`: an image that comes must not be shown before a guardrail has let it pass.
+    """
 
     attempt: str
     provider: str
     model: str
     call: ImageCall
     target: Target
+    is_guarded: bool = False
 
 
 class Head(Struct, frozen=True, tag="h", array_like=True):

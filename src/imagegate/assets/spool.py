@@ -87,7 +87,13 @@ class Spool:
         self.journal = Journal(self.folder)
         self.has_leftovers = False
         self._pool: list[SpoolFile] = []
+        self._in_use: set[SpoolFile] = set()
         self._made = 0
+
+    @property
+    def bytes_in_use(self) -> int:
+        """How many bytes the files of all calls in flight have together."""
+        return sum(file.size for file in self._in_use)
 
     def open_call(self, call_id: str) -> "CallSpool":
         """Return the spool of one call; its `close` gives the files back."""
@@ -95,13 +101,17 @@ class Spool:
 
     def new_file(self) -> SpoolFile:
         """Return an empty file, recycled where there is one."""
-        if self._pool:
-            return self._pool.pop()
+        file = self._pool.pop() if self._pool else self._made_file()
+        self._in_use.add(file)
+        return file
+
+    def _made_file(self) -> SpoolFile:
         self._made += 1
         return SpoolFile(self.folder / f"body-{self._made:06d}")
 
     def give_back(self, file: SpoolFile) -> None:
         """Recycle a file, or close it where it was kept or the pool is full."""
+        self._in_use.discard(file)
         if file.kept:
             os.close(file.fd)
         elif len(self._pool) >= POOL_FILES_MAX or file.size > POOL_FILE_BYTES_MAX:

@@ -7,6 +7,9 @@ from pathlib import Path
 from imagegate.assets.spool import SpoolFile
 from imagegate.config.settings import AssetSettings
 
+HELD = "held/"
+"""The folder of images that a guardrail holds: kept, and out of reach of every route."""
+
 
 class KeptFile:
     """A kept file that is open for reading by position. Close it."""
@@ -36,28 +39,34 @@ class AssetStore:
         self._evidence = Path(settings.folder) / "evidence"
         self._made: set[str] = set()
 
-    def keep_file(self, file: SpoolFile, name: str) -> str:
+    def keep_file(self, file: SpoolFile, name: str, *, is_held: bool = False) -> str:
         """Move a spool file into the store as `name`; return its relative path."""
-        relative = self._place(name)
+        relative = self._place(name, is_held=is_held)
         os.truncate(file.path, file.size)  # a recycled file is longer than what is in it
         file.move(self.root / relative)
         return relative
 
-    def keep_bytes(self, data: bytes, name: str) -> str:
+    def keep_bytes(self, data: bytes, name: str, *, is_held: bool = False) -> str:
         """Write a small body into the store as `name`; return its relative path."""
-        relative = self._place(name)
+        relative = self._place(name, is_held=is_held)
         (self.root / relative).write_bytes(data)
         return relative
 
     def open_kept(self, name: str) -> KeptFile:
-        """Return the kept file `name`, a relative path of ours; raises `OSError` if it is gone."""
+        """Return the kept file `name`, a relative path of ours; raises `OSError` if it is gone.
+
+        What a guardrail holds is gone for everyone: whichever route asks, it comes by here.
+        """
+        if name.startswith(HELD):
+            raise FileNotFoundError(name)
         return KeptFile(self.root / name)
 
     def take_back(self, name: str, path: Path) -> None:
         """Move a kept file back to the spool, where its process died before its row was written."""
-        relative = self._place(name)
-        if not path.exists() and (self.root / relative).exists():
-            (self.root / relative).rename(path)
+        for is_held in (False, True):
+            kept = self.root / self._place(name, is_held=is_held)
+            if not path.exists() and kept.exists():
+                kept.rename(path)
 
     def keep_evidence(self, file: SpoolFile | Path, name: str) -> None:
         """Move an answer that was no use to where `remove_evidence` finds it when it is old."""
@@ -79,9 +88,9 @@ class AssetStore:
         for name in names:
             (self.root / name).unlink(missing_ok=True)
 
-    def _place(self, name: str) -> str:
-        folder = name[-2:]  # ids end in chance, so folders fill evenly
+    def _place(self, name: str, *, is_held: bool = False) -> str:
+        folder = f"{HELD * is_held}{name[-2:]}"  # ids end in chance, so folders fill evenly
         if folder not in self._made:
-            (self.root / folder).mkdir(exist_ok=True, mode=0o700)
+            (self.root / folder).mkdir(parents=True, exist_ok=True, mode=0o700)
             self._made.add(folder)
         return f"{folder}/{name}"

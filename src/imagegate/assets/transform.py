@@ -84,6 +84,12 @@ class EncodeRequest(Struct, frozen=True, tag="encode"):
     compression: int
 
 
+class BlurRequest(Struct, frozen=True, tag="blur"):
+    """An image to write as png, blurred until nothing in it can be made out."""
+
+    file: Stored
+
+
 class Encoded(Struct, frozen=True, tag="encoded"):
     """A finished file; empty where a mask was to be derived and nothing would be edited."""
 
@@ -107,7 +113,7 @@ class Refusal(Struct, frozen=True, tag="refusal"):
     is_input_fault: bool
 
 
-WorkerJob: TypeAlias = DrawRequest | MaskRequest | EncodeRequest
+WorkerJob: TypeAlias = DrawRequest | MaskRequest | EncodeRequest | BlurRequest
 WorkerAnswer: TypeAlias = Drawing | Encoded | Refusal
 _ANSWERS: msgspec.msgpack.Decoder[WorkerAnswer] = msgspec.msgpack.Decoder(WorkerAnswer)
 
@@ -138,7 +144,7 @@ class Worker:
         assert isinstance(answer, Drawing)
         return answer
 
-    async def convert(self, request: MaskRequest | EncodeRequest) -> bytes:
+    async def convert(self, request: MaskRequest | EncodeRequest | BlurRequest) -> bytes:
         """Return the finished file, `b""` where there is nothing to make. Raises as `draw` does."""
         answer = await self._ask(request)
         assert isinstance(answer, Encoded)

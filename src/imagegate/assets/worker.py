@@ -9,9 +9,10 @@ from typing import BinaryIO
 
 import msgspec
 
-from imagegate.assets.convert import convert_mask, encode_image
+from imagegate.assets.convert import blur_image, convert_mask, encode_image
 from imagegate.assets.draw import UnreadableImageError, draw
 from imagegate.assets.transform import (
+    BlurRequest,
     Drawing,
     DrawRequest,
     Encoded,
@@ -52,6 +53,8 @@ def _do(job: WorkerJob) -> Drawing | Encoded:
         return draw(job)
     if isinstance(job, MaskRequest):
         return Encoded(convert_mask(job))
+    if isinstance(job, BlurRequest):
+        return Encoded(blur_image(job))
     return Encoded(encode_image(job))
 
 

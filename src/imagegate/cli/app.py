@@ -22,6 +22,7 @@ COMMANDS = {
     "doctor": "Find what is wrong with a configuration and its providers, for free.",
     "check": "Tell what a configuration serves, skips, and does unlike LiteLLM.",
     "calls": "Tell what became of a gateway's calls, and fetch their images.",
+    "guardrails": "Try a guardrail of a configuration on a prompt.",
     "keys": "List, create, rotate or revoke virtual keys.",
     "teams": "List or create teams.",
     "spend": "Tell what was spent.",
@@ -35,7 +36,10 @@ GROUPS = {
         "fetch": "Save the images of a call, whoever was there when they came.",
     }
 }
-USAGES = {"edit": "Usage: imagegate edit IMAGE... PROMPT [OPTIONS]"}
+USAGES = {
+    "edit": "Usage: imagegate edit IMAGE... PROMPT [OPTIONS]",
+    "guardrails": "Usage: imagegate guardrails test NAME PROMPT --config FILE",
+}
 EXIT_CODES = """\
 Exit codes:
   0  done                             4  provider failed, may have billed

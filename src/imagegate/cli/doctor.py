@@ -166,7 +166,9 @@ def _with_images(
 ) -> tuple[Checkup, ...]:
     """Return the checkups with the smallest image of each that had no fault, if that is wanted."""
     healthy = [
-        (one, found) for one, found in zip(chosen, checkups, strict=True) if not found.faults
+        (one, found)
+        for one, found in zip(chosen, checkups, strict=True)
+        if not found.faults and one.serves == "images"
     ]
     if not healthy or (is_asked and not _agrees(one for one, _ in healthy)):
         return checkups

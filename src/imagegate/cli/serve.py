@@ -9,6 +9,7 @@ from imagegate.config.load import load_settings
 from imagegate.config.settings import Settings
 from imagegate.errors import ConfigError
 from imagegate.gateway.server import serve as serve_gateway
+from imagegate.sinks.log import attach_log, detach_log
 
 _CURL = """\
 curl -s {url}/v1/images/generations \\
@@ -48,6 +49,7 @@ def serve(*, config: Path | None = None, host: str | None = None, port: int | No
     """
     settings = load_settings(None if config is None else str(config), host, port)
     _tell(settings)
+    writer = attach_log(sys.stderr, settings.log_format)
     try:
         return serve_gateway(settings, on_ready=partial(_announce, settings))
     except OSError as error:
@@ -55,6 +57,8 @@ def serve(*, config: Path | None = None, host: str | None = None, port: int | No
             f"the gateway cannot work in {settings.assets.folder}: {error.strerror or error}. Make "
             "room or rights there, or set another assets.folder and database_url"
         ) from error
+    finally:
+        detach_log(writer)
 
 
 def _tell(settings: Settings) -> None:

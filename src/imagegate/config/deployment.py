@@ -4,20 +4,22 @@ The configuration file and the SDK's keywords both come here, so that a name mea
 both. Nothing raises: what is wrong comes back as problems, all of them.
 """
 
+import datetime
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
 
 import msgspec
 
-from imagegate.catalogue.model import Catalogue, Model
+from imagegate.catalogue.model import Catalogue, Model, Price
 from imagegate.config.credential import find_credential
 from imagegate.config.endpoint import Endpoint, read_endpoint
 from imagegate.config.faults import nearest
 from imagegate.config.google import with_project
 from imagegate.config.litellm import PROVIDERS_NOT_HERE
 from imagegate.config.settings import Credential, Deployment
-from imagegate.config.wanted import Findings, Wanted
+from imagegate.config.wanted import TOKEN_PRICES, Findings, Wanted
 from imagegate.errors import ConfigError
 from imagegate.providers import PROVIDERS, provider_for
 from imagegate.providers.azure import API_VERSION_DEFAULT, V1_VERSIONS
@@ -25,6 +27,7 @@ from imagegate.types import Json, Secret
 from imagegate.wire.provider import Place, Provider, Target
 
 TIMEOUT_S = 600.0
+E10 = 10**10
 OPENAI_HOST = "api.openai.com"
 EDITS_SINCE = "2025-04-01"
 
@@ -100,7 +103,10 @@ def resolve_deployment(
         target = locate(wanted, name, provider, endpoint, env, findings)
     else:
         target = Target(endpoint.base_url, place.upstream_model, place.traits)
-    row = _row(wanted, provider, target, catalogue, findings)
+    if wanted.serves == "responses":
+        row = _text_row(wanted, provider, target, findings)
+    else:
+        row = _row(wanted, provider, target, catalogue, findings)
     headers, secret_headers = _headers(wanted, findings)
     credential = find_credential(wanted, provider, endpoint, secret_headers, env, findings)
     defaults = _defaults(wanted, findings)
@@ -135,6 +141,7 @@ def _assemble(
         defaults=defaults,
         variations=wanted.variations,
         routing=wanted.routing,
+        serves=wanted.serves,
     )
 
 
@@ -311,6 +318,31 @@ def _row(
 def _row_ids(name: str, provider: Provider) -> tuple[str, ...]:
     names = provider.row_names(name) if provider.row_names else (name,)
     return tuple(f"{provider.name}/{known}" for known in names)
+
+
+def _text_row(
+    wanted: Wanted, provider: Provider, target: Target, findings: Findings
+) -> Model | None:
+    """Return what a text model costs, by the prices that stand with it; None without prices."""
+    if provider.respond is None:
+        findings.problem("model", f"{provider.name} has no Responses API here; use openai or azure")
+    try:
+        rates = {
+            TOKEN_PRICES[name]: int(Decimal(str(value)) * E10)
+            for name, value in wanted.token_prices.items()
+        }
+    except (ValueError, ArithmeticError):
+        findings.problem("input_cost_per_token", "a price is no number; write USD a token")
+        return None
+    if not rates:
+        return None
+    return Model(
+        id=f"{provider.name}/{target.upstream_model}",
+        operations=(),
+        price=msgspec.structs.replace(Price(), **rates),
+        source="the configuration",
+        checked=datetime.date.min,
+    )
 
 
 def _find(ids: Iterable[str], catalogue: Catalogue) -> Model | None:

@@ -15,13 +15,14 @@ from imagegate.config.litellm import (
     PARAM_PREFIXES_NOT_HERE,
     PARAMS_NOT_HERE,
     PROVIDERS_NOT_HERE,
+    RESPONSES_MODE,
 )
 from imagegate.config.resolve import ENV_PREFIX, WantedAt
 from imagegate.config.routing import routing_of
 from imagegate.config.schema import ConfigFile, DeploymentParams, ModelEntry
 from imagegate.config.settings import Note, Skipped
 from imagegate.config.validate import secret, validate
-from imagegate.config.wanted import Wanted
+from imagegate.config.wanted import TOKEN_PRICES, Wanted
 from imagegate.providers import PROVIDERS, provider_for
 from imagegate.types import ImageCall, Json
 
@@ -109,6 +110,8 @@ class Entries:
         if not isinstance(params, dict) or not isinstance(params.get("model"), str):
             return None  # validation has more to say about it
         mode = str(info.get("mode") or "")
+        if mode == RESPONSES_MODE:
+            return self._why_not_served(params, "", is_told=True)
         if mode and mode not in IMAGE_MODES:
             return f"its mode is {mode!r}, and only images are served here"
         base_model = str(params.get("base_model") or info.get("base_model") or "")
@@ -153,6 +156,8 @@ class Entries:
         provider = provider_for(split_model(params.model, params.custom_llm_provider)[0])
         settings = read_settings(provider, params.model_extra or {}) if provider else {}
         taken = setting_names((provider,)) if provider else frozenset[str]()
+        if info.mode == RESPONSES_MODE:
+            taken |= TOKEN_PRICES.keys()
         extra = self._extra(params, taken, path)
         headers = {**(params.extra_headers or {}), **_texts(extra.pop("headers", None))}
         wanted = Wanted(
@@ -179,6 +184,8 @@ class Entries:
             defaults={**extra, **(params.extra_body or {})},
             variations=params.variations,
             routing=routing_of(params),
+            serves="responses" if info.mode == RESPONSES_MODE else "images",
+            token_prices=_token_prices({**(info.model_extra or {}), **(params.model_extra or {})}),
         )
         self.served.append(WantedAt(wanted, path))
 
@@ -214,6 +221,11 @@ class Entries:
         if meant:
             self._faults.add((*path, key), f"unknown key; did you mean {meant!r}?")
         return meant is not None
+
+
+def _token_prices(given: Mapping[str, Json]) -> Mapping[str, Json]:
+    """Return LiteLLM's prices of text tokens, as they are written."""
+    return {name: given[name] for name in TOKEN_PRICES if given.get(name) is not None}
 
 
 def _texts(value: Json) -> dict[str, str]:

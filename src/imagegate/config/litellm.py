@@ -10,6 +10,7 @@ def _words(text: str) -> frozenset[str]:
 
 
 IMAGE_MODES = frozenset({"image_generation", "image_edit", "image_variation"})
+RESPONSES_MODE = "responses"
 
 # Keys of `litellm_params` that belong to features which this version does not have.
 PARAMS_NOT_HERE = _words(
@@ -48,7 +49,7 @@ SECTION_KEYS_NOT_HERE = _words("callbacks")
 TOP_LEVEL_NOT_HERE = _words(
     """
     a2a_agents agent_list agents assistant_settings callback_settings cost_discount_config
-    default_vertex_config files_settings finetune_settings fine_tuning_settings guardrails
+    default_vertex_config files_settings finetune_settings fine_tuning_settings
     include jwt_settings mcp_aliases mcp_servers mcp_tools model_group_settings policies
     policy_attachments prompts search_tools skills_settings sso_settings vector_store_registry
     vector_stores

@@ -16,6 +16,7 @@ from imagegate import clock
 from imagegate.catalogue.model import Catalogue
 from imagegate.catalogue.rows import builtin_catalogue, read_rows
 from imagegate.config.faults import ConfigFault, Faults, Path, nearest
+from imagegate.config.guards import GuardrailReader
 from imagegate.config.litellm import SECTION_KEYS_NOT_HERE, TOP_LEVEL_NOT_HERE
 from imagegate.config.master_key import check_master_key
 from imagegate.config.proxies import read_proxies
@@ -29,6 +30,7 @@ from imagegate.config.resolve import (
 )
 from imagegate.config.retirement import retirement_notes
 from imagegate.config.settings import AssetSettings, Note, ServerSettings, Settings
+from imagegate.config.sinks import SinkReader
 from imagegate.errors import ConfigError
 from imagegate.types import AdjustPolicy, Json, Secret
 
@@ -193,6 +195,8 @@ def _build(
     server, notes_key = _server(config, host, port, variables, faults)
     check_served(deployments, skipped, faults)
     asked = frozenset(str(entry.get("model_name")) for entry in config.model_list)
+    place = str(source.folder.absolute())
+    sinks = SinkReader(place, variables, faults)
     default_model = config.default_model or ""
     aliases = check_names(_aliases(config), default_model, asked, deployments, faults)
     home = data_home(variables)
@@ -215,10 +219,13 @@ def _build(
         late_s=config.late_s,
         attach_s=config.attach_s,
         log_format=config.log_format,
+        log_prompts=config.log_prompts and not config.litellm_settings.turn_off_message_logging,
+        sinks=sinks.read(config),
+        guardrails=GuardrailReader(place, variables, faults).read(config),
         skipped=skipped,
         notes=(
             *(*notes_read, *entries.notes, *notes_found, *notes_key),
-            *retirement_notes(deployments, _today()),
+            *(*_callback_notes(sinks), *retirement_notes(deployments, _today())),
         ),
     )
 
@@ -318,6 +325,11 @@ def _section_notes(config: "ConfigFile", faults: Faults) -> list[Note]:
             line = faults.line_of((section,))
             notes.append(Note(section, line, f"not acted on here: {', '.join(extra)}"))
     return notes
+
+
+def _callback_notes(sinks: SinkReader) -> list[Note]:
+    names = ", ".join(sinks.not_here)
+    return [Note("callbacks", 0, f"not acted on here: {names}")] * bool(names)
 
 
 # --- its parts ---------------------------------------------------------------------------------

@@ -61,7 +61,20 @@ def resolve_deployments(
         # What is noted as wrong is not served in part: an unset key would be sent as its own name.
         if deployment is not None and not faults.has(entry.path, below=True):
             deployments.append(_with_own_id(deployment, entry, deployments, faults))
-    return tuple(deployments), tuple(notes)
+    return tuple(_with_images(one, deployments) for one in deployments), tuple(notes)
+
+
+def _with_images(deployment: Deployment, all_of_them: Iterable[Deployment]) -> Deployment:
+    """Return a text model's deployment with the image deployments that its tool can reach."""
+    if deployment.serves != "responses":
+        return deployment
+    place = (deployment.provider.name, deployment.target.base_url)
+    there = {
+        one.group: one
+        for one in all_of_them
+        if one.serves == "images" and (one.provider.name, one.target.base_url) == place
+    }
+    return msgspec.structs.replace(deployment, images=there)
 
 
 def _tell(problem: Problem, path: Path, faults: Faults) -> None:

@@ -7,8 +7,10 @@ section that is ours alone refuses unknown keys; in LiteLLM's sections unknown k
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
+from imagegate.config.guards import GuardHit, Severity
+from imagegate.telemetry import GuardMode
 from imagegate.types import Json
 
 
@@ -31,11 +33,35 @@ def _one_mapping(value: object) -> object:
 
 
 Retries = Annotated[int, BeforeValidator(_not_bool), Field(ge=0, le=10)]
+
+
+def _lowered(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value  # LiteLLM has BLOCK and MASK
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
 Seconds = Annotated[float, BeforeValidator(_not_bool), Field(gt=0, le=7 * 24 * 3600)]
 Retention = Annotated[float, BeforeValidator(_not_bool), Field(ge=0, le=100 * 365 * 24 * 3600)]
 Count = Annotated[int, BeforeValidator(_not_bool), Field(gt=0)]
 Port = Annotated[int, BeforeValidator(_not_bool), Field(ge=0, le=65535)]
 Text = Annotated[str, Field(min_length=1, max_length=4096)]
+Names = Annotated[list[Text], BeforeValidator(_listed)]
+Modes = Annotated[list[GuardMode], BeforeValidator(_listed), Field(min_length=1)]
+Hit = Annotated[GuardHit, BeforeValidator(_lowered)]
+Entity = Literal[
+    "PRIVATE_KEY",
+    "API_KEY",
+    "JWT",
+    "PASSWORD",
+    "CREDIT_CARD",
+    "IBAN",
+    "US_SSN",
+    "EMAIL_ADDRESS",
+    "PHONE_NUMBER",
+]
 
 
 class Section(BaseModel):
@@ -101,6 +127,8 @@ class DeploymentParams(LiteLLMSection):
     """An entry of `credential_list` whose values are used where they are not given here."""
     timeout: Seconds | None = None
     """Longest that one exchange with the upstream may take, in seconds."""
+    guardrails: Names = []
+    """Guardrails by name that calls for this model group meet."""
     extra_headers: dict[str, str] | None = None
     """Headers for each request to this deployment's own host."""
     extra_body: dict[str, Any] | None = None
@@ -129,7 +157,7 @@ class ModelInfo(LiteLLMSection):
     id: Text | None = None
     """Name of the deployment in logs and headers; unique."""
     mode: Text | None = None
-    """`image_generation` or `image_edit`; anything else is not served."""
+    """`image_generation` or `image_edit`; `responses` for a text model of /v1/responses."""
     base_model: Text | None = None
     """The same as in the params."""
 
@@ -204,6 +232,16 @@ class LiteLLMSettings(LiteLLMSection):
     """Default of `timeout` in the params, after the router's."""
     enable_azure_ad_token_refresh: bool = False
     """Azure deployments without a key sign in by DefaultAzureCredential."""
+    callbacks: Names = []
+    """Receivers of all calls: `otel`, `langfuse`, `prometheus`, `s3`, `webhook`, an import path."""
+    success_callback: Names = []
+    """Receivers of calls that brought images."""
+    failure_callback: Names = []
+    """Receivers of calls that brought none."""
+    s3_callback_params: dict[str, Json] = {}
+    """Where `s3` writes: `s3_bucket_name`, `s3_region_name`, `s3_path` and the like."""
+    turn_off_message_logging: bool | None = None
+    """Prompts are never logged here unless `log_prompts` says so; true wins over it."""
 
 
 class GeneralSettings(LiteLLMSection):
@@ -257,6 +295,127 @@ class Assets(Section):
     """How long the url of an image may be fetched, in seconds; it is kept as long."""
 
 
+class BlockedWord(Section):
+    """A word, or several, that a `words` guardrail looks for."""
+
+    keyword: Text
+    """What is looked for, as whole words, whatever case and width it is written in."""
+    action: Hit = "block"
+    """What a hit leads to."""
+    severity: Severity = "high"
+    """How grave it is."""
+    name: str = ""
+    """What callers are told instead of the word."""
+    description: str = ""
+    """For whoever reads this file."""
+
+
+class PatternRule(Section):
+    """A regular expression that a `words` guardrail looks for."""
+
+    pattern: Text
+    """The expression, in Python's syntax."""
+    action: Hit = "block"
+    """What a hit leads to."""
+    severity: Severity = "high"
+    """How grave it is."""
+    name: str = ""
+    """What callers are told instead of the expression."""
+    pattern_type: Literal["regex"] = "regex"
+    """LiteLLM's; of its prebuilt patterns `sensitive` has those with check digits."""
+
+
+class GuardrailParams(Section):
+    """`litellm_params` of a guardrail."""
+
+    guardrail: Text
+    """`words`, `sensitive`, `openai_moderation`, `http`, or an import path: `module.ClassName`."""
+    mode: Modes
+    """`pre_call`, `during_call`, `post_call`, `logging_only`, or a list of them."""
+    default_on: bool = False
+    """Every call meets it, unless `model_groups` names some."""
+    model_groups: Names = []
+    """Calls for these groups meet it."""
+    teams: Names = []
+    """Calls of these teams meet it, by id."""
+    keys: Names = []
+    """Calls with these virtual keys meet it, by id."""
+    on_error: Literal["closed", "open"] = "closed"
+    """Where it gives no verdict: `closed` refuses what goes in and holds what comes out."""
+    deadline_s: Annotated[Seconds, Field(le=120)] = 10.0
+    """Longest that a verdict may take, in seconds."""
+    action: Hit | None = None
+    """What a hit leads to, where nothing nearer says so: by default `block`."""
+    blocked_words: list[BlockedWord] = []
+    """`words`: the words."""
+    patterns: list[PatternRule] = []
+    """`words`: the regular expressions."""
+    severity_min: Severity = "low"
+    """`words`: rules below this severity are not looked for."""
+    entities: Annotated[
+        dict[Entity, Hit], Field(validation_alias=AliasChoices("entities", "pii_entities_config"))
+    ] = {}
+    """`sensitive`: what is looked for, each with its action; all of it where nothing is named."""
+    thresholds: dict[str, float] = {}
+    """`openai_moderation`: scores by category that are too high, instead of OpenAI's own flags."""
+    api_base: Text | None = None
+    """`http`: the url of your service; `openai_moderation`: a base URL other than OpenAI's."""
+    api_key: SecretStr | None = None
+    """Sent as a bearer token."""
+    model: Text | None = None
+    """`openai_moderation`: by default `omni-moderation-latest`."""
+    headers: dict[str, str] = {}
+    """Headers of each request."""
+    images: bool = True
+    """`http`: images are sent too."""
+    params: dict[str, Json] = {}
+    """`http`: passed on in each request."""
+
+
+class GuardrailEntry(Section):
+    """A guardrail, in LiteLLM's shape."""
+
+    guardrail_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    """Its name in requests, headers and errors."""
+    litellm_params: GuardrailParams
+    """What it is."""
+    guardrail_info: dict[str, Json] = {}
+    """For whoever reads this file."""
+
+
+class SinkEntry(Section):
+    """A receiver of closing events, one a call."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    kind: Literal["otel", "langfuse", "webhook", "file", "s3", "python"]
+    """What receives: an OTLP collector, Langfuse, an url, a file, a bucket, a class of yours."""
+    name: Text | None = None
+    """Name in metrics and in the log; by default the kind."""
+    calls: Literal["all", "success", "failure"] = "all"
+    """Which calls it receives."""
+    url: Text | None = None
+    """The webhook's url, the collector's address, or an S3 server that is not Amazon's."""
+    headers: dict[str, str] | None = None
+    """Headers of each request."""
+    secret: SecretStr | None = None
+    """Signs webhooks; the bucket's secret key."""
+    key_id: Text | None = None
+    """The bucket's access key id."""
+    path: Text | None = None
+    """The file, relative to this one; the folder in the bucket."""
+    bucket: Text | None = None
+    """The bucket's name."""
+    region: Text | None = None
+    """The bucket's region."""
+    service: Text | None = None
+    """The name of this service in traces."""
+    class_: Annotated[Text | None, Field(alias="class")] = None
+    """Import path of a class: `module.ClassName`, looked for beside this file first."""
+    queue_max: Count = 1000
+    """So many events wait while the receiver is slow; what is beyond them is lost and counted."""
+
+
 class CredentialEntry(Section):
     """One entry of LiteLLM's `credential_list`."""
 
@@ -308,11 +467,17 @@ to count it, `refuse` does not send it, `ceiling` reserves `unknown_price_ceilin
     status_pages: dict[str, Annotated[str, Field(pattern=r"^https?://[^@\s]+$")]] = {}
     """A provider's name -> the JSON of its status page, which `imagegate doctor` reads."""
     late_s: Retention = 300.0
-    """How long an image is waited for after its caller's deadline, in seconds."""
+    """How long an image is waited for beyond the deployment's `timeout`, in seconds."""
     attach_s: Retention = 600.0
     """How long the same request gets the image of a call whose caller left, in seconds."""
     log_format: Literal["auto", "json", "text"] = "auto"
     """Form of log lines; `auto` is text on a terminal."""
+    log_prompts: bool = False
+    """Prompts go to the log and to all sinks, redacted and cut."""
+    guardrails: list[GuardrailEntry] = []
+    """What may go in and what may come out, below."""
+    sinks: list[SinkEntry] = []
+    """Further receivers of closing events, below."""
 
 
 SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
@@ -325,4 +490,9 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("general_settings", GeneralSettings),
     ("server", Server),
     ("assets", Assets),
+    ("guardrails[]", GuardrailEntry),
+    ("guardrails[].litellm_params", GuardrailParams),
+    ("guardrails[].litellm_params.blocked_words[]", BlockedWord),
+    ("guardrails[].litellm_params.patterns[]", PatternRule),
+    ("sinks[]", SinkEntry),
 )

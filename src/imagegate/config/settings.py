@@ -9,6 +9,8 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 
 from imagegate.catalogue.model import Catalogue, Model
+from imagegate.config.guards import GuardrailSettings
+from imagegate.config.sinks import SinkSettings
 from imagegate.types import AdjustPolicy, Json, Secret
 from imagegate.wire.provider import Provider, Target
 
@@ -58,7 +60,8 @@ class Deployment(Struct, frozen=True, kw_only=True):
     `id` is stable for the same settings. `model` is the catalogue row that decides limits and
     price, None where the model is unknown to the catalogue; `assumed` is then what such models
     may take, without a price. `defaults` are image parameters of the operator that a call may
-    override.
+    override. One that `serves` responses is a text model's; `images` are the image deployments at
+    the same place by their group, which its image tool may use, and its `model` has prices only.
     """
 
     id: str
@@ -73,6 +76,8 @@ class Deployment(Struct, frozen=True, kw_only=True):
     defaults: Mapping[str, Json] = {}
     variations: Literal["no", "edit"] = "no"
     routing: Routing = Routing()
+    serves: Literal["images", "responses"] = "images"
+    images: Mapping[str, "Deployment"] = {}
 
 
 Strategy: TypeAlias = Literal[
@@ -164,5 +169,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     late_s: float = 300.0
     attach_s: float = 600.0
     log_format: Literal["auto", "json", "text"] = "auto"
+    log_prompts: bool = False
+    sinks: tuple[SinkSettings, ...] = ()
+    guardrails: tuple[GuardrailSettings, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[Note, ...] = ()

@@ -1,7 +1,7 @@
 """Checks values against the schema; each of pydantic's complaints becomes a fault with its line."""
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
@@ -97,8 +97,9 @@ def _keys(shape: type[BaseModel], place: Path) -> tuple[str, ...]:
     """Return the keys of the section in which the last part of `place` stands."""
     for part in place[:-1]:
         inner = shape.model_fields[str(part)].annotation if part in shape.model_fields else None
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            shape = inner
+        for arm in (inner, *get_args(inner)):  # a section, or a list of them
+            if isinstance(arm, type) and issubclass(arm, BaseModel):
+                shape = arm
     return tuple(shape.model_fields)
 
 

@@ -8,6 +8,13 @@ from msgspec import Struct
 from imagegate.config.settings import Routing
 from imagegate.types import Json, Secret
 
+TOKEN_PRICES = {
+    "input_cost_per_token": "text_in_e10",
+    "output_cost_per_token": "text_out_e10",
+    "cache_read_input_token_cost": "text_in_cached_e10",
+}
+"""LiteLLM's names of prices in USD a token -> the catalogue's rates."""
+
 
 class Wanted(Struct, frozen=True, kw_only=True):
     """A deployment as a file or a call's keywords ask for it; `""` and empty mean: not given.
@@ -41,6 +48,8 @@ class Wanted(Struct, frozen=True, kw_only=True):
     defaults: Mapping[str, Json] = {}
     variations: Literal["no", "edit"] = "no"
     routing: Routing = Routing()
+    serves: Literal["images", "responses"] = "images"
+    token_prices: Mapping[str, Json] = {}
 
     def __repr__(self) -> str:
         """Show the names only: headers and defaults may hold secrets."""

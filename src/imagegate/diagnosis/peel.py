@@ -55,7 +55,11 @@ def _our_attempt(observation: Observation, ours: Mapping[str, Json]) -> Observat
         if isinstance(upstream, dict) and upstream.get("text"):
             status = int(upstream.get("status") or 0)
             provider = str(attempt.get("provider", ""))
-            return _deeper(observation, str(upstream["text"]), provider, status)
+            said = _deeper(observation, str(upstream["text"]), provider, status)
+            request_id = str(upstream.get("request_id") or "")
+            # OpenAI's own form of it tells that OpenAI spoke, whoever passed it on.
+            headers = {"x-request-id": request_id} if request_id.startswith("req_") else {}
+            return msgspec.structs.replace(said, headers=headers)
     return None
 
 

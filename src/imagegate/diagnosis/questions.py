@@ -81,6 +81,8 @@ class Questions:
         self._add(checkup.judge_deployments(self._names, self._deployment), answered)
 
     async def _invalid(self) -> None:
+        if self._deployment.serves != "images":
+            return
         title = "invalid on purpose"
         answered = await self._ask(self._probes.invalid, "P5", title)
         if not answered or not answered.answer:

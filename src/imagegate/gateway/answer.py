@@ -1,6 +1,5 @@
 """A finished call as an HTTP answer: headers that tell what was done, then JSON from the spool."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 
@@ -8,12 +7,11 @@ import msgspec
 
 from imagegate.assets.spool import body_bytes, body_chunks
 from imagegate.catalogue.price import format_usd
-from imagegate.gateway.channel import Channel, Headers
+from imagegate.gateway.channel import Channel, Headers, ascii_list
 from imagegate.gateway.errors import JSON_TYPE
 from imagegate.running import Outcome, RunningCall
 from imagegate.types import Adjustment, Body, ImageCall, Json
 
-LIST_BYTES_MAX = 4096
 _UNSAFE = re.compile(r"[^\t\x20-\x7e]")
 
 
@@ -43,9 +41,13 @@ def outcome_headers(running: RunningCall, outcome: Outcome) -> Headers:
     if outcome.cost_e10 is not None:
         headers.append((b"x-litellm-response-cost", cost))
     if outcome.adjustments:
-        headers.append((b"x-imagegate-adjustments", _list(adjustment_list(outcome.adjustments))))
+        headers.append(
+            (b"x-imagegate-adjustments", ascii_list(adjustment_list(outcome.adjustments)))
+        )
     if outcome.warnings:
-        headers.append((b"x-imagegate-warnings", _list(outcome.warnings)))
+        headers.append((b"x-imagegate-warnings", ascii_list(outcome.warnings)))
+    if outcome.verdicts:
+        headers.append((b"x-imagegate-guardrails", ascii_list(verdict_list(outcome))))
     headers.extend(_relayed(outcome.upstream_headers))
     return headers
 
@@ -53,6 +55,11 @@ def outcome_headers(running: RunningCall, outcome: Outcome) -> Headers:
 def cost_text(outcome: Outcome) -> str:
     """Return the cost in USD, exactly, or `unknown`."""
     return "unknown" if outcome.cost_e10 is None else format_usd(outcome.cost_e10)
+
+
+def verdict_list(outcome: Outcome) -> list[Json]:
+    """Return what guardrails said, as `name:action:category`."""
+    return [str(verdict) for verdict in outcome.verdicts]
 
 
 def adjustment_list(adjustments: Sequence[Adjustment]) -> list[Json]:
@@ -73,19 +80,6 @@ def echoes_quality(call: ImageCall, headers: Mapping[bytes, bytes]) -> bool:
 
 def _relayed(upstream_headers: Mapping[str, str]) -> Headers:
     return [(name.encode("ascii"), _safe(value)) for name, value in upstream_headers.items()]
-
-
-def _list(items: Sequence[Json]) -> bytes:
-    """Return as many items as fit into a header, as an ASCII JSON list."""
-    kept: list[str] = []
-    room = LIST_BYTES_MAX - 2
-    for item in items:
-        text = json.dumps(item, ensure_ascii=True, separators=(",", ":"))
-        room -= len(text) + 1
-        if room < 0:
-            break
-        kept.append(text)
-    return f"[{','.join(kept)}]".encode()
 
 
 def _safe(text: str) -> bytes:

@@ -1,5 +1,6 @@
 """The gateway's application: its routes, and which of them is served by what."""
 
+import logging
 from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
@@ -10,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route, compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from imagegate import clock
+from imagegate import clock, telemetry
 from imagegate.assets import links
 from imagegate.errors import ImageError, NotFoundError, PermissionDeniedError
 from imagegate.gateway import (
@@ -18,8 +19,10 @@ from imagegate.gateway import (
     calls,
     diagnose,
     errors,
+    guardrails,
     health,
     home,
+    metrics,
     models,
     openapi,
     preview,
@@ -38,6 +41,8 @@ ANY_ROLE: frozenset[Role] = frozenset(("caller", "team_admin", "admin"))
 ADMIN: frozenset[Role] = frozenset(("admin",))
 TEAM_ADMIN: frozenset[Role] = frozenset(("team_admin", "admin"))
 
+logger = logging.getLogger(telemetry.LOGGER)
+
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -55,6 +60,7 @@ OPERATIONS: dict[str, Operation] = {
     "/images/generations": "generate",
     "/images/edits": "edit",
     "/images/variations": "variation",
+    "/responses": "responses",
 }
 # The model stands in the body: OpenAI's base URL, the same without /v1, and Azure's two.
 PREFIXES = ("/v1", "", "/openai/v1", "/openai")
@@ -73,6 +79,10 @@ ROUTES: tuple[Resource, ...] = (
     Resource("/v1/images/calls/{id}", calls.get_call),
     Resource("/v1/images/calls/{id}/images/{index}", calls.get_image),
     Resource("/v1/diagnose", diagnose.diagnose, method="POST"),
+    Resource(
+        "/admin/guardrails/{name}/test", guardrails.test_guardrail, method="POST", roles=ADMIN
+    ),
+    Resource("/metrics", metrics.metrics, roles=ADMIN),
     Resource("/admin/teams", teams.list_teams, roles=TEAM_ADMIN),
     Resource("/admin/teams", teams.add_team, method="POST", roles=ADMIN),
     Resource("/admin/teams/{id}", teams.get_team, roles=TEAM_ADMIN),
@@ -104,11 +114,12 @@ ROUTES: tuple[Resource, ...] = (
 
 _BY_PATH = {prefix + tail: name for prefix in PREFIXES for tail, name in OPERATIONS.items()}
 _SERVED = (
-    "POST /v1/images/generations, /v1/images/edits, /v1/images/variations, "
+    "POST /v1/images/generations, /v1/images/edits, /v1/images/variations, /v1/responses, "
     "/openai/deployments/{name}/images/generations, /openai/deployments/{name}/images/edits; "
-    "/v1/images/preview, /v1/diagnose; /admin/{teams,keys,end_users,budgets,calls,spend}; "
+    "/v1/images/preview, /v1/diagnose; "
+    "/admin/{teams,keys,end_users,budgets,calls,spend,guardrails}; "
     "GET /v1/images/calls, /v1/images/calls/{id}, /v1/images/calls/{id}/images/{index}, "
-    "/v1/images/assets/{id}.{ext}, /v1/models, /openapi.json, /healthz, /readyz"
+    "/v1/images/assets/{id}.{ext}, /v1/models, /openapi.json, /healthz, /readyz, /metrics"
 )
 
 
@@ -191,15 +202,42 @@ def _guarded(resource: Resource, gatekeeper: Gatekeeper) -> Handler:
     """Return the handler behind the gatekeeper: a new route is closed unless it says otherwise."""
 
     async def handle(request: Request) -> Response:
-        account = await gatekeeper.identify(request.scope)
+        account = request.state.account = await gatekeeper.identify(request.scope)
         if account.role not in resource.roles:
             raise PermissionDeniedError(
                 f"A key of the role {account.role!r} may not {request.method} {resource.path}."
             )
-        request.state.account = account
         return await resource.handler(request)
 
-    return resource.handler if resource.is_open else handle
+    if resource.is_open:
+        return resource.handler
+    return _audited(resource, handle) if resource.path.startswith("/admin/") else handle
+
+
+def _audited(resource: Resource, handle: Handler) -> Handler:
+    """Return the handler of an admin route; each change, also a refused one, is logged."""
+    if resource.method == "GET":
+        return handle
+
+    async def handle_and_tell(request: Request) -> Response:
+        status = 500
+        try:
+            response = await handle(request)
+            status = response.status_code
+        except ImageError as error:
+            status = error.http_status
+            raise
+        else:
+            return response
+        finally:
+            account = getattr(request.state, "account", None)
+            told = {"method": request.method, "route": resource.path, "status": status}
+            told["subject"] = "/".join(map(str, request.path_params.values()))
+            if account is not None:
+                told |= {"role": account.role, "key_id": account.key_id or "master"}
+            logger.info(telemetry.ADMIN_ACTION, extra=told)
+
+    return handle_and_tell
 
 
 async def _answer_no_route(request: Request, error: Exception) -> Response:

@@ -13,6 +13,7 @@ from imagegate.wire.lift import Lift, Lifted, LiftError
 BODY_IDLE_S = 60.0
 _JSON_TYPES = ("", "application/json", "text/json")
 FORM_TYPE = "multipart/form-data"
+SKELETON_BYTES_MAX = 1024 * 1024
 
 
 class BodyReader:
@@ -66,13 +67,15 @@ class BodyReader:
             )
 
 
-async def read_json(body: BodyReader, spool: CallSpool) -> Lifted:
+async def read_json(
+    body: BodyReader, spool: CallSpool, *, skeleton_bytes_max: int = SKELETON_BYTES_MAX
+) -> Lifted:
     """Return the JSON body with its data urls lifted out; over 64 KiB it stands in the spool.
 
     Raises `BadRequestError` or `RequestTooLargeError` where it is too deep or too long.
     """
     # The call's id is random and new, so that no caller can write a placeholder of ours.
-    lift = Lift(f"blob:{spool.call_id}:")
+    lift = Lift(f"blob:{spool.call_id}:", skeleton_bytes_max=skeleton_bytes_max)
     try:
         return await _lift_body(body, spool, lift)
     except LiftError as error:

@@ -70,7 +70,9 @@ async def get_call(request: Request) -> Response:
         "adjustments": msgspec.to_builtins(stored.adjustments),
         "images": [_image(stored, index) for index in range(len(stored.assets))],
     }
-    if stored.call.state == "running" or request.query_params.get("result") == "false":
+    is_relayed = stored.call.operation == "responses"  # its words are not kept
+    wants_none = request.query_params.get("result") == "false"
+    if is_relayed or wants_none or stored.call.state == "running":
         return JSONResponse(fields)
     asked = ImageCall(id=stored.call.id, operation=stored.call.operation, model=stored.call.model)
     opened = open_stored(stored, runtime.tools.store, asked)

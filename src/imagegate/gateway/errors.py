@@ -10,7 +10,7 @@ from starlette.responses import Response
 from imagegate import telemetry
 from imagegate.diagnosis.our_errors import finding_for_caller
 from imagegate.errors import ImageError
-from imagegate.gateway.channel import Headers
+from imagegate.gateway.channel import Headers, ascii_list
 from imagegate.types import Json
 from imagegate.wire import openai_calls
 
@@ -52,6 +52,8 @@ def error_headers(error: ImageError) -> Headers:
         headers.append((b"retry-after", b"%d" % retry_after_s(error)))
     if error.call_id:
         headers.append((b"x-imagegate-call-id", error.call_id.encode()))
+    if error.verdicts:
+        headers.append((b"x-imagegate-guardrails", ascii_list(error.verdicts)))
     return headers
 
 
@@ -69,8 +71,9 @@ def error_body(error: ImageError) -> bytes:
 
 
 def error_extra(error: ImageError) -> dict[str, Json]:
-    """Return what `error.imagegate` holds beside call id and attempts: the finding."""
-    return {"finding": finding_for_caller(error).fields()}
+    """Return what `error.imagegate` holds beside call id and attempts: finding and verdicts."""
+    extra: dict[str, Json] = {"finding": finding_for_caller(error).fields()}
+    return {**extra, "guardrails": list(error.verdicts)} if error.verdicts else extra
 
 
 def error_response(error: ImageError) -> Response:

@@ -5,7 +5,7 @@ import asyncio
 from imagegate import clock
 from imagegate.assets.spool import body_chunks
 from imagegate.errors import ImageError
-from imagegate.gateway.answer import adjustment_list, cost_text
+from imagegate.gateway.answer import adjustment_list, cost_text, verdict_list
 from imagegate.gateway.channel import Channel, Headers
 from imagegate.gateway.errors import error_extra
 from imagegate.running import Outcome, RunningCall
@@ -27,7 +27,7 @@ async def send_events(channel: Channel, running: RunningCall, *, echo_quality: b
     Return whether the caller was there to take the last one. Raises the call's `ImageError` as
     long as no head went out; later it goes out as an `error` event.
     """
-    stream = _EventStream(channel, running)
+    stream = EventStream(channel, running)
     if not await stream.send_partials():
         return False
     try:
@@ -39,7 +39,9 @@ async def send_events(channel: Channel, running: RunningCall, *, echo_quality: b
     return await stream.send_completed(outcome, echo_quality=echo_quality)
 
 
-class _EventStream:
+class EventStream:
+    """The events of one answer; its head goes out with the first of them."""
+
     def __init__(self, channel: Channel, running: RunningCall) -> None:
         self._channel = channel
         self._running = running
@@ -54,7 +56,7 @@ class _EventStream:
             while not left.done():
                 partial = await running.next_partial(self._speak_at_s - clock.monotonic_s())
                 if partial is not None:
-                    await self._send_partial(partial)
+                    await self.send_partial(partial)
                 elif running.has_ended:
                     return True
                 elif clock.monotonic_s() >= self._speak_at_s:
@@ -63,7 +65,8 @@ class _EventStream:
         finally:
             left.cancel()
 
-    async def _send_partial(self, partial: PartialImage) -> None:
+    async def send_partial(self, partial: PartialImage) -> None:
+        """Send one partial image."""
         created = int(clock.now_s())
         await self.send(
             build_partial_event(self._running.call, partial, created=created), more=True
@@ -100,6 +103,7 @@ def _account(running: RunningCall, outcome: Outcome) -> dict[str, Json]:
         "attempts": outcome.attempts,
         "adjustments": adjustment_list(outcome.adjustments),
         "warnings": list(outcome.warnings),
+        "guardrails": verdict_list(outcome),
     }
 
 

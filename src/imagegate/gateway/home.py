@@ -10,6 +10,7 @@ PLACES: Json = {
     "what": "one OpenAI-compatible door to every image model",
     "base_url": "/v1",
     "images": ["/v1/images/generations", "/v1/images/edits", "/v1/images/variations"],
+    "responses": "/v1/responses",
     "models": "/v1/models",
     "openapi": "/openapi.json",
     "health": ["/healthz", "/readyz"],

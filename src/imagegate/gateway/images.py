@@ -1,14 +1,14 @@
 """The image routes: read a call, start it, answer it. A plain ASGI callable: the hot path."""
 
 import asyncio
-import logging
 from collections.abc import Mapping
 
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from imagegate import clock, telemetry
+from imagegate import clock
 from imagegate.assets.spool import CallSpool
+from imagegate.closing import refused_event
 from imagegate.errors import ImageError, OverloadedError, UpstreamTimeoutError
 from imagegate.gateway.answer import echoes_quality, send_answer
 from imagegate.gateway.auth import Gatekeeper
@@ -19,16 +19,16 @@ from imagegate.gateway.intake import Intake, Request
 from imagegate.gateway.linker import Linker
 from imagegate.gateway.options import read_options
 from imagegate.gateway.repeat import attach_terms
+from imagegate.gateway.responses import send_response
 from imagegate.ledger.people import Account
 from imagegate.running import Outcome, RunningCall
 from imagegate.runtime.assemble import Runtime
+from imagegate.trace import Trace, parse_traceparent
 from imagegate.types import ImageCall, Operation
 from imagegate.wire.openai_calls import build_answer
 
 WATCH_AFTER_S = 1.0  # most calls take longer; the quick ones need no task that watches the caller
 OVERLOADED_RETRY_S = 5.0
-
-logger = logging.getLogger(telemetry.LOGGER)
 
 
 class ImageEndpoint:
@@ -48,21 +48,23 @@ class ImageEndpoint:
         """Answer one request; `path_model` is the model named by the path, `""` for none."""
         channel = Channel(receive, send)
         call_id = clock.new_id("call")
+        trace = Trace(call_id)
         running: RunningCall | None = None
         self.running_count += 1
         try:
             account = await self._gatekeeper.identify(scope)
             self._check_room()
             request = Request(dict(scope["headers"]), receive, operation, path_model)
-            running = await self._start(request, call_id, account)
+            trace = _trace_of(request, call_id)
+            trace.belong(account.key_id, account.team_id)
+            running = await self._start(request, trace, account)
             running.has_hung_up = channel.has_left
             await self._answer(channel, running, request.headers, _base_url(scope))
         except CallerLeftError:
             pass  # nothing was dispatched and there is nobody to tell
         except ImageError as error:
-            if error.call_id is None:  # no row tells of it, so the log has to
-                told = {"call_id": call_id, "code": error.code, "status": error.http_status}
-                logger.info(telemetry.CALL_REFUSED, extra=told)
+            if error.call_id is None and not trace.is_told:  # no row tells of it
+                self._runtime.tools.sinks.publish(refused_event(trace, None, error))
             await _send_error(channel, error, call_id)
         except asyncio.CancelledError:  # a second signal: the process ends now
             await _send_error(channel, _stopped(is_started=running is not None), call_id)
@@ -83,14 +85,16 @@ class ImageEndpoint:
                 retry_after_s=OVERLOADED_RETRY_S,
             )
 
-    async def _start(self, request: Request, call_id: str, account: Account) -> RunningCall:
+    async def _start(self, request: Request, trace: Trace, account: Account) -> RunningCall:
         """Read the call and start it; from here on its files are its own."""
-        options = read_options(request.headers, account)
-        spool = self._runtime.spool.open_call(call_id)
+        options = msgspec.structs.replace(read_options(request.headers, account), trace=trace)
+        spool = self._runtime.spool.open_call(trace.call_id)
         try:
-            call = await self._read(request, spool)
-            terms = await attach_terms(call, request.headers, account)
-            options = msgspec.structs.replace(options, attach=terms)
+            with trace.step("read"):
+                call = await self._read(request, spool)
+            if call.operation != "responses":
+                terms = await attach_terms(call, request.headers, account)
+                options = msgspec.structs.replace(options, attach=terms)
             return await self._runtime.pipeline.start(call, spool, options)
         except BaseException:
             spool.close()
@@ -119,7 +123,9 @@ class ImageEndpoint:
         is_delivered = False
         try:
             echo_quality = echoes_quality(running.call, headers)
-            if running.call.stream:
+            if running.call.operation == "responses":
+                is_delivered = await send_response(channel, running)
+            elif running.call.stream:
                 is_delivered = await send_events(channel, running, echo_quality=echo_quality)
             else:
                 linker = self._linker(running.call, reached_at)
@@ -168,6 +174,11 @@ async def _wait_while_connected(channel: Channel, running: RunningCall) -> Outco
     finally:
         outcome.cancel()
         left.cancel()
+
+
+def _trace_of(request: Request, call_id: str) -> Trace:
+    header = request.headers.get(b"traceparent", b"").decode("latin-1")
+    return Trace(call_id, parse_traceparent(header) if header else None)
 
 
 def _stopped(*, is_started: bool) -> ImageError:

@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 
 import msgspec
 from msgspec import Struct
 from starlette.types import Receive
 
 from imagegate.assets.spool import CallSpool
+from imagegate.candidates import can_draw, is_image_model
+from imagegate.config.settings import Settings
 from imagegate.errors import BadRequestError
 from imagegate.gateway.body import BodyReader, is_form, read_json
 from imagegate.gateway.form import read_form
@@ -16,6 +19,7 @@ from imagegate.runtime.assemble import Runtime
 from imagegate.transport.download import DownloadLimits
 from imagegate.types import Blob, ImageCall, Json, Operation
 from imagegate.wire.openai_calls import ParsedCall, parse_form_call, parse_json_call
+from imagegate.wire.responses import BODY, check_shape, image_tool, parse_call
 
 _INPUTS = ("image", "images", "mask", "markup")
 FETCH_S_MAX = 120.0  # for all urls of one call together
@@ -38,6 +42,7 @@ class Intake:
     """Reads calls into their spools, within the limits of the settings."""
 
     def __init__(self, runtime: Runtime) -> None:
+        self._settings = runtime.settings
         self._limits = runtime.settings.server
         self._downloader = runtime.downloader
 
@@ -46,6 +51,8 @@ class Intake:
 
         Raises `BadRequestError`, `RequestTooLargeError`, or `CallerLeftError`.
         """
+        if request.operation == "responses":
+            return await self._read_responses(request, spool)
         if is_form(request.headers):
             call = await self._read_form(request, spool)
         else:
@@ -74,6 +81,21 @@ class Intake:
             return parsed.call
         return parsed.with_fetched(await self._fetch(parsed, spool))
 
+    async def _read_responses(self, request: Request, spool: CallSpool) -> ImageCall:
+        if is_form(request.headers):
+            raise BadRequestError("Send a response's request as application/json.", param="model")
+        body = BodyReader(request.receive, request.headers, self._limits.json_bytes_max)
+        # A long conversation is long without its images, too.
+        lifted = await read_json(body, spool, skeleton_bytes_max=self._limits.json_bytes_max)
+        call = parse_call(lifted, spool.call_id)
+        _resolve_alias(call.extra[BODY], self._settings)
+        check_shape(
+            call.extra[BODY],
+            is_image_model=partial(is_image_model, settings=self._settings),
+            can_draw=partial(can_draw, settings=self._settings),
+        )
+        return call
+
     async def _fetch(self, parsed: ParsedCall, spool: CallSpool) -> dict[str, Blob]:
         """Return a blob for each https url among the inputs."""
         try:
@@ -99,6 +121,13 @@ class Intake:
             pixels_max=self._limits.image_pixels_max,
             file_bytes_max=self._limits.file_bytes_max,
         )
+
+
+def _resolve_alias(fields: dict[str, Json], settings: Settings) -> None:
+    """Put the model group in the image tool where an alias of one stands."""
+    tool = image_tool(fields)
+    if tool is not None and isinstance(tool.get("model"), str):
+        tool["model"] = settings.aliases.get(tool["model"], tool["model"])
 
 
 def _operation_of(fields: Json) -> Operation:

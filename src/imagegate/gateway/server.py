@@ -125,7 +125,9 @@ class GatewayServer(uvicorn.Server):
         self._gateway.start_drain()
         self._drain_until_s = clock.monotonic_s() + self._gateway.runtime.settings.server.drain_s
         if self._gateway.running_count and sig == signal.SIGINT:
-            _say(f"Waiting for {self._gateway.running_count} calls. Ctrl-C again leaves at once.")
+            _say(
+                f"Calls still running: {self._gateway.running_count}. Ctrl-C again leaves at once."
+            )
 
     async def on_tick(self, counter: int) -> bool:
         """Return whether to stop; asked ten times a second."""

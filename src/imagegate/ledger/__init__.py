@@ -1,9 +1,11 @@
-"""What every call was, what became of it and what it cost: calls, attempts, assets.
+"""What every call was, what it cost, who asked for it, and who may ask.
 
-`records` holds the rows and the commands that write them, `store` keeps them in a database
-(behind it `schema`, `writer`, `sqlite`, `migrate`, `migrations/`), `memory` only while a call
-runs. SQLAlchemy is imported by `store` and what stands behind it, Alembic by a schema that is
-behind; this module imports neither.
+`records` holds the rows of calls and the commands that write them, `people` those of teams, keys,
+end users and budgets. `store` keeps them in a database (behind it `writer`, `group`, `reserve`,
+`rate`, `book`, the schemas, `sqlite`, `postgres`, `migrate`, `migrations/`), `memory` only while a
+call runs. `registry` and `reports` read, `keyring` finds whose a key is, `permissions` and
+`budget` are pure. SQLAlchemy is imported by `store` and what stands behind it, Alembic by a schema
+that is behind; this module imports neither.
 """
 
 from collections.abc import Collection

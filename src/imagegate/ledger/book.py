@@ -16,6 +16,7 @@ from sqlalchemy import Connection, RowMapping
 from imagegate.catalogue.price import format_usd
 from imagegate.ledger import money_schema as schema
 from imagegate.ledger.budget import day_of, period_at
+from imagegate.ledger.execute import execute
 from imagegate.ledger.records import AttemptState, is_free
 from imagegate.telemetry import BUDGET_SOFT_LIMIT, LOGGER
 
@@ -60,9 +61,9 @@ class Booking:
         if not ends:
             return
         ids = {"b_ids": [end.attempt_id for end in ends]}
-        for row in self._connection.execute(schema.SELECT_RESERVED, ids).mappings():
+        for row in execute(self._connection, schema.SELECT_RESERVED, ids).mappings():
             self._reserved[row["attempt_id"]].append(row)
-        attempts = self._connection.execute(schema.SELECT_ENDED, ids).mappings()
+        attempts = execute(self._connection, schema.SELECT_ENDED, ids).mappings()
         by_id = {row["id"]: row for row in attempts}
         for end in ends:
             self._book(end, by_id[end.attempt_id])
@@ -147,7 +148,7 @@ class Booking:
             start, next_at = period_at(row["period"], self._now_s)
             self._rolled[budget_id] = start
             parameters = {"b_id": budget_id, "b_period_start": start, "b_resets_at": next_at}
-            self._connection.execute(schema.ROLL_BUDGET, parameters)
+            execute(self._connection, schema.ROLL_BUDGET, parameters)
         return self._rolled[budget_id]
 
     def _tell_soft(self, row: RowMapping, spent_e10: int) -> None:
@@ -180,7 +181,7 @@ class Booking:
             (schema.DELETE_RESERVATION, self._gone),
         ):
             if rows:
-                self._connection.execute(statement, rows)
+                execute(self._connection, statement, rows)
 
 
 def _verdict(end: Ended, attempt: RowMapping) -> _Verdict:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Executable
 
 from imagegate.ledger import money_schema, people_schema, schema
 from imagegate.ledger.book import Booking, Ended
+from imagegate.ledger.execute import execute
 from imagegate.ledger.people import (
     AddBudget,
     AddKey,
@@ -102,10 +103,10 @@ def withdraw(connection: Connection, commands: Sequence[AnyCommand], now_s: floa
         if isinstance(one, Admit | Redispatch)
         for attempt in (one.attempt, *one.parts)
     }
-    rows = connection.execute(schema.SELECT_STATES, {"b_ids": list(begun)})
+    rows = execute(connection, schema.SELECT_STATES, {"b_ids": list(begun)})
     fails: list[AnyCommand] = [
         Fail(AttemptEnd(id=name, state="unsent", ended_at=now_s, cost_e10=0), None)
-        for name, state in rows
+        for name, state in rows.all()
         if state == "dispatched"
     ]
     calls = {
@@ -121,7 +122,7 @@ def _execute(connection: Connection, batch: Mapping[Executable, list[_Parameters
     for statement, rows in batch.items():
         if not rows:
             continue
-        result = connection.execute(statement, rows)
+        result = execute(connection, statement, rows)
         if statement in EXACT_WRITES and result.rowcount != len(rows):
             raise ConflictError("what is to be changed is missing, or has ended already")
 
@@ -136,7 +137,7 @@ def _ends_of(connection: Connection, commands: Sequence[AnyCommand], now_s: floa
             ends.append(_ended(one.ended))
         elif isinstance(one, HoldOrphans):
             parameters = {"b_now": now_s, "b_limit": one.limit}
-            rows = connection.execute(money_schema.SELECT_ORPHANS, parameters)
+            rows = execute(connection, money_schema.SELECT_ORPHANS, parameters)
             ends += [Ended(attempt_id, "unknown", now_s, None) for attempt_id in rows.scalars()]
     return ends
 

@@ -26,6 +26,7 @@ from sqlalchemy import (
 from imagegate.ledger.people_schema import budgets, end_users
 from imagegate.ledger.schema import attempts, calls, metadata
 
+# SQLite keeps these in the order of their keys, without a second tree for them.
 reservations = Table(
     "reservations",
     metadata,
@@ -36,6 +37,7 @@ reservations = Table(
     Column("period_start", Double, nullable=False),
     Column("owner", Text, nullable=False),
     Column("expires_at", Double, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 entries = Table(
@@ -47,6 +49,7 @@ entries = Table(
     Column("credit", Text, nullable=False),
     Column("amount_e10", BigInteger),
     Column("at", Double, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 spend_days = Table(
@@ -60,6 +63,7 @@ spend_days = Table(
     Column("held_e10", BigInteger, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("unknown", Integer, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 rates = Table(
@@ -69,6 +73,7 @@ rates = Table(
     Column("minute", BigInteger, nullable=False),
     Column("requests", Integer, nullable=False),
     Column("images", Integer, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 owners = Table(

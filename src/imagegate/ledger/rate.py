@@ -10,6 +10,7 @@ from msgspec import Struct
 from sqlalchemy import Connection
 
 from imagegate.ledger import money_schema as schema
+from imagegate.ledger.execute import execute
 from imagegate.ledger.records import Admit, Limit, RateDeniedError
 
 MINUTE_S = 60
@@ -70,11 +71,11 @@ class Rates:
             if rate.is_changed
         ]
         if rows:
-            self._connection.execute(schema.PUT_RATE, rows)
+            execute(self._connection, schema.PUT_RATE, rows)
 
     def _load_minute(self) -> None:
-        rows = self._connection.execute(schema.SELECT_RATES, {"b_subjects": sorted(self._rates)})
-        for name, minute, requests, images in rows:
+        rows = execute(self._connection, schema.SELECT_RATES, {"b_subjects": sorted(self._rates)})
+        for name, minute, requests, images in rows.all():
             if minute == self._minute:
                 self._rates[name] = _Rate(requests, images)
 
@@ -88,7 +89,7 @@ class Rates:
             else schema.SELECT_IN_FLIGHT_OF_TEAMS
         )
         parameters = {"b_ids": ids, "b_now": self._now_s}
-        for name, count in self._connection.execute(statement, parameters):
+        for name, count in execute(self._connection, statement, parameters).all():
             self._rates[prefix + name].in_flight = count
 
     def _check(self, limit: Limit, rate: _Rate, images: int) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from imagegate.ledger import money_schema as schema
 from imagegate.ledger.budget import Room, period_at, subject, subjects_of, unpriced
+from imagegate.ledger.execute import execute
 from imagegate.ledger.people import AnyCommand, BudgetRecord
 from imagegate.ledger.rate import Rates
 from imagegate.ledger.records import (
@@ -66,9 +67,8 @@ class Reserving:
 
     def write(self) -> None:
         """Write what was set aside; the attempts have their rows by now."""
-        execute = self._connection.execute
         if self._reservations:
-            execute(schema.INSERT_RESERVATION, self._reservations)
+            execute(self._connection, schema.INSERT_RESERVATION, self._reservations)
         taken = [
             {"b_id": room.budget.id, "b_spent_e10": 0, "b_reserved_e10": room.added_e10}
             for rooms in self._rooms.values()
@@ -76,7 +76,7 @@ class Reserving:
             if room.added_e10
         ]
         if taken:
-            execute(schema.MOVE_BUDGET, taken)
+            execute(self._connection, schema.MOVE_BUDGET, taken)
         self._rates.write()
 
     def _demands(self, commands: Sequence[AnyCommand]) -> dict[int, _Demand]:
@@ -102,8 +102,8 @@ class Reserving:
         if not moves:
             return {}
         ids = [one.attempt.call_id for one in moves]
-        rows = self._connection.execute(schema.SELECT_CALLS, {"b_ids": ids})
-        return {row[0]: tuple(subjects_of(*row[1:])) for row in rows}
+        rows = execute(self._connection, schema.SELECT_CALLS, {"b_ids": ids})
+        return {row[0]: tuple(subjects_of(*row[1:])) for row in rows.all()}
 
     def _load_rooms(self, demands: Iterable[_Demand]) -> None:
         asked = {
@@ -112,7 +112,7 @@ class Reserving:
             for attempt in demand.attempts
             for name in demand.subjects_for(attempt)
         }
-        rows = self._connection.execute(schema.SELECT_BUDGETS_OF, {"b_subjects": sorted(asked)})
+        rows = execute(self._connection, schema.SELECT_BUDGETS_OF, {"b_subjects": sorted(asked)})
         for row in rows.mappings():
             budget = roll(self._connection, BudgetRecord(**row), self._now_s)
             self._rooms[budget.subject].append(Room(budget))
@@ -123,11 +123,11 @@ class Reserving:
     def _load_blocked(self, calls: Sequence[CallRecord]) -> None:
         names = sorted({storable(call.end_user) for call in calls if call.end_user})
         if names:
-            rows = self._connection.execute(schema.SELECT_BLOCKED, {"b_ids": names})
+            rows = execute(self._connection, schema.SELECT_BLOCKED, {"b_ids": names})
             self._blocked = frozenset(rows.scalars())
 
     def _load_given_back(self, ended: Sequence[str]) -> None:
-        rows = self._connection.execute(schema.SELECT_RESERVED, {"b_ids": ended}).mappings()
+        rows = execute(self._connection, schema.SELECT_RESERVED, {"b_ids": ended}).mappings()
         for row in rows:
             if not row["is_held"]:
                 self._given_back[row["attempt_id"], row["budget_id"]] = row["amount_e10"]
@@ -197,7 +197,8 @@ def roll(connection: Connection, budget: BudgetRecord, now_s: float) -> BudgetRe
     if budget.resets_at is None or now_s < budget.resets_at:
         return budget
     start, resets_at = period_at(budget.period, now_s)
-    connection.execute(
+    execute(
+        connection,
         schema.ROLL_BUDGET,
         {"b_id": budget.id, "b_period_start": start, "b_resets_at": resets_at},
     )

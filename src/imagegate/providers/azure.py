@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from imagegate.errors import ImageError, UpstreamModelNotFoundError
 from imagegate.types import ImageCall
-from imagegate.wire import azure_errors, openai_images
+from imagegate.wire import azure_errors, openai_images, responses
 from imagegate.wire.azure_errors import parse_refusal
 from imagegate.wire.exchange import Exchange, UpstreamRequest, UpstreamResponse
 from imagegate.wire.openai_errors import Refusal
@@ -34,6 +34,15 @@ def generate(call: ImageCall, target: Target) -> Exchange:
 def edit(call: ImageCall, target: Target) -> Exchange:
     """Send one form with the inputs; its answer holds the images, or streams them."""
     return (yield from openai_images.exchange(build_edit(call, target), read_error))
+
+
+def respond(call: ImageCall, target: Target) -> Exchange:
+    """Pass a Responses request on; it has the v1 route only."""
+    version = str(target.traits["api_version"])
+    query = f"?api-version={version}" if version in _V1_VERSIONS_SENT else ""
+    url = f"{target.base_url}/openai/v1/responses{query}"
+    request = responses.build_request(call, url, {})
+    return (yield from responses.exchange(request, read_error))
 
 
 def build_generate(call: ImageCall, target: Target) -> UpstreamRequest:
@@ -121,6 +130,7 @@ PROVIDER = Provider(
     auth="api-key",
     generate=generate,
     edit=edit,
+    respond=respond,
     read_error=read_error,
     api_key_env=("AZURE_API_KEY", "AZURE_OPENAI_API_KEY"),
     base_url_env=("AZURE_API_BASE", "AZURE_OPENAI_ENDPOINT"),

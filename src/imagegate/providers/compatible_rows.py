@@ -10,6 +10,7 @@ from functools import partial
 from msgspec import Struct
 
 from imagegate.wire.openai_dialect import SIDES, Dialect, Inputs, edit, generate, named, read_error
+from imagegate.wire.probes import Probes, ask_models
 from imagegate.wire.provider import Provider
 
 _BLOCKED = "moderation_blocked"
@@ -222,6 +223,7 @@ def build_provider(row: Row) -> Provider:
         base_url_env=row.base_url_env,
         accepts_unknown_fields=row.passes_unknown,
         needs_credential=bool(row.base_url),
+        probes=Probes(models=ask_models),
     )
 
 

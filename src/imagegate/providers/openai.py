@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from imagegate.errors import ImageError
 from imagegate.types import FileId, ImageCall
-from imagegate.wire import openai_errors, openai_images
+from imagegate.wire import openai_errors, openai_images, responses
 from imagegate.wire.exchange import Exchange, UpstreamRequest, UpstreamResponse
 from imagegate.wire.probes import ProbeExchange, Probes, ask_invalid, ask_list, ask_one
 from imagegate.wire.provider import Provider, Target
@@ -25,6 +25,14 @@ def generate(call: ImageCall, target: Target) -> Exchange:
 def edit(call: ImageCall, target: Target) -> Exchange:
     """Send one request with the inputs; its answer holds the images, or streams them."""
     return (yield from openai_images.exchange(build_edit(call, target), read_error))
+
+
+def respond(call: ImageCall, target: Target) -> Exchange:
+    """Pass a Responses request on; its answer holds text and images, or streams them."""
+    request = responses.build_request(
+        call, f"{target.base_url}/responses", build_account_headers(target)
+    )
+    return (yield from responses.exchange(request, read_error))
 
 
 def build_generate(call: ImageCall, target: Target) -> UpstreamRequest:
@@ -82,6 +90,7 @@ PROVIDER = Provider(
     auth="bearer",
     generate=generate,
     edit=edit,
+    respond=respond,
     read_error=read_error,
     api_key_env=("OPENAI_API_KEY",),
     base_url_env=("OPENAI_BASE_URL", "OPENAI_API_BASE"),

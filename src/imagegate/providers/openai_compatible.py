@@ -8,10 +8,10 @@ rows of `compatible_rows.py`.
 from functools import partial
 
 from imagegate.types import ImageCall
-from imagegate.wire import openai_dialect, openai_images
+from imagegate.wire import openai_dialect, openai_images, responses
 from imagegate.wire.exchange import Exchange, UpstreamRequest
 from imagegate.wire.openai_dialect import Dialect
-from imagegate.wire.probes import ProbeExchange, Probes, ask_invalid, ask_list
+from imagegate.wire.probes import ProbeExchange, Probes, ask_invalid, ask_models
 from imagegate.wire.provider import Provider, Target
 
 # It may be any of the hosts that have a row, at an address of somebody's own; and others.
@@ -56,6 +56,12 @@ def _ask(request: UpstreamRequest) -> Exchange:
     return openai_images.exchange(request, read_error, _map_refusal)
 
 
+def respond(call: ImageCall, target: Target) -> Exchange:
+    """Pass a Responses request on; its answer holds text and images, or streams them."""
+    request = responses.build_request(call, f"{target.base_url}/responses", {})
+    return (yield from responses.exchange(request, read_error))
+
+
 def build_generate(call: ImageCall, target: Target) -> UpstreamRequest:
     """Return the generation as JSON."""
     body = openai_images.build_generation(call, target, model_in_body=True)
@@ -78,11 +84,6 @@ def build_variation(call: ImageCall, target: Target) -> UpstreamRequest:
     return UpstreamRequest("POST", url, body, {"content-type": content_type})
 
 
-def probe_models(target: Target) -> ProbeExchange:
-    """List the models that the server has."""
-    return (yield from ask_list(f"{target.base_url}/models"))
-
-
 def probe_invalid(target: Target) -> ProbeExchange:
     """Send a generation without a prompt, and of no images: some servers take any prompt."""
     url = f"{target.base_url}/images/generations"
@@ -95,10 +96,11 @@ PROVIDER = Provider(
     generate=generate,
     edit=edit,
     variation=variation,
+    respond=respond,
     read_error=read_error,
     api_key_env=("OPENAI_API_KEY",),
     base_url_env=("OPENAI_BASE_URL", "OPENAI_API_BASE"),
     accepts_unknown_fields=True,
     needs_credential=False,
-    probes=Probes(models=probe_models, invalid=probe_invalid),
+    probes=Probes(models=ask_models, invalid=probe_invalid),
 )

@@ -11,7 +11,9 @@ from imagegate.assets.links import Links, open_links
 from imagegate.assets.spool import Spool
 from imagegate.assets.store import AssetStore
 from imagegate.assets.transform import Worker
+from imagegate.candidates import served_names
 from imagegate.config.settings import Settings
+from imagegate.guardrails.guards import Guards
 from imagegate.ledger import Ledger
 from imagegate.ledger.records import KeepAlive
 from imagegate.pipeline import Pipeline
@@ -21,6 +23,7 @@ from imagegate.runtime.recovery import Recovery
 from imagegate.runtime.retirements import tell_retirements_forever
 from imagegate.runtime.supervisor import Supervisor
 from imagegate.settle import Tools
+from imagegate.sinks.hub import Sinks
 from imagegate.transport.download import Downloader
 from imagegate.transport.live import Transport
 
@@ -55,6 +58,7 @@ class Runtime:
         await asyncio.gather(*self.background, return_exceptions=True)
         self.spool.has_leftovers |= self.supervisor.running_count > 0
         await self.supervisor.cancel()
+        await self.tools.sinks.aclose()
         await self.tools.transport.aclose()
         await self.tools.worker.aclose()
         await self.downloader.aclose()
@@ -105,14 +109,17 @@ def _open_embedded(settings: Settings) -> Runtime:
 def _assemble(settings: Settings, ledger: Ledger, links: Links | None = None) -> Runtime:
     spool = Spool(settings.assets)
     supervisor = Supervisor()
+    transport, worker = Transport(spool, settings.proxies), Worker()
     tools = Tools(
         spool=spool,
         store=AssetStore(settings.assets),
-        transport=Transport(spool, settings.proxies),
+        transport=transport,
         downloader=Downloader(),
         ledger=ledger,
         start_task=supervisor.start,
-        worker=Worker(),
+        worker=worker,
+        guards=Guards(settings.guardrails, transport, spool, worker),
+        sinks=Sinks(settings.sinks, served_names(settings)),
         links=links,
     )
     return Runtime(settings, tools, supervisor)

@@ -16,12 +16,12 @@ from msgspec import Struct
 from imagegate import clock, telemetry
 from imagegate.assets.leftovers import AttemptLog, Leftovers, open_leftover
 from imagegate.assets.spool import SpoolFile
-from imagegate.attempt import at_price, usage_json
+from imagegate.attempt import answer_of, at_price, usage_json
 from imagegate.catalogue.price import charge_of
 from imagegate.config.settings import Deployment, Settings
 from imagegate.errors import ImageError
 from imagegate.keep import asset_name, collect, keep
-from imagegate.ledger.answers import write_brought, write_told
+from imagegate.ledger.answers import write_told
 from imagegate.ledger.records import (
     AssetRecord,
     AttemptEnd,
@@ -35,6 +35,7 @@ from imagegate.ledger.records import (
 )
 from imagegate.providers import PROVIDERS
 from imagegate.settle import Tools
+from imagegate.stored import unchecked
 from imagegate.transport.live import LiveConversation
 from imagegate.transport.replay import LogEnded, LoggedAnswer, ReplayedConversation
 from imagegate.transport.run import run
@@ -204,11 +205,17 @@ class Recovery:
             cost_e10=charge_of(model, opened.call, result),
             usage=usage_json(result),
             upstream_status=200,
-            answer=write_brought(result),
+            answer=answer_of(opened.call, result),
         )
-        return Settle(end, self._kept(attempt, result), _call_end(attempt, "done"))
+        if opened.is_guarded:
+            end = _held(end)
+        assets = self._kept(attempt, result, is_held=opened.is_guarded)
+        return Settle(end, assets, _call_end(attempt, "done"))
 
-    def _kept(self, attempt: AttemptRecord, result: ImageResult) -> tuple[AssetRecord, ...]:
+    def _kept(
+        self, attempt: AttemptRecord, result: ImageResult, *, is_held: bool
+    ) -> tuple[AssetRecord, ...]:
+        """Keep the images; one that a guardrail had still to look at stays out of reach."""
         assets = self._settings.assets
         return keep(
             result,
@@ -216,6 +223,7 @@ class Recovery:
             call_id=attempt.call_id,
             attempt_id=attempt.id,
             expires_at=clock.now_s() + max(assets.retention_s, assets.evidence_s),
+            is_held=is_held,
         )
 
     async def _replay(
@@ -266,6 +274,7 @@ class Recovery:
     async def _keep_settled(self, attempt: AttemptRecord, attempt_log: AttemptLog) -> None:
         try:
             result = await self._replay(attempt_log)
+            is_held = attempt_log.opened.is_guarded
         except (ImageError, LogEnded) as gone:
             # Its url has expired, or its answer is not whole: nothing is left to keep.
             log.warning(
@@ -273,7 +282,7 @@ class Recovery:
                 extra={"call_id": attempt.call_id, "attempt": attempt.id, "reason": str(gone)},
             )
             return
-        await self._tools.ledger.commit(Keep(self._kept(attempt, result)))
+        await self._tools.ledger.commit(Keep(self._kept(attempt, result, is_held=is_held)))
         self.recovered.adopted += 1
         extra = {"call_id": attempt.call_id, "attempt": attempt.id, "state": "settled"}
         log.warning(telemetry.CALL_RECOVERED, extra=extra)
@@ -309,6 +318,14 @@ def _fail(
         answer=answer,
     )
     return Fail(end, _call_end(attempt, "unknown" if state == "unknown" else "failed", code))
+
+
+def _held(end: AttemptEnd) -> AttemptEnd:
+    """Return the end of an attempt whose images no guardrail has let pass."""
+    error = unchecked()
+    return msgspec.structs.replace(
+        end, error_code=error.code, error_text=error.message, answer=write_told(error)
+    )
 
 
 def _call_end(

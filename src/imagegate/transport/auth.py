@@ -83,7 +83,7 @@ def fingerprint(credential: Credential) -> str:
     return f"...{tail} sha256:{digest}"
 
 
-@lru_cache(maxsize=256)  # the same few, twice a call: reading them anew is 4 % of a small one
+@lru_cache(maxsize=256)  # the same few, twice a call
 def may_see(url: str, origin: str, trusted_hosts: tuple[str, ...]) -> bool:
     """Return whether `url` is of the deployment's own place or on a trusted host, over https."""
     return is_trusted(url, origin, trusted_hosts)

@@ -84,6 +84,7 @@ class LiveConversation:
     """One exchange's sockets; an async context manager that closes what is still open.
 
     `headers` are the last answer's; `files` hold large answers, for evidence of what went wrong.
+    `traceparent` goes to the deployment's own place where it is set.
     A recovery's conversation is not logged: the log of the process before it stays the truth.
     """
 
@@ -105,6 +106,7 @@ class LiveConversation:
         self._events: EventStream | None = None
         self._mask = Mask(Credential(), {})
         self.headers: Mapping[str, str] = {}
+        self.traceparent = ""
         self.files: list[SpoolFile] = []
 
     async def __aenter__(self) -> Self:
@@ -192,6 +194,7 @@ class LiveConversation:
         headers = {
             **OWN_HEADERS,
             **request.headers,
+            **({"traceparent": self.traceparent} if is_own and self.traceparent else {}),
             **(deployment.headers if is_own else {}),
             **await headers_for(deployment.credential, *place),
         }

@@ -2,8 +2,8 @@
 
 A body that waits is not read at all: what comes of it stays with the kernel, and then with the
 upstream. One that has its turn is read in large pieces, because small ones cost as much each.
-Pausing between two pieces, so that they gather in the kernel, was tried: it costs more than the
-pieces that it saves (1.5 MB: 10 % more CPU, event streams 25 %).
+Pausing between two pieces, so that they gather in the kernel, was tried: with equal buffers it took
+up to 5 % more CPU for plain answers and 5 to 16 % more for event streams.
 """
 
 from typing import Self

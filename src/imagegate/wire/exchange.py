@@ -56,10 +56,15 @@ class UpstreamResponse(Struct, frozen=True):
 
 
 class Event(Struct, frozen=True):
-    """One server-sent event: its name (`""` where it has none) and its lifted data."""
+    """One server-sent event: its name (`""` where it has none) and its lifted data.
+
+    The stream up to its end is the first `end` bytes of `source`.
+    """
 
     name: str
     data: Lifted
+    source: object = None
+    end: int = 0
 
 
 class Send(Struct, frozen=True):

@@ -20,7 +20,6 @@ from imagegate.errors import (
     UpstreamFailedError,
     UpstreamModelNotFoundError,
     UpstreamTimeoutError,
-    UpstreamUnreachableError,
     UpstreamWords,
 )
 from imagegate.types import Json
@@ -180,9 +179,10 @@ def _by_stated_kind(refusal: Refusal, status: int, name: str) -> ImageError | No
 
 def _by_status(refusal: Refusal, status: int, name: str) -> ImageError:
     if 300 <= status < 400:
-        return UpstreamUnreachableError(
+        return UpstreamCredentialError(
             f"{name} redirects ({status}) and redirects are not followed, because they could "
-            "take the credential elsewhere. Set api_base to the address that it leads to."
+            "take the credential elsewhere. Set api_base to the address that it leads to.",
+            code="upstream_redirected",
         )
     if status in (401, 402, 403):
         return _credential(refusal, status, name)

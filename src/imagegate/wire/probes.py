@@ -5,7 +5,7 @@ A provider file names the addresses; what the answers mean is the same everywher
 
 import json
 from collections.abc import Callable, Generator, Mapping
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -76,6 +76,20 @@ def ask_invalid(
 def _entries(value: Json, field: str) -> list[Json]:
     found = value.get(field) if isinstance(value, dict) else value
     return found if isinstance(found, list) else []
+
+
+class Place(Protocol):
+    """What a question needs of a `Target`."""
+
+    @property
+    def base_url(self) -> str:
+        """The deployment's address."""
+        ...
+
+
+def ask_models(target: Place) -> ProbeExchange:
+    """List the models as OpenAI-shaped servers do."""
+    return (yield from ask_list(f"{target.base_url}/models"))
 
 
 Ask: TypeAlias = Callable[..., ProbeExchange]

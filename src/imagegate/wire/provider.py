@@ -66,6 +66,7 @@ class Provider(Struct, frozen=True, kw_only=True):
     generate: Adapter | None = None
     edit: Adapter | None = None
     variation: Adapter | None = None
+    respond: Adapter | None = None
     read_error: Callable[[UpstreamResponse], ImageError]
     api_key_env: tuple[str, ...] = ()
     base_url_env: tuple[str, ...] = ()
@@ -86,6 +87,10 @@ class Provider(Struct, frozen=True, kw_only=True):
 
     def adapter(self, operation: Operation) -> Adapter | None:
         """Return the adapter of `operation`, or None where this provider has none."""
-        return {"generate": self.generate, "edit": self.edit, "variation": self.variation}[
-            operation
-        ]
+        adapters = {
+            "generate": self.generate,
+            "edit": self.edit,
+            "variation": self.variation,
+            "responses": self.respond,
+        }
+        return adapters[operation]

@@ -4,7 +4,7 @@ from imagegate.errors import UPSTREAM_TEXT_BYTES_MAX, UpstreamFailedError
 from imagegate.wire.exchange import Event
 from imagegate.wire.lift import Lift, LiftError
 
-EVENT_SKELETON_BYTES_MAX = 256 * 1024
+EVENT_SKELETON_BYTES_MAX = 1024 * 1024  # a whole response, with its instructions
 _DATA = b"data:"
 _PREFIX_BYTES = len(_DATA) + 1  # with the one space that belongs to the syntax
 
@@ -20,6 +20,7 @@ class EventScanner:
         self._source = source
         self._tag = tag
         self._position = 0
+        self._end = 0
         self._line = bytearray()  # the line's start, or all of a line that is not data
         self._in_data = False
         self._after_cr = False
@@ -45,6 +46,7 @@ class EventScanner:
             if end == len(chunk):
                 break
             at = self._after_line_end(chunk, end)
+            self._end = self._position + at
             events += self._end_line()
         self._position += len(chunk)
         return events
@@ -52,6 +54,7 @@ class EventScanner:
     def finish(self) -> list[Event]:
         """Return the last event, where only its empty line is missing and its data is whole."""
         self._end_line()
+        self._end = self._position
         event = self._close()
         return [event] if event and event.data.json() is not None else []
 
@@ -120,4 +123,5 @@ class EventScanner:
         if lift is None:
             return None
         data = lift.finish(self._source)
-        return Event(name, data) if data.skeleton.strip() not in (b"", b"[DONE]") else None
+        is_empty = data.skeleton.strip() in (b"", b"[DONE]")
+        return None if is_empty else Event(name, data, self._source, self._end)

@@ -40,6 +40,8 @@ MATRIX = {
     "GET /admin/calls": HOLDERS,
     "GET /admin/calls/{id}": HOLDERS,
     "GET /admin/spend": HOLDERS,
+    "POST /admin/guardrails/{name}/test": ADMINS,
+    "GET /metrics": ADMINS,
     "GET /v1/images/assets/{name}": OPEN,
     "GET /openapi.json": OPEN,
     "GET /healthz": OPEN,

@@ -111,6 +111,7 @@ def _create_money() -> None:
         sa.Column("period_start", sa.Double, nullable=False),
         sa.Column("owner", sa.Text, nullable=False),
         sa.Column("expires_at", sa.Double, nullable=False),
+        sqlite_with_rowid=False,
     )
     is_open = sa.text("NOT is_held")
     op.create_index(
@@ -129,6 +130,7 @@ def _create_money() -> None:
         sa.Column("credit", sa.Text, nullable=False),
         sa.Column("amount_e10", sa.BigInteger),
         sa.Column("at", sa.Double, nullable=False),
+        sqlite_with_rowid=False,
     )
 
 
@@ -143,6 +145,7 @@ def _create_counters() -> None:
         sa.Column("held_e10", sa.BigInteger, nullable=False),
         sa.Column("attempts", sa.Integer, nullable=False),
         sa.Column("unknown", sa.Integer, nullable=False),
+        sqlite_with_rowid=False,
     )
     op.create_index("spend_days_team", "spend_days", ["dimension", "team_id", "value", "day"])
     op.create_table(
@@ -151,6 +154,7 @@ def _create_counters() -> None:
         sa.Column("minute", sa.BigInteger, nullable=False),
         sa.Column("requests", sa.Integer, nullable=False),
         sa.Column("images", sa.Integer, nullable=False),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "owners",

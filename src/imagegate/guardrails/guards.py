@@ -1,0 +1,363 @@
+"""Which guardrails a call meets, and what becomes of it: the one place where rulings turn to deeds.
+
+`pre_call` may change the texts or refuse, before anything is sent. `during_call` runs beside the
+upstream; its refusal holds the images. `post_call` sees the images before their caller does.
+`logging_only` runs when the caller has been answered; it changes what is logged and nothing else.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from imagegate import telemetry
+from imagegate.assets.spool import CallSpool, Spool
+from imagegate.assets.transform import Worker
+from imagegate.config.guards import GuardrailSettings
+from imagegate.errors import (
+    BadRequestError,
+    ContentPolicyViolationError,
+    ImageError,
+    OverloadedError,
+)
+from imagegate.guardrails.blur import blur_images
+from imagegate.guardrails.http_check import HttpCheck
+from imagegate.guardrails.openai_moderation import Moderation
+from imagegate.guardrails.python_class import PythonCheck
+from imagegate.guardrails.sensitive import Sensitive
+from imagegate.guardrails.subject import (
+    Check,
+    Ruling,
+    Subject,
+    input_of,
+    output_of,
+    with_revised,
+    with_texts,
+)
+from imagegate.guardrails.words import Words
+from imagegate.telemetry import GuardMode, Verdict
+from imagegate.trace import Trace
+from imagegate.transport.live import Transport
+from imagegate.types import ImageCall, ImageResult, Json
+
+FIELD = "guardrails"
+CODE = "content_policy_violation"
+RETRY_S = 5.0
+NAMES_MAX = 32
+UNSEEN = "unseen_input"
+FAILED = "guardrail_failed"
+
+log = logging.getLogger(telemetry.LOGGER)
+
+
+class Guard(Struct, frozen=True, eq=False):
+    """A guardrail that is ready to rule."""
+
+    settings: GuardrailSettings
+    check: Check
+
+
+class Guards:
+    """All guardrails of one runtime. Raises `ConfigError` where a class of its own is missing."""
+
+    def __init__(
+        self,
+        settings: Iterable[GuardrailSettings],
+        transport: Transport,
+        spool: Spool,
+        worker: Worker,
+    ) -> None:
+        self._worker = worker
+        self._guards = {one.name: Guard(one, _made(one, transport, spool)) for one in settings}
+
+    def choose(
+        self, call: ImageCall, asked: Sequence[str], trace: Trace, end_user: str, group: str
+    ) -> tuple[ImageCall, "GuardedCall"]:
+        """Return the call without its `guardrails` field, and the guardrails that it meets.
+
+        A caller may add guardrails by name, never take one away. Raises `BadRequestError` for a
+        name that is not there.
+        """
+        call, named = _take_names(call)
+        wanted = frozenset((*asked, *named))
+        for name in sorted(wanted - self._guards.keys()):
+            raise BadRequestError(
+                f"There is no guardrail {name[:64]!r} here.", param=FIELD, code="invalid_value"
+            )
+        chosen = tuple(
+            guard
+            for guard in self._guards.values()
+            if guard.settings.name in wanted or _is_on(guard.settings, group, trace)
+        )
+        return call, GuardedCall(chosen, trace, end_user, self._worker)
+
+    def cover(self, guard: "GuardedCall", group: str) -> bool:
+        """Return whether a call that meets `guard` may go to `group`: nothing is missing there."""
+        met = frozenset(guard.names)
+        return all(
+            name in met or not _is_on(one.settings, group, guard.trace)
+            for name, one in self._guards.items()
+        )
+
+    def none(self, call_id: str) -> "GuardedCall":
+        """Return no guardrails, for a call whose verdicts have been given."""
+        return GuardedCall((), Trace(call_id), "", self._worker)
+
+    async def test(self, name: str, subject: Subject) -> Verdict:
+        """Return the verdict of one guardrail. Raises `BadRequestError` where there is none."""
+        guard = self._guards.get(name)
+        if guard is None:
+            known = ", ".join(self._guards) or "none"
+            raise BadRequestError(
+                f"There is no guardrail {name[:64]!r}; there are: {known}.", param="name"
+            )
+        trace = Trace(subject.call_id)
+        mode = min(guard.settings.modes)
+        await GuardedCall((guard,), trace, subject.end_user, self._worker).rule(
+            guard, mode, subject
+        )
+        return trace.verdicts[0]
+
+
+class GuardedCall:
+    """The guardrails of one call, and what they said."""
+
+    def __init__(
+        self, guards: tuple[Guard, ...], trace: Trace, end_user: str, worker: Worker
+    ) -> None:
+        self._guards = guards
+        self.trace = trace
+        self.end_user = end_user
+        self._worker = worker
+        self._beside: asyncio.Task[Guard | None] | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all guardrails that it meets, in configured order."""
+        return tuple(guard.settings.name for guard in self._guards)
+
+    @property
+    def checks_input(self) -> bool:
+        """Whether something is asked before anything is sent."""
+        return any(self._in("pre_call"))
+
+    @property
+    def checks_output(self) -> bool:
+        """Whether an image may be held: then no partial is shown before the verdict."""
+        return any(self._in("during_call")) or any(self._in("post_call"))
+
+    async def check_input(self, call: ImageCall) -> ImageCall:
+        """Return the call with what was masked.
+
+        Raises `ContentPolicyViolationError` with the guardrail's name and category, and
+        `OverloadedError` where a guardrail that fails closed gave no verdict.
+        """
+        for guard in self._in("pre_call"):
+            ruling = await self.rule(guard, "pre_call", input_of(call, self.end_user))
+            if ruling.action == "mask":
+                call = with_texts(call, ruling.texts)
+            elif ruling.action != "allow":
+                raise self._refusal(guard, ruling)
+        return call
+
+    def begin(self, call: ImageCall) -> None:
+        """Start what runs beside the upstream call."""
+        if any(self._in("during_call")):
+            work = self._check_beside(input_of(call, self.end_user))
+            self._beside = asyncio.create_task(work, name=f"guardrails {call.id}")
+
+    async def check_output(
+        self, call: ImageCall, result: ImageResult, spool: CallSpool
+    ) -> tuple[ImageResult, ImageError | None]:
+        """Return what may be delivered, and why nothing may be; never raises."""
+        if self._beside is not None and (guard := await self._beside) is not None:
+            return result, _held(guard, Ruling(action="hold", category=self._last(guard)))
+        for guard in self._in("post_call"):
+            subject = output_of(call, result, self.end_user)
+            try:
+                ruling = await self.rule(guard, "post_call", subject)
+                result = await self._obey(ruling, result, spool)
+            except Exception as error:  # an image that nobody could check stays with us
+                log.warning(telemetry.GUARDRAIL_FAILED, extra=_told(guard, error))
+                return result, _held(guard, Ruling(action="hold", category=FAILED))
+            if ruling.action in ("hold", "deny"):
+                return result, _held(guard, ruling)
+        return result, None
+
+    async def observe(self, call: ImageCall, result: ImageResult | None) -> None:
+        """Let those rule that only look, and take what they mask out of the logged prompt."""
+        for guard in self._in("logging_only"):
+            subject = input_of(call, self.end_user)
+            if result is not None:
+                subject = output_of(call, result, self.end_user)
+            try:
+                ruling = await self.rule(guard, "logging_only", subject)
+            except ImageError:
+                self.trace.logged_prompt = None  # a prompt that nobody could clean is not logged
+                continue
+            if self.trace.logged_prompt is not None and ruling.action != "allow":
+                self.trace.logged_prompt = ruling.texts.get("prompt", f"[{ruling.category}]")
+
+    async def end(self) -> None:
+        """Wait for what still runs beside; its verdict is a part of the record."""
+        if self._beside is not None:
+            await asyncio.gather(self._beside, return_exceptions=True)
+
+    def stop(self) -> None:
+        """Cancel what still runs beside: its call is over."""
+        if self._beside is not None:
+            self._beside.cancel()
+
+    async def rule(self, guard: Guard, mode: GuardMode, subject: Subject) -> Ruling:
+        """Return the ruling within the deadline, and note it; `open` guardrails allow by failing.
+
+        Raises `OverloadedError` where one that fails closed gave none.
+        """
+        settings = guard.settings
+        attributes = {"imagegate.guardrail": settings.name, "imagegate.mode": mode}
+        with self.trace.step("guardrail", "", attributes) as step:
+            try:
+                async with asyncio.timeout(settings.deadline_s):
+                    ruling = await _rule(guard, subject)
+            except Exception as error:
+                step.error = type(error).__name__
+                log.warning(telemetry.GUARDRAIL_FAILED, extra=_told(guard, error))
+                self._note(guard, mode, "error", FAILED)
+                if settings.on_error == "open":
+                    return Ruling()
+                raise _unavailable(settings.name) from error
+            step.attributes["imagegate.verdict"] = ruling.action
+        self._note(guard, mode, ruling.action, ruling.category)
+        return ruling
+
+    async def _check_beside(self, subject: Subject) -> Guard | None:
+        """Return the guardrail that refuses, None where all allow.
+
+        What should have been masked has been sent already, so it is refused too.
+        """
+        for guard in self._in("during_call"):
+            try:
+                ruling = await self.rule(guard, "during_call", subject)
+            except ImageError:
+                return guard
+            if ruling.action != "allow":
+                return guard
+        return None
+
+    async def _obey(self, ruling: Ruling, result: ImageResult, spool: CallSpool) -> ImageResult:
+        if ruling.action == "mask":
+            return with_revised(result, ruling.texts)
+        if ruling.action == "blur":
+            return await blur_images(result, spool, self._worker)
+        return result
+
+    def _in(self, mode: GuardMode) -> tuple[Guard, ...]:
+        return tuple(guard for guard in self._guards if mode in guard.settings.modes)
+
+    def _last(self, guard: Guard) -> str:
+        said = [one for one in self.trace.verdicts if one.guardrail == guard.settings.name]
+        return said[-1].category if said else FAILED
+
+    def _note(
+        self, guard: Guard, mode: GuardMode, action: telemetry.GuardAction, category: str
+    ) -> None:
+        verdict = Verdict(
+            guardrail=guard.settings.name, mode=mode, action=action, category=category
+        )
+        self.trace.verdicts.append(verdict)
+
+    def _refusal(self, guard: Guard, ruling: Ruling) -> ImageError:
+        return ContentPolicyViolationError(
+            f"The guardrail {guard.settings.name!r} refused this request"
+            f"{_because(ruling)}. Nothing was sent; change it, a retry gets the same answer.",
+            code=CODE,
+        )
+
+
+async def _rule(guard: Guard, subject: Subject) -> Ruling:
+    if subject.has_unseen and guard.check.sees_images:
+        return Ruling(action="deny", category=UNSEEN)  # only the provider could look at it
+    ruling = await guard.check.rule(subject)
+    if ruling.action == "blur" and subject.stage == "input":
+        return msgspec.structs.replace(ruling, action="deny")
+    return ruling
+
+
+def _made(settings: GuardrailSettings, transport: Transport, spool: Spool) -> Check:
+    match settings.kind:
+        case "words":
+            return Words(settings)
+        case "sensitive":
+            return Sensitive(settings)
+        case "openai_moderation":
+            return Moderation(settings, transport, spool)
+        case "http":
+            return HttpCheck(settings, transport, spool)
+        case "python":
+            return PythonCheck(settings)
+
+
+def _is_on(settings: GuardrailSettings, group: str, trace: Trace) -> bool:
+    """Return whether a call for `group` meets it unasked."""
+    if group in settings.named_by or not settings.holders.isdisjoint(trace.holders):
+        return True
+    if settings.model_groups:
+        return group in settings.model_groups
+    return settings.default_on
+
+
+def _take_names(call: ImageCall) -> tuple[ImageCall, tuple[str, ...]]:
+    """Return the call without the names, which are ours and never an upstream's, and the names."""
+    if FIELD not in call.extra:
+        return call, ()
+    extra = {name: value for name, value in call.extra.items() if name != FIELD}
+    return msgspec.structs.replace(call, extra=extra), _names(call.extra[FIELD])
+
+
+def _names(value: Json) -> tuple[str, ...]:
+    """Return names as JSON bodies and forms write them: a list, or text with commas."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value) if value.startswith("[") else value.split(",")
+        except ValueError:
+            value = None
+    if not isinstance(value, list) or len(value) > NAMES_MAX:
+        raise BadRequestError("guardrails must be a list of names", param=FIELD)
+    if not all(isinstance(name, str) for name in value):
+        raise BadRequestError("guardrails must be a list of names", param=FIELD)
+    return tuple(name.strip() for name in value if name.strip())
+
+
+def _held(guard: Guard, ruling: Ruling) -> ImageError:
+    name = guard.settings.name
+    what = "holds the image for review" if ruling.action == "hold" else "refused the image"
+    return ContentPolicyViolationError(
+        f"The guardrail {name!r} {what}{_because(ruling)}. It was made and paid for, and is kept "
+        "out of reach of callers; a retry would buy another one.",
+        code=CODE,
+    )
+
+
+def _unavailable(name: str) -> ImageError:
+    return OverloadedError(
+        f"The guardrail {name!r} gave no verdict, and without one nothing is sent here. Send the "
+        "request again later.",
+        code="guardrail_unavailable",
+        retry_after_s=RETRY_S,
+    )
+
+
+def _because(ruling: Ruling) -> str:
+    return f" ({ruling.category})" if ruling.category else ""
+
+
+def _told(guard: Guard, error: Exception) -> Mapping[str, str]:
+    reason = error.message if isinstance(error, ImageError) else ""
+    return {
+        "guardrail": guard.settings.name,
+        "error": type(error).__name__,
+        "reason": reason[:300],
+    }

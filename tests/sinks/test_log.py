@@ -1,0 +1,109 @@
+"""Log lines: JSON that machines read, text that people read, bounded, without what was sent."""
+
+import io
+import json
+import logging
+import threading
+
+import pytest
+
+from imagegate.sinks.log import QUEUE_MAX, LogWriter, attach_log, detach_log, json_line, text_line
+from tests.sinks.conftest import Start
+
+LONG = "<script>\n" + "x y" * 2000
+
+
+def record_of(**fields: object) -> logging.LogRecord:
+    record = logging.makeLogRecord({"msg": "call.done", "levelname": "INFO", "created": 1.0})
+    record.__dict__.update(fields)
+    return record
+
+
+def test_a_json_line_is_one_object_with_its_fields() -> None:
+    line = json_line(record_of(call_id="call_1", images=2, cost_usd=0.05))
+    assert json.loads(line) == {
+        "time": "1970-01-01T00:00:01.000Z",
+        "level": "info",
+        "event": "call.done",
+        "call_id": "call_1",
+        "images": 2,
+        "cost_usd": 0.05,
+    }
+
+
+def test_a_text_line_is_one_line() -> None:
+    line = text_line(record_of(call_id="call_1", reason="two\nlines"))
+    assert line == '00:00:01 INFO    call.done  call_id=call_1 reason="two lines"'
+
+
+@pytest.mark.parametrize("line_of", [json_line, text_line])
+def test_no_line_is_longer_than_4_kb(line_of) -> None:  # type: ignore[no-untyped-def]
+    fields = {f"field_{index}": LONG for index in range(20)}
+    line = line_of(record_of(call_id="call_1", **fields))
+    assert len(line.encode()) < 4096
+    assert "\n" not in line
+    assert "call_1" in line
+
+
+@pytest.mark.parametrize("line_of", [json_line, text_line])
+def test_an_exception_is_told_by_type_and_place_never_by_its_words(line_of) -> None:  # type: ignore[no-untyped-def]
+    try:
+        raise ValueError("the secret that was sent")
+    except ValueError as error:
+        record = record_of(exc_info=(ValueError, error, error.__traceback__))
+    line = line_of(record)
+    assert "ValueError" in line
+    assert "test_log.py" in line
+    assert "secret" not in line
+
+
+class HangingStream(io.StringIO):
+    """Takes nothing until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_go_on = threading.Event()
+
+    def write(self, text: str) -> int:
+        self.may_go_on.wait()
+        return super().write(text)
+
+
+def test_a_reader_that_hangs_holds_nobody_up() -> None:
+    """`emit` returns although nothing can be written; what does not fit is lost and counted."""
+    stream = HangingStream()
+    writer = LogWriter(stream, as_json=True)
+    for _ in range(QUEUE_MAX + 100):
+        writer.emit(record_of(reason="x"))
+    assert 99 <= writer.lost_count <= 100
+    stream.may_go_on.set()
+    writer.close()
+    assert stream.getvalue().count("\n") == QUEUE_MAX + 100 - writer.lost_count
+
+
+def test_the_log_of_a_gateway(start: Start) -> None:
+    stream = io.StringIO()
+    writer = attach_log(stream, "json")
+    try:
+        gateway = start()
+        answer = gateway.generate(prompt="a prompt that nobody logs", user="someone")
+        gateway.generate(model="img2")
+    finally:
+        detach_log(writer)
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    events = {line["event"]: line for line in lines}
+    assert events["call.done"]["call_id"] == answer.headers["x-imagegate-call-id"]
+    assert events["call.done"]["end_user"] == "someone"
+    assert events["call.refused"]["code"] == "model_not_found"
+    assert "nobody logs" not in stream.getvalue()
+
+
+@pytest.mark.parametrize(("extra", "is_told"), [("log_prompts: true", True), ("", False)])
+def test_prompts_are_told_by_choice_only(start: Start, extra: str, is_told: bool) -> None:
+    stream = io.StringIO()
+    writer = attach_log(stream, "text")
+    try:
+        start(extra).generate(prompt="a fox in the snow")
+    finally:
+        detach_log(writer)
+    assert ("a fox in the snow" in stream.getvalue()) is is_told
