@@ -155,8 +155,8 @@ class Pipeline:
         except ImageError as error:
             # Of all or nothing this is nothing: what was paid for is kept all the same.
             running.keeps_all |= bool(running.unkept)
-            await guard.end()
             running.fail(error)
+            await guard.end()
             await guard.observe(running.call, None)
             settlement.tell_failure(running, attempts[0], error, roll)
         except Exception as bug:

@@ -109,6 +109,7 @@ class Work:
         self.keeps_all = False
         self.unkept: list[tuple[Attempt, ImageResult]] = []
         self._end: Outcome | ImageError | None = None
+        self._hidden: PartialImage | None = None
         self._is_finished = False
         self._on_over = on_over
         self._callers: list[RunningCall] = []
@@ -153,12 +154,16 @@ class Work:
         """Give every caller a partial image, unless a guardrail has to see the whole one first."""
         self.trace.show_partial()
         if self.guard.checks_output:
+            self._hidden = partial
             return
         for caller in self._callers:
             caller.show(partial)
 
     def succeed(self, outcome: Outcome) -> None:
         """End the wait with an outcome and all verdicts."""
+        if self.call.operation == "responses" and self._hidden is not None:
+            for caller in self._callers:
+                caller.show(self._hidden)  # how far its own bytes have come
         if self.trace.verdicts:
             outcome = msgspec.structs.replace(outcome, verdicts=tuple(self.trace.verdicts))
         self._tell(outcome)
@@ -205,6 +210,7 @@ class RunningCall:
         self._answer.add_done_callback(_retrieve)
         self._changed: asyncio.Event | None = None
         self._partial: PartialImage | None = None
+        self._hidden: PartialImage | None = None
         self._deadline: asyncio.TimerHandle | None = None
 
     @property

@@ -38,6 +38,7 @@ OPERATION_NAMES = {
     "generate": "image_generation",
     "edit": "image_edit",
     "variation": "image_variation",
+    "responses": "chat",
 }
 """`gen_ai.operation.name`. No standard name exists for images yet; these are LiteLLM's."""
 

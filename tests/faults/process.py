@@ -96,6 +96,16 @@ class GatewayProcess:
             connection.close()
         return answer
 
+    def get(self, path: str) -> tuple[int, dict[str, Any]]:
+        """Return status and JSON of what is at `path`."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT_S_MAX)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
+        finally:
+            connection.close()
+
     def turn(self) -> None:
         """Return after the gateway's event loop has gone round: it answered a request."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT_S_MAX)

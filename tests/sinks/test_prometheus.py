@@ -1,5 +1,6 @@
 """`/metrics`, read by Prometheus' own parser."""
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from imagegate import clock
@@ -61,6 +62,18 @@ def test_the_numbers_are_for_who_has_the_key(start: Start) -> None:
     assert gateway.get("/metrics").status == 401
     bearer = "Bearer sk-0123456789abcdef-test"
     assert gateway.get("/metrics", authorization=bearer).status == 200
+
+
+def test_what_is_left_of_budgets(start: Start) -> None:
+    gateway = start("general_settings: {master_key: sk-0123456789abcdef-test}")
+    master = {"authorization": "Bearer sk-0123456789abcdef-test"}
+    asked = {"kind": "model", "of": "img", "limit_usd": "5.00"}
+    budget = gateway.post("/admin/budgets", asked, **master).json()
+    call = {"model": "img", "prompt": "a fox"}
+    answer = gateway.post("/v1/images/generations", call, **master)
+    samples = samples_of(gateway.get("/metrics", **master).body.decode())
+    left = total(samples, "imagegate_budget_left_usd", budget=budget["id"], kind="model")
+    assert left == pytest.approx(5 - float(answer.headers["x-imagegate-cost"]))
 
 
 def test_label_values_that_callers_choose_are_bounded() -> None:

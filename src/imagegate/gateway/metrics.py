@@ -6,12 +6,21 @@ It asks for a key as any route does: Prometheus sends one by `authorization: cre
 from starlette.requests import Request
 from starlette.responses import Response
 
-from imagegate.sinks.metrics import Metric
+from imagegate import clock
+from imagegate.ledger.records import LedgerError
+from imagegate.ledger.registry import Registry
+from imagegate.ledger.store import SqlLedger
+from imagegate.sinks.metrics import Labels, Metric
 from imagegate.sinks.prometheus import CONTENT_TYPE, Gauges, exposition
 
 IN_FLIGHT = Metric("imagegate_in_flight", "Calls at work, also those left.", (), "gauge")
 SPOOL_BYTES = Metric("imagegate_spool_bytes", "Bytes of files in flight.", (), "gauge")
 READY = Metric("imagegate_ready", "1 where calls are taken, 0 while draining.", (), "gauge")
+BUDGET_LEFT = Metric(
+    "imagegate_budget_left_usd", "Neither spent nor set aside, in USD.", ("budget", "kind"), "gauge"
+)
+BUDGETS_MAX = 200
+"""So many budgets are shown, by id; which is whose is told by /admin/budgets."""
 
 
 async def metrics(request: Request) -> Response:
@@ -22,6 +31,23 @@ async def metrics(request: Request) -> Response:
         (IN_FLIGHT, {(): float(gateway.running_count)}),
         (READY, {(): 0.0 if gateway.is_draining else 1.0}),
         (SPOOL_BYTES, {(): float(gateway.runtime.spool.bytes_in_use)}),
+        (BUDGET_LEFT, await _budgets_left(gateway.runtime.ledger)),
         *sinks.gauges(),
     ]
     return Response(exposition(sinks.numbers, gauges), headers={"content-type": CONTENT_TYPE})
+
+
+async def _budgets_left(ledger: SqlLedger) -> dict[Labels, float]:
+    """Return what is left by budget; nothing while the ledger is away: the rest is still told."""
+    try:
+        budgets = await Registry(ledger).budgets(None, limit=BUDGETS_MAX)
+    except LedgerError:
+        return {}
+    now_s = clock.now_s()
+    left: dict[Labels, float] = {}
+    for budget in budgets:
+        is_over = budget.resets_at is not None and now_s >= budget.resets_at
+        used_e10 = budget.reserved_e10 + (0 if is_over else budget.spent_e10)
+        kind = budget.subject.partition(":")[0]
+        left[budget.id, kind] = (budget.limit_e10 - used_e10) / 10**10
+    return left

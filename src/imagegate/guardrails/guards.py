@@ -42,6 +42,7 @@ from imagegate.telemetry import GuardMode, Verdict
 from imagegate.trace import Trace
 from imagegate.transport.live import Transport
 from imagegate.types import ImageCall, ImageResult, Json
+from imagegate.wire.responses import BODY
 
 FIELD = "guardrails"
 CODE = "content_policy_violation"
@@ -179,11 +180,12 @@ class GuardedCall:
             subject = output_of(call, result, self.end_user)
             try:
                 ruling = await self.rule(guard, "post_call", subject)
-                result = await self._obey(ruling, result, spool)
+                if not _cannot_change(call, ruling):
+                    result = await self._obey(ruling, result, spool)
             except Exception as error:  # an image that nobody could check stays with us
                 log.warning(telemetry.GUARDRAIL_FAILED, extra=_told(guard, error))
                 return result, _held(guard, Ruling(action="hold", category=FAILED))
-            if ruling.action in ("hold", "deny"):
+            if ruling.action in ("hold", "deny") or _cannot_change(call, ruling):
                 return result, _held(guard, ruling)
         return result, None
 
@@ -309,12 +311,23 @@ def _is_on(settings: GuardrailSettings, group: str, trace: Trace) -> bool:
     return settings.default_on
 
 
+def _cannot_change(call: ImageCall, ruling: Ruling) -> bool:
+    """Return whether a change was ruled where the answer is passed on as it came."""
+    is_changed = ruling.action == "blur" or any(
+        path.startswith("revised_prompt") for path in ruling.texts
+    )
+    return call.operation == "responses" and is_changed
+
+
 def _take_names(call: ImageCall) -> tuple[ImageCall, tuple[str, ...]]:
     """Return the call without the names, which are ours and never an upstream's, and the names."""
-    if FIELD not in call.extra:
+    is_relayed = call.operation == "responses"
+    fields = call.extra.get(BODY, {}) if is_relayed else call.extra
+    if FIELD not in fields:
         return call, ()
-    extra = {name: value for name, value in call.extra.items() if name != FIELD}
-    return msgspec.structs.replace(call, extra=extra), _names(call.extra[FIELD])
+    left = {name: value for name, value in fields.items() if name != FIELD}
+    extra = {**call.extra, BODY: left} if is_relayed else left
+    return msgspec.structs.replace(call, extra=extra), _names(fields[FIELD])
 
 
 def _names(value: Json) -> tuple[str, ...]:

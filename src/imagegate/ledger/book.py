@@ -11,12 +11,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
-from sqlalchemy import Connection, RowMapping
+from sqlalchemy import Connection
 
 from imagegate.catalogue.price import format_usd
 from imagegate.ledger import money_schema as schema
 from imagegate.ledger.budget import day_of, period_at
-from imagegate.ledger.execute import execute
+from imagegate.ledger.execute import Row, execute
 from imagegate.ledger.records import AttemptState, is_free
 from imagegate.telemetry import BUDGET_SOFT_LIMIT, LOGGER
 
@@ -51,7 +51,7 @@ class Booking:
         self._entries: list[dict[str, object]] = []
         self._days: dict[tuple[str, str, str, str], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
         self._moves: dict[str, list[int]] = defaultdict(lambda: [0, 0])
-        self._reserved: dict[str, list[RowMapping]] = defaultdict(list)
+        self._reserved: dict[str, list[Row]] = defaultdict(list)
         self._held: list[dict[str, object]] = []
         self._gone: list[dict[str, object]] = []
         self._rolled: dict[str, float] = {}
@@ -69,7 +69,7 @@ class Booking:
             self._book(end, by_id[end.attempt_id])
         self._write()
 
-    def _book(self, end: Ended, attempt: RowMapping) -> None:
+    def _book(self, end: Ended, attempt: Row) -> None:
         verdict = _verdict(end, attempt)
         self._enter(end, attempt, verdict)
         for row in self._reserved.get(end.attempt_id, ()):
@@ -77,7 +77,7 @@ class Booking:
 
     # --- entries and sums ---
 
-    def _enter(self, end: Ended, attempt: RowMapping, verdict: _Verdict) -> None:
+    def _enter(self, end: Ended, attempt: Row, verdict: _Verdict) -> None:
         was_held = attempt["hold_at"] is not None
         payer, provider = _payer(attempt), attempt["provider"]
         if was_held and not verdict.is_held:
@@ -106,7 +106,7 @@ class Booking:
         )
 
     def _sum(
-        self, attempt: RowMapping, at: float, amount_e10: int | None, *, times: int, is_held: bool
+        self, attempt: Row, at: float, amount_e10: int | None, *, times: int, is_held: bool
     ) -> None:
         day, team = day_of(at), attempt["team_id"] or ""
         for dimension, value in _dimensions(attempt):
@@ -117,7 +117,7 @@ class Booking:
 
     # --- budgets ---
 
-    def _turn(self, row: RowMapping, verdict: _Verdict) -> None:
+    def _turn(self, row: Row, verdict: _Verdict) -> None:
         """Turn a reservation into spend, hold it, or give it back."""
         key = {"b_attempt_id": row["attempt_id"], "b_budget_id": row["budget_id"]}
         move, amount_e10 = self._moves[row["budget_id"]], row["amount_e10"]
@@ -139,7 +139,7 @@ class Booking:
         self._tell_soft(row, spent_e10)
         move[0] += spent_e10
 
-    def _period_start(self, row: RowMapping) -> float:
+    def _period_start(self, row: Row) -> float:
         """Return the start of the budget's period, which is begun anew where its time is up."""
         budget_id, resets_at = row["budget_id"], row["resets_at"]
         if resets_at is None or self._now_s < resets_at:
@@ -151,7 +151,7 @@ class Booking:
             execute(self._connection, schema.ROLL_BUDGET, parameters)
         return self._rolled[budget_id]
 
-    def _tell_soft(self, row: RowMapping, spent_e10: int) -> None:
+    def _tell_soft(self, row: Row, spent_e10: int) -> None:
         """Log once when what was spent passes the soft limit."""
         soft_e10 = row["soft_e10"]
         before_e10 = 0 if row["budget_id"] in self._rolled else row["spent_e10"]
@@ -184,7 +184,7 @@ class Booking:
                 execute(self._connection, statement, rows)
 
 
-def _verdict(end: Ended, attempt: RowMapping) -> _Verdict:
+def _verdict(end: Ended, attempt: Row) -> _Verdict:
     """Return what becomes of the money: charged, held as long as nobody knows, or given back."""
     if is_free(end.state, end.cost_e10):
         return _Verdict(is_charged=False, is_held=False, amount_e10=0)
@@ -193,13 +193,13 @@ def _verdict(end: Ended, attempt: RowMapping) -> _Verdict:
     return _Verdict(is_charged=False, is_held=True, amount_e10=attempt["estimate_e10"])
 
 
-def _payer(attempt: RowMapping) -> str:
+def _payer(attempt: Row) -> str:
     if attempt["team_id"]:
         return f"team:{attempt['team_id']}"
     return f"key:{attempt['key_id']}" if attempt["key_id"] else "gateway"
 
 
-def _dimensions(attempt: RowMapping) -> Iterator[tuple[str, str]]:
+def _dimensions(attempt: Row) -> Iterator[tuple[str, str]]:
     """Yield by what an attempt can be looked up in the sums of a day."""
     yield "key", attempt["key_id"] or ""
     yield "model", attempt["model"]

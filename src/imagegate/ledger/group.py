@@ -106,7 +106,7 @@ def withdraw(connection: Connection, commands: Sequence[AnyCommand], now_s: floa
     rows = execute(connection, schema.SELECT_STATES, {"b_ids": list(begun)})
     fails: list[AnyCommand] = [
         Fail(AttemptEnd(id=name, state="unsent", ended_at=now_s, cost_e10=0), None)
-        for name, state in rows.all()
+        for name, state in rows
         if state == "dispatched"
     ]
     calls = {

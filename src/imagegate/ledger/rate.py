@@ -75,7 +75,7 @@ class Rates:
 
     def _load_minute(self) -> None:
         rows = execute(self._connection, schema.SELECT_RATES, {"b_subjects": sorted(self._rates)})
-        for name, minute, requests, images in rows.all():
+        for name, minute, requests, images in rows:
             if minute == self._minute:
                 self._rates[name] = _Rate(requests, images)
 
@@ -89,7 +89,7 @@ class Rates:
             else schema.SELECT_IN_FLIGHT_OF_TEAMS
         )
         parameters = {"b_ids": ids, "b_now": self._now_s}
-        for name, count in execute(self._connection, statement, parameters).all():
+        for name, count in execute(self._connection, statement, parameters):
             self._rates[prefix + name].in_flight = count
 
     def _check(self, limit: Limit, rate: _Rate, images: int) -> None:

@@ -103,7 +103,7 @@ class Reserving:
             return {}
         ids = [one.attempt.call_id for one in moves]
         rows = execute(self._connection, schema.SELECT_CALLS, {"b_ids": ids})
-        return {row[0]: tuple(subjects_of(*row[1:])) for row in rows.all()}
+        return {row[0]: tuple(subjects_of(*row[1:])) for row in rows}
 
     def _load_rooms(self, demands: Iterable[_Demand]) -> None:
         asked = {

@@ -26,6 +26,7 @@ from sqlalchemy import (
     desc,
     func,
     insert,
+    null,
     select,
     text,
     update,
@@ -167,7 +168,7 @@ MARK_DELIVERED = (
 FREE_KEY = (
     update(calls)
     .where(calls.c.id == bindparam("b_id"), text("calls.state = 'failed'"))
-    .values(idempotency_key=None)
+    .values(idempotency_key=null())
 )
 FORGET_FILE = delete(assets).where(assets.c.file == bindparam("b_file"))
 

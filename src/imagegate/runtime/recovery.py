@@ -41,6 +41,9 @@ from imagegate.transport.replay import LogEnded, LoggedAnswer, ReplayedConversat
 from imagegate.transport.run import run
 from imagegate.types import ImageResult, PartialImage
 
+UNCHECKED = "guardrail_unchecked"
+"""The code of an attempt whose images stay held: its process died before a guardrail's verdict."""
+
 JOBS_MAX = 16
 """So many jobs are followed at once."""
 
@@ -204,11 +207,10 @@ class Recovery:
             ended_at=clock.now_s(),
             cost_e10=charge_of(model, opened.call, result),
             usage=usage_json(result),
+            error_code=UNCHECKED * opened.is_guarded,
             upstream_status=200,
-            answer=answer_of(opened.call, result),
+            answer=write_told(unchecked()) if opened.is_guarded else answer_of(opened.call, result),
         )
-        if opened.is_guarded:
-            end = _held(end)
         assets = self._kept(attempt, result, is_held=opened.is_guarded)
         return Settle(end, assets, _call_end(attempt, "done"))
 
@@ -318,14 +320,6 @@ def _fail(
         answer=answer,
     )
     return Fail(end, _call_end(attempt, "unknown" if state == "unknown" else "failed", code))
-
-
-def _held(end: AttemptEnd) -> AttemptEnd:
-    """Return the end of an attempt whose images no guardrail has let pass."""
-    error = unchecked()
-    return msgspec.structs.replace(
-        end, error_code=error.code, error_text=error.message, answer=write_told(error)
-    )
 
 
 def _call_end(

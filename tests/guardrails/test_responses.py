@@ -1,0 +1,79 @@
+"""`POST /v1/responses`: guardrails see its input and its images, in every mode, streamed too."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.gateway.running import Answer
+from tests.gateway.test_responses import RESPONSE, STREAM, Start, respond, start
+from tests.sinks.receivers import PostServer
+
+__all__ = ["start"]
+
+BAD = "a forbiddenword"
+GUARDRAIL = """
+guardrails:
+  - guardrail_name: no-words
+    litellm_params:
+      guardrail: words
+      mode: {mode}
+      default_on: {default_on}
+      blocked_words: [{{keyword: forbiddenword, name: secret-project}}]
+"""
+HTTP = """
+guardrails:
+  - guardrail_name: ours
+    litellm_params: {{guardrail: http, mode: post_call, default_on: true, api_base: "{url}"}}
+"""
+JSON = (200, {}, RESPONSE)
+EVENTS = (200, {"content-type": "text/event-stream"}, lambda: STREAM)
+INPUTS = [BAD, [{"role": "user", "content": [{"type": "input_text", "text": BAD}]}]]
+
+
+def check_refused(answer: Answer) -> None:
+    assert answer.status == 400, answer.body
+    assert answer.error["code"] == "content_policy_violation"
+    assert answer.error["imagegate"]["guardrails"] == ["no-words:deny:secret-project"]
+    assert b"result" not in answer.body
+
+
+@pytest.mark.parametrize("asked", INPUTS)
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("mode", ["pre_call", "during_call", "post_call"])
+def test_it_is_refused(start: Start, asked: object, stream: bool, mode: str) -> None:
+    gateway, surface = start(
+        EVENTS if stream else JSON, GUARDRAIL.format(mode=mode, default_on=True)
+    )
+    check_refused(respond(gateway, input=asked, stream=stream))
+    assert len(surface.asked) == (0 if mode == "pre_call" else 1)
+
+
+def test_it_is_refused_by_name_and_the_name_stays_here(start: Start) -> None:
+    gateway, surface = start(JSON, GUARDRAIL.format(mode="pre_call", default_on=False))
+    check_refused(respond(gateway, input=BAD, guardrails=["no-words"]))
+    assert respond(gateway, guardrails=["no-words"]).status == 200
+    assert "guardrails" not in json.loads(surface.asked[-1].body)
+
+
+def test_what_passes_comes_as_it_came(start: Start) -> None:
+    gateway, _ = start(EVENTS, GUARDRAIL.format(mode="post_call", default_on=True))
+    answer = respond(gateway, stream=True)
+    assert answer.body == b"".join(STREAM)
+
+
+@pytest.fixture
+def service() -> Iterator[PostServer]:
+    with PostServer() as server:
+        yield server
+
+
+def test_what_cannot_be_blurred_in_its_place_is_held(
+    start: Start, service: PostServer, tmp_path: Path
+) -> None:
+    service.answer = b'{"action": "blur", "category": "face"}'
+    gateway, _ = start(JSON, HTTP.format(url=service.url))
+    answer = respond(gateway)
+    assert (answer.status, answer.error["code"]) == (400, "content_policy_violation")
+    assert [one["role"] for one in json.loads(service.posted[0].body)["images"]] == ["output"]
