@@ -1,6 +1,6 @@
 """One try at one deployment: its row, its exchange, its line in the journal, its end."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -9,6 +9,7 @@ from imagegate import clock
 from imagegate.assets.journal import Opened
 from imagegate.catalogue.model import Model, Price
 from imagegate.errors import AttemptReport, ImageError
+from imagegate.ledger.answers import write_brought, write_told
 from imagegate.ledger.records import AttemptEnd, AttemptRecord
 from imagegate.plan import Plan
 from imagegate.telemetry import OPERATION_NAMES, Attribute
@@ -91,6 +92,7 @@ class Attempt:
             usage=usage_json(result),
             upstream_request_id=self.request_id,
             upstream_status=200,
+            answer=answer_of(self.plan.call, result, self.plan.warnings),
         )
 
     def failed(self, error: ImageError) -> AttemptEnd:
@@ -105,6 +107,7 @@ class Attempt:
             error_text=words.text if words else error.message,
             upstream_request_id=self.request_id,
             upstream_status=words.status if words else None,
+            answer=write_told(error),
         )
 
     def report(self, error: ImageError) -> AttemptReport:
@@ -156,6 +159,11 @@ def without_bytes(call: ImageCall) -> ImageCall:
         markup=_emptied(call.markup) if call.markup else None,
         extra={} if call.operation == "responses" else call.extra,
     )
+
+
+def answer_of(call: ImageCall, result: ImageResult, warnings: Sequence[str] = ()) -> str | None:
+    """Return what is written to give the same answer again; a relayed response never is."""
+    return None if call.operation == "responses" else write_brought(result, warnings)
 
 
 def usage_json(result: ImageResult) -> str | None:

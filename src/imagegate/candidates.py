@@ -5,12 +5,15 @@ import difflib
 import unicodedata
 from collections.abc import Sequence
 
+import msgspec
+
 from imagegate import clock
 from imagegate.catalogue.price import format_usd
 from imagegate.config.settings import Deployment, Settings
 from imagegate.errors import BadRequestError, BudgetExceededError, ImageError, NotFoundError
 from imagegate.ledger.permissions import check_asked, check_sent
 from imagegate.plan import Plan, plan, tool_deployment, tool_model
+from imagegate.router.tags import tagged
 from imagegate.running import CallOptions
 from imagegate.types import ImageCall
 from imagegate.wire.responses import BODY, image_tool
@@ -36,6 +39,18 @@ def plan_candidates(call: ImageCall, settings: Settings, options: CallOptions) -
     if not plans:
         raise _no_candidate(refusals)
     return _affordable(_priced(plans, settings), options.max_cost_e10)
+
+
+def plan_group_of(
+    call: ImageCall, settings: Settings, options: CallOptions, group: str
+) -> tuple[Plan, ...]:
+    """Return a plan for each deployment of `group` that may be asked, at least one.
+
+    Raises what `plan_candidates` does; `BadRequestError` where none has the caller's tags.
+    """
+    asked = call if group == call.model else msgspec.structs.replace(call, model=group)
+    plans = plan_candidates(asked, settings, options)
+    return tuple(tagged(plans, options.tags)) if settings.router.is_tag_filtered else plans
 
 
 def plan_each(

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import time
 from collections.abc import Iterator
 
@@ -24,6 +25,11 @@ def monotonic_s() -> float:
 async def sleep(seconds: float) -> None:
     """Wait `seconds` without blocking the event loop."""
     await asyncio.sleep(seconds)
+
+
+def chance() -> float:
+    """Return a number from 0 up to 1, each as likely as the other; never for secrets."""
+    return random.random()  # noqa: S311 - it draws lots among deployments
 
 
 def new_id(prefix: str) -> str:

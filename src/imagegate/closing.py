@@ -4,13 +4,13 @@ from imagegate import clock, telemetry
 from imagegate.assets.blobs import raw_bytes
 from imagegate.attempt import Attempt
 from imagegate.errors import ImageError
-from imagegate.running import Outcome, RunningCall
+from imagegate.running import Outcome, Work
 from imagegate.telemetry import CallEvent
 from imagegate.trace import NAME_CHARS_MAX, Trace, names, shown
 from imagegate.types import ImageCall, ImageResult, Usage
 
 
-def done_event(running: RunningCall, outcome: Outcome) -> CallEvent:
+def done_event(running: Work, outcome: Outcome) -> CallEvent:
     """Return the event of a call that brought images."""
     deployment, result = outcome.deployment, outcome.result
     usage = result.usage or Usage(0, 0, 0)
@@ -35,7 +35,7 @@ def done_event(running: RunningCall, outcome: Outcome) -> CallEvent:
 
 
 def failed_event(
-    running: RunningCall,
+    running: Work,
     attempt: Attempt,
     error: ImageError,
     *,

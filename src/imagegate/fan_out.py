@@ -162,7 +162,7 @@ def conclude(
     first = made[0].attempt
     return Outcome(
         call=msgspec.structs.replace(first.plan.call, n=call.n),
-        result=_joined([part.result for part in made]),
+        result=join_results([part.result for part in made]),
         adjustments=_distinct(one for part in made for one in part.attempt.plan.adjustments),
         warnings=_distinct(_warnings(call, made, lost)),
         cost_e10=_cost_e10(bought, roll),
@@ -215,7 +215,8 @@ def _cost_e10(made: Sequence[Made], roll: Roll) -> int | None:
     return None if is_held or len(known) < len(costs) else sum(known) + refused
 
 
-def _joined(results: Sequence[ImageResult]) -> ImageResult:
+def join_results(results: Sequence[ImageResult]) -> ImageResult:
+    """Return the results of all parts as one."""
     if len(results) == 1:
         return results[0]
     raw = [result.raw_usage for result in results if result.raw_usage]

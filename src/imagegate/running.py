@@ -1,4 +1,7 @@
-"""One call in flight, as its caller sees it: wait for it, watch it, leave it."""
+"""One call in flight: its work, and each caller's place at it - wait, watch, leave.
+
+Several callers may stand at one work: a repeated request attaches to what was bought already.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -21,12 +24,33 @@ from imagegate.types import Adjustment, AdjustPolicy, ImageCall, ImageResult, Pa
 LONGEST_SILENCE_S = 3600.0
 
 
+class AttachTerms(Struct, frozen=True):
+    """What decides whether a request is one that was made before.
+
+    `holder` is who may share its calls, `fingerprint` what it asks for, `key` its
+    `Idempotency-Key` (`""`: none). `is_retry`: its client says that it sent it before; `is_new`:
+    its caller wants another image, whatever was made before.
+    """
+
+    fingerprint: str
+    holder: str = ""
+    key: str = ""
+    is_retry: bool = False
+    is_new: bool = False
+
+    @property
+    def scoped_key(self) -> str:
+        """The key as the ledger has it, `""` for none; two holders never share one."""
+        return f"{self.holder}/{self.key}" if self.key else ""
+
+
 class CallOptions(Struct, frozen=True):
     """What a caller may say about the handling of a call; None: the operator's choice.
 
     `max_cost_e10` is in 1e-10 USD; `timeout_s` how long the caller waits. `trace` is what was
     noted before the call was read; `guardrails` are further ones for this call, by name.
-    `account` is who calls.
+    `retries_max` may be fewer than the operator's, never more. Without `attach` every call is a
+    new one. `account` is who calls.
     """
 
     adjust: AdjustPolicy | None = None
@@ -36,6 +60,8 @@ class CallOptions(Struct, frozen=True):
     trace: Trace | None = None
     guardrails: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    retries_max: int | None = None
+    attach: AttachTerms | None = None
     account: Account = OPERATOR
 
 
@@ -57,19 +83,18 @@ class Outcome(Struct, frozen=True, kw_only=True):
     verdicts: tuple[Verdict, ...] = ()
 
 
-class RunningCall:
-    """A call that was admitted. Whoever waits may leave; the work goes on.
+class Work:
+    """A call that was admitted. Callers come and go; the work goes on.
 
-    `unkept` is what attempts brought and retention lets go unless the caller leaves.
-    `release` or `abandon` must be called once, when the caller has read all that it wants; the
-    files of the call are given back when both the work and the caller are through.
+    `unkept` is what attempts brought and retention lets go unless all callers leave. `on_over` is
+    called once, when both the work and all its callers are through: then its files are given back.
     """
 
     def __init__(
         self,
         call: ImageCall,
         spool: CallSpool,
-        on_over: Callable[["RunningCall"], None],
+        on_over: Callable[["Work"], None],
         guard: GuardedCall,
     ):
         self.id = call.id
@@ -77,12 +102,109 @@ class RunningCall:
         self.guard = guard
         self.trace = guard.trace
         self.spool = spool
+        self.attach: AttachTerms | None = None
         self.started_at = clock.now_s()
-        self.is_abandoned = False
+        self.limit_s: float | None = None
+        self.is_over = False
+        self.keeps_all = False
         self.unkept: list[tuple[Attempt, ImageResult]] = []
-        self._is_released = False
+        self._end: Outcome | ImageError | None = None
+        self._hidden: PartialImage | None = None
         self._is_finished = False
         self._on_over = on_over
+        self._callers: list[RunningCall] = []
+
+    @property
+    def is_delivered(self) -> bool:
+        """Whether a caller has read the outcome to its end."""
+        return isinstance(self._end, Outcome) and any(one.has_read for one in self._callers)
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether nobody has what it brought: all callers left, or it was not for them."""
+        return self.keeps_all or all(one.is_gone for one in self._callers)
+
+    @property
+    def is_attended(self) -> bool:
+        """Whether one of its callers still waits, as far as can be told."""
+        return any(one.is_connected for one in self._callers)
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether it ended with a fault after which an image may exist that nobody has."""
+        return isinstance(self._end, ImageError) and self._end.fault == "ambiguous"
+
+    def has_time_for(self, wait_s: float) -> bool:
+        """Return whether a further attempt may begin after `wait_s`: one deadline for all."""
+        limit_s = LONGEST_SILENCE_S if self.limit_s is None else self.limit_s
+        return clock.now_s() + wait_s < self.started_at + limit_s
+
+    def join(self, call: ImageCall, limit_s: float | None = None) -> "RunningCall":
+        """Return the place of one caller, who asked by `call` and waits `limit_s` at most."""
+        assert not self.is_over
+        running = RunningCall(self, call)
+        if limit_s is not None:
+            running.limit_wait(limit_s)
+        self._callers.append(running)
+        if self._end is not None:
+            running.tell(self._end)
+        return running
+
+    def show(self, partial: PartialImage) -> None:
+        """Give every caller a partial image, unless a guardrail has to see the whole one first."""
+        self.trace.show_partial()
+        if self.guard.checks_output:
+            self._hidden = partial
+            return
+        for caller in self._callers:
+            caller.show(partial)
+
+    def succeed(self, outcome: Outcome) -> None:
+        """End the wait with an outcome and all verdicts."""
+        if self.call.operation == "responses" and self._hidden is not None:
+            for caller in self._callers:
+                caller.show(self._hidden)  # how far its own bytes have come
+        if self.trace.verdicts:
+            outcome = msgspec.structs.replace(outcome, verdicts=tuple(self.trace.verdicts))
+        self._tell(outcome)
+
+    def fail(self, error: ImageError) -> None:
+        """End the wait with the call's error."""
+        error.call_id = self.id
+        error.verdicts = tuple(str(verdict) for verdict in self.trace.verdicts)
+        self._tell(error)
+
+    def finish(self) -> None:
+        """The work is over; nothing will be written to the spool any more."""
+        self._is_finished = True
+        self.close_if_over()
+
+    def close_if_over(self) -> None:
+        """Give the files back where the work and all callers are through."""
+        if self._is_finished and not self.is_over and all(one.is_through for one in self._callers):
+            self.is_over = True
+            self._on_over(self)
+
+    def _tell(self, end: Outcome | ImageError) -> None:
+        self._end = end
+        for caller in self._callers:
+            caller.tell(end)
+
+
+class RunningCall:
+    """One caller's place at a call that was admitted. Whoever waits may leave; the work goes on.
+
+    `release` or `abandon` must be called once, when the caller has read all that it wants.
+    `has_hung_up`, where it is set, says whether the caller is gone though nobody has noticed yet.
+    """
+
+    def __init__(self, work: Work, call: ImageCall) -> None:
+        self.id = work.id
+        self.call = call
+        self.is_through = False
+        self.is_gone = False
+        self.has_hung_up: Callable[[], bool] | None = None
+        self._work = work
         self._loop = asyncio.get_running_loop()
         self._answer: asyncio.Future[Outcome] = self._loop.create_future()
         self._answer.add_done_callback(_retrieve)
@@ -92,13 +214,18 @@ class RunningCall:
         self._deadline: asyncio.TimerHandle | None = None
 
     @property
-    def is_delivered(self) -> bool:
-        """Whether a caller has read the outcome to its end."""
-        has_outcome = self._answer.done() and self._answer.exception() is None
-        return has_outcome and not self.is_abandoned
+    def has_read(self) -> bool:
+        """Whether the caller has taken what there was to its end."""
+        return self.is_through and not self.is_gone
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether somebody still waits here, as far as can be told."""
+        has_hung_up = self.has_hung_up is not None and self.has_hung_up()
+        return not (self.is_through or self.is_gone or has_hung_up)
 
     def limit_wait(self, seconds: float) -> None:
-        """End the caller's wait after `seconds`; the purchase goes on behind it."""
+        """End this caller's wait after `seconds`; the purchase goes on behind it."""
         self._deadline = self._loop.call_later(seconds, self._expire, seconds)
 
     async def wait(self) -> Outcome:
@@ -139,55 +266,39 @@ class RunningCall:
 
     def release(self) -> None:
         """The caller has read everything."""
-        if not self._is_released:
-            self._is_released = True
-            self._close_if_over()
+        if not self.is_through:
+            self.is_through = True
+            self._end_wait()
+            self._work.close_if_over()
 
     def abandon(self) -> None:
         """The caller left before it had everything; what comes is kept."""
-        self.is_abandoned = self.is_abandoned or not self._is_released
+        self.is_gone = self.is_gone or not self.is_through
         self.release()
 
     def show(self, partial: PartialImage) -> None:
         """Take a partial image; a newer one replaces what nobody has read yet."""
-        self.trace.show_partial()
-        if self.guard.checks_output:
-            self._hidden = partial  # a guardrail has not seen the image yet
-            return
         self._partial = partial
         self.wake()
 
-    def succeed(self, outcome: Outcome) -> None:
-        """End the wait with an outcome and all verdicts; too late is no error."""
-        if self.call.operation == "responses":
-            self._partial = self._partial or self._hidden  # how far its own bytes have come
-        if self.trace.verdicts:
-            outcome = msgspec.structs.replace(outcome, verdicts=tuple(self.trace.verdicts))
+    def tell(self, end: Outcome | ImageError) -> None:
+        """End the wait; too late is no error."""
         if not self._answer.done():
-            self._answer.set_result(outcome)
+            if isinstance(end, Outcome):
+                self._answer.set_result(end)
+            else:
+                self._answer.set_exception(end)
         self._end_wait()
-
-    def fail(self, error: ImageError) -> None:
-        """End the wait with the call's error; too late is no error."""
-        error.call_id = self.id
-        error.verdicts = tuple(str(verdict) for verdict in self.trace.verdicts)
-        if not self._answer.done():
-            self._answer.set_exception(error)
-        self._end_wait()
-
-    def finish(self) -> None:
-        """The work is over; nothing will be written to the spool any more."""
-        self._is_finished = True
-        self._close_if_over()
 
     def _expire(self, seconds: float) -> None:
-        self.is_abandoned = True
-        self.fail(
-            UpstreamTimeoutError(
-                f"No image within {seconds:g} s. The call goes on and may still be billed; what "
-                "comes late is kept under this call id. Do not send it again before you looked."
-            )
+        self.is_gone = True
+        error = UpstreamTimeoutError(
+            f"No image within {seconds:g} s. The call goes on and may still be billed; what "
+            "comes late is kept under this call id. Do not send it again before you looked."
         )
+        error.call_id = self.id
+        error.verdicts = tuple(str(verdict) for verdict in self._work.trace.verdicts)
+        self.tell(error)
 
     def _end_wait(self) -> None:
         if self._deadline is not None:
@@ -198,10 +309,6 @@ class RunningCall:
         """End the wait for a partial image, without one."""
         if self._changed is not None:
             self._changed.set()
-
-    def _close_if_over(self) -> None:
-        if self._is_finished and self._is_released:
-            self._on_over(self)
 
 
 def _retrieve(answer: "asyncio.Future[Outcome]") -> None:

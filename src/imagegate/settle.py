@@ -22,6 +22,7 @@ from imagegate.fan_out import Lost, Made, Roll
 from imagegate.guardrails.guards import Guards
 from imagegate.keep import asset_name, keep
 from imagegate.ledger import Ledger
+from imagegate.ledger.answers import write_told
 from imagegate.ledger.records import (
     AssetRecord,
     Command,
@@ -33,13 +34,16 @@ from imagegate.ledger.records import (
     Settle,
 )
 from imagegate.plan import Plan
-from imagegate.running import Outcome, RunningCall
+from imagegate.running import Outcome, Work
 from imagegate.sinks.hub import Sinks
 from imagegate.trace import Trace
 from imagegate.transport.download import Downloader
 from imagegate.transport.live import Transport
 from imagegate.types import ImageCall, ImageResult
 
+KEYED_S = 72 * 3600.0
+"""So long at least the images of a call with an idempotency key are kept: its answer may be
+asked for again."""
 LATER_S = 1.0
 LATER_TRIES_MAX = 24 * 3600
 
@@ -73,7 +77,7 @@ class Settlement:
 
     async def settle(
         self,
-        running: RunningCall,
+        running: Work,
         attempt: Attempt,
         roll: Roll,
         result: ImageResult,
@@ -87,7 +91,12 @@ class Settlement:
         cost_e10 = _charge(plan, result)
         end = attempt.settled(result, cost_e10)
         if refusal is not None:
-            end = replace(end, error_code=refusal.code, error_text=refusal.message)
+            end = replace(
+                end,
+                error_code=refusal.code,
+                error_text=refusal.message,
+                answer=write_told(refusal),
+            )
         await self._sync(running)
         assets = self._kept(running, attempt, result, is_held=refusal is not None)
         if not assets and refusal is None:
@@ -98,9 +107,7 @@ class Settlement:
         )
         return Made(attempt, result, cost_e10, assets if is_written else (), refusal)
 
-    async def lose(
-        self, running: RunningCall, attempt: Attempt, roll: Roll, error: ImageError
-    ) -> Lost:
+    async def lose(self, running: Work, attempt: Attempt, roll: Roll, error: ImageError) -> Lost:
         """Write the failure of an attempt after which no other is made."""
         end = attempt.failed(error)
         if end.state == "unknown" and attempt.conversation:
@@ -111,13 +118,11 @@ class Settlement:
         await self._commit(running, attempt, command, may_forget=True)
         return lost
 
-    def tell(self, running: RunningCall, outcome: Outcome) -> None:
+    def tell(self, running: Work, outcome: Outcome) -> None:
         """Let the sinks know of a call that brought images."""
         self._tools.sinks.publish(done_event(running, outcome))
 
-    def tell_failure(
-        self, running: RunningCall, attempt: Attempt, error: ImageError, roll: Roll
-    ) -> None:
+    def tell_failure(self, running: Work, attempt: Attempt, error: ImageError, roll: Roll) -> None:
         """Tell the caller why nothing is delivered, then let the sinks know."""
         running.fail(error)
         event = failed_event(
@@ -130,7 +135,7 @@ class Settlement:
         trace.is_told = True
         self._tools.sinks.publish(refused_event(trace, call, error))
 
-    def close(self, running: RunningCall) -> None:
+    def close(self, running: Work) -> None:
         """Both the work and the caller are through: give the files back, keep what nobody read."""
         if running.unkept and running.is_abandoned:
             self._tools.start_task(running.id, self._keep_late(running))
@@ -141,7 +146,7 @@ class Settlement:
             self._tools.ledger.note(Delivered(running.id, clock.now_s()))
         running.spool.close()
 
-    async def _keep_late(self, running: RunningCall) -> None:
+    async def _keep_late(self, running: Work) -> None:
         """Keep images whose caller left although retention is off: they were paid for."""
         try:
             for attempt, result in running.unkept:
@@ -152,7 +157,7 @@ class Settlement:
             running.spool.close()
 
     async def _commit(
-        self, running: RunningCall, attempt: Attempt, command: Command, *, may_forget: bool
+        self, running: Work, attempt: Attempt, command: Command, *, may_forget: bool
     ) -> bool:
         """Return whether it was written; `may_forget`: then the journal is done with it."""
         try:
@@ -171,7 +176,7 @@ class Settlement:
         return True
 
     async def _commit_later(
-        self, running: RunningCall, attempt: Attempt, command: Command, *, may_forget: bool
+        self, running: Work, attempt: Attempt, command: Command, *, may_forget: bool
     ) -> None:
         """Write the command when the ledger is back; should we end before, the journal has it."""
         for _ in range(LATER_TRIES_MAX):
@@ -187,13 +192,13 @@ class Settlement:
             log.warning(telemetry.LEDGER_CAUGHT_UP, extra={"call_id": running.id})
             return
 
-    async def _sync(self, running: RunningCall) -> None:
+    async def _sync(self, running: Work) -> None:
         if self._assets.durability == "power":
             await running.spool.sync()
 
     def _kept(
         self,
-        running: RunningCall,
+        running: Work,
         attempt: Attempt,
         result: ImageResult,
         *,
@@ -202,6 +207,8 @@ class Settlement:
         retention_s = self._assets.retention_s
         if running.is_abandoned or is_held:
             retention_s = max(retention_s, self._assets.evidence_s)
+        if running.attach and running.attach.key:
+            retention_s = max(retention_s, KEYED_S)
         if self._tools.links and running.call.response_format == "url":
             retention_s = max(retention_s, self._assets.url_s)
         if retention_s <= 0:

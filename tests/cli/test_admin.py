@@ -7,6 +7,7 @@ import pytest
 
 from imagegate.cli.app import run
 from imagegate.config.load import load_settings
+from imagegate.ledger.schema import REVISION
 from imagegate.ledger.store import open_ledger
 from tests.gateway.running import RunningGateway
 from tests.ledger.databases import PostgresServer
@@ -72,7 +73,7 @@ def test_migrate_makes_a_postgres_ready(
     assert run(["serve", "--config", str(config), "--port", "0"]) == 3
     assert "imagegate migrate" in capsys.readouterr().err
     assert run(["migrate", "--config", str(config)]) == 0
-    assert "from nothing to 0002" in capsys.readouterr().out
+    assert f"from nothing to {REVISION}" in capsys.readouterr().out
     assert run(["migrate", "--config", str(config)]) == 0
     assert "already" in capsys.readouterr().out
     open_ledger(url).close()
@@ -85,4 +86,4 @@ def test_migrate_brings_a_file_up_to_date(tmp_path: Path, capsys) -> None:
         f"database_url: sqlite:///{tmp_path}/ledger.db\n"
     )
     assert run(["migrate", "--config", str(config)]) == 0
-    assert "from nothing to 0002" in capsys.readouterr().out
+    assert f"from nothing to {REVISION}" in capsys.readouterr().out

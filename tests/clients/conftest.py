@@ -63,6 +63,7 @@ OTHERS = """\
 general_settings: {{master_key: {key}}}
 assets: {{folder: {folder}/assets}}
 database_url: sqlite:///{folder}/ledger.db
+attach_s: 0 # all tests ask this gateway for the same images, and none wants another's
 """
 
 CODEX = Path(__file__).parent / "codex" / "node_modules" / ".bin" / "codex"

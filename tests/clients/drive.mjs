@@ -19,7 +19,7 @@ async function read(stream) {
 }
 
 const calls = {
-  generate: () => client.images.generate({ model, prompt: "fox", n: 2 }),
+  generate: () => client.images.generate({ model, prompt: env.PROMPT ?? "fox", n: 2 }),
   stream: () => client.images.generate({ model, prompt: "fox", stream: true, partial_images: 1 }).then(read),
   edit: () => client.images.edit({ model, prompt: "hat", image: file("a.png") }),
   edit_many: async () =>

@@ -105,20 +105,20 @@ def test_litellms_own_keys_are_told_once(tmp_path: Path) -> None:
     text = (
         ISSUE
         + """\
-      rpm: 5
+      tpm: 5
       tags: [a]
       input_cost_per_image: 0.04
 litellm_settings: {drop_params: false, callbacks: [x], request_timeout: 33}
-router_settings: {num_retries: 3, model_group_alias: {img: gpt-image-2}}
+router_settings: {num_retries: 3, redis_host: x, model_group_alias: {img: gpt-image-2}}
 general_settings: {master_key: sk-1234, database_url: os.environ/NOT_SET}
 agents: []
 """
     )
     settings = load(tmp_path, text, KEY)
     told = "\n".join(f"{note.name}: {note.text}" for note in settings.notes)
-    assert "litellm_params: not acted on here: input_cost_per_image, rpm, tags" in told
+    assert "litellm_params: not acted on here: input_cost_per_image, tpm" in told
     assert "callbacks: not acted on here: x" in told
-    assert "router_settings: not acted on here: num_retries" in told
+    assert "router_settings: not acted on here: redis_host" in told
     assert "general_settings: not acted on here: database_url" in told
     assert "LiteLLM: sections not acted on here: agents" in told
     assert "everybody knows; fine on loopback only" in told
@@ -278,7 +278,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
 
 def test_the_report_says_what_is_served_skipped_and_different(tmp_path: Path) -> None:
     text = (
-        ISSUE + "      rpm: 5\n  - {model_name: c, params: {model: groq/x, api_key: os.environ/G}}"
+        ISSUE + "      tpm: 5\n  - {model_name: c, params: {model: groq/x, api_key: os.environ/G}}"
     )
     report = check_report(load(tmp_path, text, KEY))
     assert [(line.state, line.name) for line in report] == [

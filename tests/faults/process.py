@@ -83,18 +83,28 @@ class GatewayProcess:
                     self._ready.set()
         self._ready.set()
 
-    def generate(self, prompt: str, **fields: Any) -> dict[str, Any]:
+    def generate(self, prompt: str, key: str = "", **fields: Any) -> dict[str, Any]:
         """Return the answer to one call; raises OSError where the gateway went away."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT_S_MAX)
         body = json.dumps({"model": "img", "prompt": prompt} | fields)
+        headers = {"content-type": "application/json"}
+        headers |= {"idempotency-key": key} if key else {}
         try:
-            connection.request(
-                "POST", "/v1/images/generations", body, {"content-type": "application/json"}
-            )
+            connection.request("POST", "/v1/images/generations", body, headers)
             answer: dict[str, Any] = json.loads(connection.getresponse().read())
         finally:
             connection.close()
         return answer
+
+    def get(self, path: str) -> tuple[int, dict[str, Any]]:
+        """Return status and JSON of what is at `path`."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT_S_MAX)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
+        finally:
+            connection.close()
 
     def turn(self) -> None:
         """Return after the gateway's event loop has gone round: it answered a request."""

@@ -56,7 +56,7 @@ ECHO = {
 }
 ALLOWED = re.compile(rb"canary_guard")  # the class is the operator's own
 # An attempt keeps the upstream's own words; where they repeat a wrong value, that value is there.
-ECHOED_BY_UPSTREAM = re.compile(rb"canary_unknown'|canary_unknown\"|'canary-size-value'")
+ECHOED_BY_UPSTREAM = re.compile(rb"canary_unknown'|canary_unknown\\*\"|'canary-size-value'")
 BASE64 = re.compile(rb"[A-Za-z0-9+/]{4097,}")
 
 

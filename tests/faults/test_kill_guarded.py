@@ -40,3 +40,7 @@ def test_what_nobody_had_looked_at_stays_held(upstream: FakeUpstream, tmp_path: 
             ]
             sent = {sha for record in upstream.bill for sha in record.answered_sha256}
             assert gateway.kept_sha256() == sent
+            ((call_id,),) = gateway.rows("SELECT id FROM calls")
+            status, call = gateway.get(f"/v1/images/calls/{call_id}")
+            assert (status, call["error"]["code"]) == (200, "content_policy_violation")
+            assert call["images"] == []

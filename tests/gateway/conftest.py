@@ -26,7 +26,7 @@ model_list:
       api_key: sk-test-upstream
       quality: max
 general_settings: {{{general}}}
-assets: {{folder: {folder}}}
+assets: {{folder: {folder}{assets}}}
 database_url: sqlite:///{folder}.db
 server: {{{server}}}
 """
@@ -39,7 +39,7 @@ def start(upstream: FakeUpstream, tmp_path: Path) -> Iterator[Start]:
     """Return what starts a gateway in front of the fake upstream."""
     with ExitStack() as stack:
 
-        def start_one(*, general: str = "", server: str = "") -> RunningGateway:
+        def start_one(*, general: str = "", server: str = "", assets: str = "") -> RunningGateway:
             file = tmp_path / "config.yaml"
             file.write_text(
                 CONFIG.format(
@@ -47,6 +47,7 @@ def start(upstream: FakeUpstream, tmp_path: Path) -> Iterator[Start]:
                     v1=upstream.v1,
                     general=general,
                     server=server,
+                    assets=assets,
                     folder=tmp_path / "data",
                 )
             )

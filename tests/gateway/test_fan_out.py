@@ -175,7 +175,7 @@ def test_the_gravest_error_decides_where_nothing_came(solo: Solo, upstream: Fake
 def test_a_part_that_fails_goes_elsewhere_by_itself(solo: Solo, upstream: FakeUpstream) -> None:
     more = (
         "- model_name: solo\n    litellm_params: {model: openai/gpt-image-2, api_key: sk-test-2,"
-        f" api_base: {upstream.url}}}"
+        f" api_base: {upstream.url}, order: 1}}"
     )
     upstream.reply("status:rate_limit", times=2)
     with RunningGateway(solo.settings(n_max=2, more=more)) as gateway:

@@ -21,12 +21,20 @@ COMMANDS = {
     "explain": "Say whose an error is to fix, and what to do next.",
     "doctor": "Find what is wrong with a configuration and its providers, for free.",
     "check": "Tell what a configuration serves, skips, and does unlike LiteLLM.",
+    "calls": "Tell what became of a gateway's calls, and fetch their images.",
     "guardrails": "Try a guardrail of a configuration on a prompt.",
     "keys": "List, create, rotate or revoke virtual keys.",
     "teams": "List or create teams.",
     "spend": "Tell what was spent.",
     "migrate": "Bring the ledger's database up to date.",
     "version": "Print the version.",
+}
+GROUPS = {
+    "calls": {
+        "list": "List calls, the newest first.",
+        "show": "Show one call: its state, cost, attempts and adjustments.",
+        "fetch": "Save the images of a call, whoever was there when they came.",
+    }
 }
 USAGES = {
     "edit": "Usage: imagegate edit IMAGE... PROMPT [OPTIONS]",
@@ -57,8 +65,21 @@ def build_app() -> "App":
         suppress_keyboard_interrupt=False,
     )
     for name, text in COMMANDS.items():
-        app.command(f"imagegate.cli.{name}:{name}", name=name, help=text, usage=USAGES.get(name))
+        if name in GROUPS:
+            app.command(_build_group(name, text))
+        else:
+            where = f"imagegate.cli.{name}:{name}"
+            app.command(where, name=name, help=text, usage=USAGES.get(name))
     return app
+
+
+def _build_group(name: str, text: str) -> "App":
+    from cyclopts import App
+
+    group = App(name=name, help=text, help_format="plaintext", version_flags=[])
+    for command, told in GROUPS[name].items():
+        group.command(f"imagegate.cli.{name}:{command}_{name}", name=command, help=told)
+    return group
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -140,6 +140,7 @@ def _assemble(
         headers=headers,
         defaults=defaults,
         variations=wanted.variations,
+        routing=wanted.routing,
         serves=wanted.serves,
     )
 

@@ -18,6 +18,7 @@ from imagegate.config.litellm import (
     RESPONSES_MODE,
 )
 from imagegate.config.resolve import ENV_PREFIX, WantedAt
+from imagegate.config.routing import routing_of
 from imagegate.config.schema import ConfigFile, DeploymentParams, ModelEntry
 from imagegate.config.settings import Note, Skipped
 from imagegate.config.validate import secret, validate
@@ -182,6 +183,7 @@ class Entries:
             settings=settings,
             defaults={**extra, **(params.extra_body or {})},
             variations=params.variations,
+            routing=routing_of(params),
             serves="responses" if info.mode == RESPONSES_MODE else "images",
             token_prices=_token_prices({**(info.model_extra or {}), **(params.model_extra or {})}),
         )

@@ -17,7 +17,7 @@ from imagegate.catalogue.model import Catalogue
 from imagegate.catalogue.rows import builtin_catalogue, read_rows
 from imagegate.config.faults import ConfigFault, Faults, Path, nearest
 from imagegate.config.guards import GuardrailReader
-from imagegate.config.litellm import TOP_LEVEL_NOT_HERE
+from imagegate.config.litellm import SECTION_KEYS_NOT_HERE, TOP_LEVEL_NOT_HERE
 from imagegate.config.master_key import check_master_key
 from imagegate.config.proxies import read_proxies
 from imagegate.config.resolve import (
@@ -184,6 +184,7 @@ def _build(
 ) -> Settings:
     """Return the settings as far as they can be read; what is wrong is in `faults`."""
     from imagegate.config.entries import Entries
+    from imagegate.config.routing import router_settings
 
     config, unset, variables, notes_read = _read(source.text, env, faults)
     catalogue = _catalogue(config, source.folder, faults)
@@ -204,6 +205,7 @@ def _build(
         catalogue=catalogue,
         aliases=aliases,
         default_model=default_model,
+        router=router_settings(config, asked | aliases.keys(), faults),
         adjust=_adjust(config),
         on_retired=config.on_retired,
         partial=config.partial,
@@ -215,6 +217,7 @@ def _build(
         proxies=read_proxies(variables),
         status_pages=config.status_pages,
         late_s=config.late_s,
+        attach_s=config.attach_s,
         log_format=config.log_format,
         log_prompts=config.log_prompts and not config.litellm_settings.turn_off_message_logging,
         sinks=sinks.read(config),
@@ -315,7 +318,7 @@ def _section_notes(config: "ConfigFile", faults: Faults) -> list[Note]:
         extra = sorted(values.model_extra or {})
         for key in extra:
             meant = nearest(key, known, similarity_min=0.85)
-            if meant:
+            if meant and key not in SECTION_KEYS_NOT_HERE:
                 faults.add((section, key), f"unknown key; did you mean {meant!r}?")
         extra += _unset_database(values)
         if extra:

@@ -25,6 +25,16 @@ def _yes_no(value: object) -> object:
     return {False: "no", True: "yes"}[value] if isinstance(value, bool) else value
 
 
+def _one_mapping(value: object) -> object:
+    # LiteLLM writes a list of mappings with one key each.
+    if isinstance(value, list) and all(isinstance(item, dict) for item in value):
+        return {key: groups for item in value for key, groups in item.items()}
+    return value
+
+
+Retries = Annotated[int, BeforeValidator(_not_bool), Field(ge=0, le=10)]
+
+
 def _lowered(value: object) -> object:
     return value.lower() if isinstance(value, str) else value  # LiteLLM has BLOCK and MASK
 
@@ -123,6 +133,20 @@ class DeploymentParams(LiteLLMSection):
     """Headers for each request to this deployment's own host."""
     extra_body: dict[str, Any] | None = None
     """Further fields of the body, the same as writing them here."""
+    order: Annotated[int, BeforeValidator(_not_bool)] = 0
+    """Deployments of a lower order are asked first."""
+    weight: Annotated[float, BeforeValidator(_not_bool), Field(ge=0)] | None = None
+    """How often it is picked, beside the others' weights."""
+    rpm: Count | None = None
+    """Requests a minute that it may take; also its weight, where none has one."""
+    ipm: Count | None = None
+    """Images a minute that it may take."""
+    max_in_flight: Count | None = None
+    """Requests at the same time that it may take."""
+    tags: list[Text] = []
+    """What requests with `x-imagegate-tags` look for, with `enable_tag_filtering`."""
+    cooldown_time: Seconds | None = None
+    """Its own rest after failures, in seconds."""
     variations: Annotated[Literal["no", "edit"], BeforeValidator(_yes_no)] = "no"
     """`edit`: answer image variations by an edit."""
 
@@ -155,8 +179,32 @@ class GroupAlias(LiteLLMSection):
     model: Text
 
 
+Fallbacks = Annotated[dict[str, list[Text]], BeforeValidator(_one_mapping)]
+
+
 class RouterSettings(LiteLLMSection):
-    """`router_settings`."""
+    """`router_settings`. What is here wins over the same in `litellm_settings`."""
+
+    routing_strategy: Literal[
+        "simple-shuffle", "least-busy", "latency-based-routing", "cost-based-routing"
+    ] = "simple-shuffle"
+    """How one of several deployments is picked."""
+    num_retries: Retries | None = None
+    """Further attempts at a deployment that failed for the moment and bought nothing."""
+    retry_after: Retention = 0.0
+    """The least wait before such an attempt, in seconds."""
+    allowed_fails: Retries | None = None
+    """So many failures of a deployment in a minute are borne."""
+    cooldown_time: Seconds = 5.0
+    """How long a failing deployment rests, in seconds; doubled with each rest in a row."""
+    fallbacks: Fallbacks | None = None
+    """Model groups that are asked where a group has nothing left, by group."""
+    default_fallbacks: list[Text] | None = None
+    """Model groups that are asked after any group's own fallbacks."""
+    content_policy_fallbacks: Fallbacks | None = None
+    """Model groups that are asked where a provider refused a prompt, by group; off by default."""
+    enable_tag_filtering: bool = False
+    """Requests go to deployments with one of their tags."""
 
     model_group_alias: dict[str, str | GroupAlias] = {}
     """Further names of model groups."""
@@ -166,6 +214,17 @@ class RouterSettings(LiteLLMSection):
 
 class LiteLLMSettings(LiteLLMSection):
     """`litellm_settings`."""
+
+    num_retries: Retries | None = None
+    """The same as in `router_settings`."""
+    allowed_fails: Retries | None = None
+    """The same as in `router_settings`."""
+    fallbacks: Fallbacks | None = None
+    """The same as in `router_settings`."""
+    default_fallbacks: list[Text] | None = None
+    """The same as in `router_settings`."""
+    content_policy_fallbacks: Fallbacks | None = None
+    """The same as in `router_settings`."""
 
     drop_params: bool | None = None
     """true is `adjust: nearest`, false `adjust: strict`, where `adjust` is not given."""
@@ -409,6 +468,8 @@ to count it, `refuse` does not send it, `ceiling` reserves `unknown_price_ceilin
     """A provider's name -> the JSON of its status page, which `imagegate doctor` reads."""
     late_s: Retention = 300.0
     """How long an image is waited for beyond the deployment's `timeout`, in seconds."""
+    attach_s: Retention = 600.0
+    """How long the same request gets the image of a call whose caller left, in seconds."""
     log_format: Literal["auto", "json", "text"] = "auto"
     """Form of log lines; `auto` is text on a terminal."""
     log_prompts: bool = False

@@ -39,6 +39,21 @@ class Credential(Struct, frozen=True):
     aws: Mapping[str, Secret] = {}
 
 
+class Routing(Struct, frozen=True, kw_only=True):
+    """How a deployment takes part in its group. None: not given, or without a limit.
+
+    A lower `order` comes first. `rpm` are requests and `ipm` images in a minute.
+    """
+
+    order: int = 0
+    weight: float | None = None
+    rpm: int | None = None
+    ipm: int | None = None
+    max_in_flight: int | None = None
+    tags: tuple[str, ...] = ()
+    cooldown_s: float | None = None
+
+
 class Deployment(Struct, frozen=True, kw_only=True):
     """One place that can serve a model: model + credential + base URL + limits.
 
@@ -60,8 +75,33 @@ class Deployment(Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     defaults: Mapping[str, Json] = {}
     variations: Literal["no", "edit"] = "no"
+    routing: Routing = Routing()
     serves: Literal["images", "responses"] = "images"
     images: Mapping[str, "Deployment"] = {}
+
+
+Strategy: TypeAlias = Literal[
+    "simple-shuffle", "least-busy", "latency-based-routing", "cost-based-routing"
+]
+
+
+class RouterSettings(Struct, frozen=True, kw_only=True):
+    """How deployments are picked, and what follows a fault. Fallbacks lead from group to groups.
+
+    `retries_max` counts further attempts at a deployment that failed for the moment; such waits
+    are at least `retry_after_s`. More than `fails_max` failures in a minute earn a rest of
+    `cooldown_s`.
+    """
+
+    strategy: Strategy = "simple-shuffle"
+    retries_max: int = 0
+    retry_after_s: float = 0.0
+    fails_max: int = 3
+    cooldown_s: float = 5.0
+    fallbacks: Mapping[str, tuple[str, ...]] = {}
+    default_fallbacks: tuple[str, ...] = ()
+    policy_fallbacks: Mapping[str, tuple[str, ...]] = {}
+    is_tag_filtered: bool = False
 
 
 class Skipped(Struct, frozen=True):
@@ -115,6 +155,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     catalogue: Catalogue
     aliases: Mapping[str, str] = {}
     default_model: str = ""
+    router: RouterSettings = RouterSettings()
     adjust: AdjustPolicy = "nearest"
     on_retired: Literal["send", "refuse"] = "send"
     partial: Literal["deliver", "refuse"] = "deliver"
@@ -126,6 +167,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     proxies: Mapping[str, str] = {}
     status_pages: Mapping[str, str] = {}
     late_s: float = 300.0
+    attach_s: float = 600.0
     log_format: Literal["auto", "json", "text"] = "auto"
     log_prompts: bool = False
     sinks: tuple[SinkSettings, ...] = ()

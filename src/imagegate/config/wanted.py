@@ -5,6 +5,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from imagegate.config.settings import Routing
 from imagegate.types import Json, Secret
 
 TOKEN_PRICES = {
@@ -46,6 +47,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     settings: Mapping[str, Json] = {}
     defaults: Mapping[str, Json] = {}
     variations: Literal["no", "edit"] = "no"
+    routing: Routing = Routing()
     serves: Literal["images", "responses"] = "images"
     token_prices: Mapping[str, Json] = {}
 

@@ -16,6 +16,7 @@ from imagegate.assets import links
 from imagegate.errors import ImageError, NotFoundError, PermissionDeniedError
 from imagegate.gateway import (
     assets,
+    calls,
     diagnose,
     errors,
     guardrails,
@@ -26,7 +27,8 @@ from imagegate.gateway import (
     openapi,
     preview,
 )
-from imagegate.gateway.admin import budgets, calls, end_users, keys, spend, teams
+from imagegate.gateway.admin import budgets, end_users, keys, spend, teams
+from imagegate.gateway.admin import calls as admin_calls
 from imagegate.gateway.auth import Gatekeeper
 from imagegate.gateway.images import ImageEndpoint
 from imagegate.ledger.keyring import KeyRing
@@ -73,6 +75,9 @@ ROUTES: tuple[Resource, ...] = (
     Resource("/models/{id:path}", models.get_model),
     Resource("/openai/v1/models", models.list_models),
     Resource("/v1/images/preview", preview.preview, method="POST"),
+    Resource("/v1/images/calls", calls.list_calls, roles=ADMIN),
+    Resource("/v1/images/calls/{id}", calls.get_call),
+    Resource("/v1/images/calls/{id}/images/{index}", calls.get_image),
     Resource("/v1/diagnose", diagnose.diagnose, method="POST"),
     Resource(
         "/admin/guardrails/{name}/test", guardrails.test_guardrail, method="POST", roles=ADMIN
@@ -96,8 +101,8 @@ ROUTES: tuple[Resource, ...] = (
     Resource("/admin/budgets/{id}", budgets.get_budget, roles=TEAM_ADMIN),
     Resource("/admin/budgets/{id}", budgets.change_budget, method="PATCH", roles=ADMIN),
     Resource("/admin/budgets/{id}", budgets.remove_budget, method="DELETE", roles=ADMIN),
-    Resource("/admin/calls", calls.list_calls),
-    Resource("/admin/calls/{id}", calls.get_call),
+    Resource("/admin/calls", admin_calls.list_calls),
+    Resource("/admin/calls/{id}", admin_calls.get_call),
     Resource("/admin/spend", spend.list_spend),
     # Whoever has the signed url may have the image.
     Resource(f"{links.PATH}{{name}}", assets.get_asset, is_open=True),
@@ -113,7 +118,8 @@ _SERVED = (
     "/openai/deployments/{name}/images/generations, /openai/deployments/{name}/images/edits; "
     "/v1/images/preview, /v1/diagnose; "
     "/admin/{teams,keys,end_users,budgets,calls,spend,guardrails}; "
-    "GET /v1/images/assets/{id}.{ext}, /v1/models, /openapi.json, /healthz, /readyz, /metrics"
+    "GET /v1/images/calls, /v1/images/calls/{id}, /v1/images/calls/{id}/images/{index}, "
+    "/v1/images/assets/{id}.{ext}, /v1/models, /openapi.json, /healthz, /readyz, /metrics"
 )
 
 

@@ -41,10 +41,19 @@ async def get_asset(request: Request) -> Response:
     asset = await runtime.tools.ledger.get_asset(asset_id)
     if asset is None or suffix != suffix_of(asset.media_type):
         raise _gone(asset_id)
+    return send_asset(request, asset, max(0, int(expires) - int(clock.now_s())))
+
+
+def send_asset(request: Request, asset: AssetRecord, age_s: int) -> Response:
+    """Return a kept image, or the range of it that was asked for; it may be cached for `age_s`.
+
+    Raises `NotFoundError` where its file is gone.
+    """
+    runtime: Runtime = request.app.state.gateway.runtime
     try:
         source = runtime.tools.store.open_kept(asset.file)
     except OSError as error:
-        raise _gone(asset_id) from error
+        raise _gone(asset.id) from error
     blob = Blob(source, asset.offset, asset.length, asset.encoding, asset.escaped)
     try:
         size = raw_bytes(blob)
@@ -54,10 +63,16 @@ async def get_asset(request: Request) -> Response:
         raise
     if span is None or request.method == "HEAD":
         source.close()
-    headers = _headers(asset, max(0, int(expires) - int(clock.now_s())))
+    headers = _headers(asset, age_s)
     if span is None:
         headers["content-range"] = f"bytes */{size}"
         return Response(status_code=416, headers=headers)
+    return _answer(request, blob, size, span, headers)
+
+
+def _answer(
+    request: Request, blob: Blob, size: int, span: Span, headers: dict[str, str]
+) -> Response:
     start, end = span
     headers["content-length"] = str(end - start)
     is_part = end - start < size

@@ -18,6 +18,7 @@ from imagegate.gateway.events import send_events
 from imagegate.gateway.intake import Intake, Request
 from imagegate.gateway.linker import Linker
 from imagegate.gateway.options import read_options
+from imagegate.gateway.repeat import attach_terms
 from imagegate.gateway.responses import send_response
 from imagegate.ledger.people import Account
 from imagegate.running import Outcome, RunningCall
@@ -57,6 +58,7 @@ class ImageEndpoint:
             trace = _trace_of(request, call_id)
             trace.belong(account.key_id, account.team_id)
             running = await self._start(request, trace, account)
+            running.has_hung_up = channel.has_left
             await self._answer(channel, running, request.headers, _base_url(scope))
         except CallerLeftError:
             pass  # nothing was dispatched and there is nobody to tell
@@ -90,6 +92,9 @@ class ImageEndpoint:
         try:
             with trace.step("read"):
                 call = await self._read(request, spool)
+            if call.operation != "responses":
+                terms = await attach_terms(call, request.headers, account)
+                options = msgspec.structs.replace(options, attach=terms)
             return await self._runtime.pipeline.start(call, spool, options)
         except BaseException:
             spool.close()

@@ -121,6 +121,7 @@ def _paths() -> Json:
         "get": _get("getAsset", "Fetch an image by its signed url", {"image/*": {}})
         | {"parameters": [_parameter("name", "path", required=True), *signed], "security": []}
     }
+    paths |= _call_paths()
     paths["/v1/models"] = {"get": _get("listModels", "List the models that are served")}
     paths["/v1/models/{id}"] = {
         "get": _get("getModel", "Describe one model")
@@ -131,20 +132,37 @@ def _paths() -> Json:
     return paths
 
 
+def _call_paths() -> dict[str, Json]:
+    by_id = _parameter("id", "path", required=True)
+    index = _parameter("index", "path", required=True)
+    page = [_parameter(name, "query") for name in ("limit", "before", "state")]
+    listing = _get("listCalls", "List calls, the newest first") | {"parameters": page}
+    told = _get("getCall", "Tell what became of a call, with its result or its error")
+    image = _get("getCallImage", "Fetch an image of a call", {"image/*": {}})
+    return {
+        "/v1/images/calls": {"get": listing},
+        "/v1/images/calls/{id}": {
+            "get": told | {"parameters": [by_id, _parameter("result", "query")]}
+        },
+        "/v1/images/calls/{id}/images/{index}": {"get": image | {"parameters": [by_id, index]}},
+    }
+
+
 def _image_operation(name: str, summary: str) -> Json:
     contents = {
         "generations": {"application/json": _ref("GenerateCall")},
         "edits": {"multipart/form-data": _ref("EditForm"), "application/json": _ref("EditCall")},
         "variations": {"multipart/form-data": _ref("VariationForm")},
     }
-    headers = ("adjust", "max-cost", "timeout", "end-user", "tags")
+    own = ("adjust", "max-cost", "timeout", "end-user", "tags", "retries", "new-call")
+    headers = ("Idempotency-Key", *(f"x-imagegate-{header}" for header in own))
     answer = {"application/json": _ref("ImagesResponse")}
     if name != "variations":
         answer["text/event-stream"] = {"schema": {"type": "string"}}
     return {
         "operationId": f"images_{name}",
         "summary": summary,
-        "parameters": [_parameter(f"x-imagegate-{header}", "header") for header in headers],
+        "parameters": [_parameter(header, "header") for header in headers],
         "requestBody": {"required": True, "content": contents[name]},
         "responses": {
             "200": {"description": "the images", "content": answer},

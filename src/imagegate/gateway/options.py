@@ -36,6 +36,7 @@ def read_options(headers: Mapping[bytes, bytes], account: Account = OPERATOR) ->
         timeout_s=_timeout_s(given.get(b"x-imagegate-timeout")),
         end_user=_end_user(given.get(b"x-imagegate-end-user", "")),
         tags=_tags(given.get(b"x-imagegate-tags", "")),
+        retries_max=_retries_max(given.get(b"x-imagegate-retries")),
         account=account,
     )
 
@@ -72,6 +73,14 @@ def _timeout_s(value: str | None) -> float | None:
         advice = f"give seconds above 0 and up to {TIMEOUT_S_MAX:.0f}"
         raise _wrong("x-imagegate-timeout", value, advice)
     return seconds
+
+
+def _retries_max(value: str | None) -> int | None:
+    if value is None:
+        return None
+    if not value.isdecimal() or len(value) > 2:
+        raise _wrong("x-imagegate-retries", value, "give 0, or fewer than the operator's")
+    return int(value)
 
 
 def _end_user(value: str) -> str:

@@ -95,6 +95,18 @@ class Guards:
         )
         return call, GuardedCall(chosen, trace, end_user, self._worker)
 
+    def cover(self, guard: "GuardedCall", group: str) -> bool:
+        """Return whether a call that meets `guard` may go to `group`: nothing is missing there."""
+        met = frozenset(guard.names)
+        return all(
+            name in met or not _is_on(one.settings, group, guard.trace)
+            for name, one in self._guards.items()
+        )
+
+    def none(self, call_id: str) -> "GuardedCall":
+        """Return no guardrails, for a call whose verdicts have been given."""
+        return GuardedCall((), Trace(call_id), "", self._worker)
+
     async def test(self, name: str, subject: Subject) -> Verdict:
         """Return the verdict of one guardrail. Raises `BadRequestError` where there is none."""
         guard = self._guards.get(name)
@@ -122,6 +134,16 @@ class GuardedCall:
         self.end_user = end_user
         self._worker = worker
         self._beside: asyncio.Task[Guard | None] | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all guardrails that it meets, in configured order."""
+        return tuple(guard.settings.name for guard in self._guards)
+
+    @property
+    def checks_input(self) -> bool:
+        """Whether something is asked before anything is sent."""
+        return any(self._in("pre_call"))
 
     @property
     def checks_output(self) -> bool:

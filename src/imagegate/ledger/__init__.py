@@ -8,13 +8,16 @@ call runs. `registry` and `reports` read, `keyring` finds whose a key is, `permi
 that is behind; this module imports neither.
 """
 
+from collections.abc import Collection
 from typing import Protocol
 
 from imagegate.ledger.records import (
+    LAST_ID,
     READ_ROWS_MAX,
     AssetRecord,
     AttemptRecord,
     CallRecord,
+    CallState,
     Command,
 )
 
@@ -33,6 +36,22 @@ class Ledger(Protocol):
 
     async def get_call(self, call_id: str) -> CallRecord | None:
         """Return the call, None where there is none."""
+
+    async def call_by_key(self, scoped_key: str) -> CallRecord | None:
+        """Return the call of an idempotency key, None where there is none."""
+
+    async def like_call(self, fingerprint: str, *, since_s: float) -> CallRecord | None:
+        """Return the newest call that asked for the same and has not failed, None for none."""
+
+    async def undelivered_calls(
+        self, *, since_s: float, after: str = "", limit: int = READ_ROWS_MAX
+    ) -> tuple[CallRecord, ...]:
+        """Return calls made since then that nobody has read and that have not failed, by id."""
+
+    async def newest_calls(
+        self, *, states: Collection[CallState], before: str = LAST_ID, limit: int = READ_ROWS_MAX
+    ) -> tuple[CallRecord, ...]:
+        """Return calls in one of `states`, the newest first, from the one before `before` on."""
 
     async def attempts_of(self, call_id: str) -> tuple[AttemptRecord, ...]:
         """Return the attempts of a call, by number."""

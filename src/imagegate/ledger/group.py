@@ -32,6 +32,7 @@ from imagegate.ledger.records import (
     Delivered,
     Fail,
     ForgetFile,
+    FreeKey,
     HoldOrphans,
     Keep,
     KeepAlive,
@@ -163,14 +164,22 @@ def _writes(command: AnyCommand, now_s: float) -> Iterator[_Write]:
             yield _end_call(call_end)
         case Keep(assets):
             yield from ((schema.INSERT_ASSET, asdict(asset)) for asset in assets)
-        case Delivered(call_id, at):
-            yield schema.MARK_DELIVERED, {"b_id": call_id, "b_at": at}
-        case ForgetFile(file):
-            yield schema.FORGET_FILE, {"b_file": file}
+        case Delivered() | FreeKey() | ForgetFile():
+            yield _after_the_end(command)
         case KeepAlive() | HoldOrphans():
             yield from _upkeep(command, now_s)
         case _:
             yield from _changes(command)
+
+
+def _after_the_end(command: Delivered | FreeKey | ForgetFile) -> _Write:
+    match command:
+        case Delivered(call_id, at):
+            return schema.MARK_DELIVERED, {"b_id": call_id, "b_at": at}
+        case FreeKey(call_id):
+            return schema.FREE_KEY, {"b_id": call_id}
+        case ForgetFile(file):
+            return schema.FORGET_FILE, {"b_file": file}
 
 
 def _upkeep(command: Upkeep, now_s: float) -> Iterator[_Write]:

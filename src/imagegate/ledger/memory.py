@@ -1,7 +1,7 @@
 """The ledger of the SDK: the rows of calls in flight, forgotten when a call is closed."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import assert_never
 
 from msgspec.structs import asdict, replace
@@ -9,6 +9,7 @@ from msgspec.structs import asdict, replace
 from imagegate.ledger.records import (
     ENDABLE_ATTEMPT_STATES,
     ENDABLE_CALL_STATES,
+    LAST_ID,
     OPEN_ATTEMPT_STATES,
     READ_ROWS_MAX,
     Admit,
@@ -17,12 +18,14 @@ from imagegate.ledger.records import (
     AttemptRecord,
     CallEnd,
     CallRecord,
+    CallState,
     CloseCall,
     Command,
     ConflictError,
     Delivered,
     Fail,
     ForgetFile,
+    FreeKey,
     Keep,
     LedgerUnavailableError,
     Redispatch,
@@ -62,6 +65,33 @@ class MemoryLedger:
     async def get_call(self, call_id: str) -> CallRecord | None:
         """Return the call, None where there is none or none any more."""
         return self._calls.get(call_id)
+
+    async def call_by_key(self, scoped_key: str) -> CallRecord | None:
+        """Return the open call of an idempotency key, None where there is none."""
+        found = (one for one in self._calls.values() if one.idempotency_key == scoped_key)
+        return next(found, None)
+
+    async def like_call(self, fingerprint: str, *, since_s: float) -> CallRecord | None:
+        """Return the newest open call that asked for the same, None where there is none."""
+        found = (one for one in self._calls.values() if one.fingerprint == fingerprint)
+        recent = [one for one in found if one.created_at >= since_s]
+        return max(recent, key=lambda one: one.id, default=None)
+
+    async def undelivered_calls(
+        self, *, since_s: float, after: str = "", limit: int = READ_ROWS_MAX
+    ) -> tuple[CallRecord, ...]:
+        """Return open calls made since then, by id."""
+        found = [
+            one for one in self._calls.values() if one.created_at >= since_s and one.id > after
+        ]
+        return tuple(sorted(found, key=lambda one: one.id)[:limit])
+
+    async def newest_calls(
+        self, *, states: Collection[CallState], before: str = LAST_ID, limit: int = READ_ROWS_MAX
+    ) -> tuple[CallRecord, ...]:
+        """Return open calls in one of `states`, the newest first, from before `before` on."""
+        found = [one for one in self._calls.values() if one.state in states and one.id < before]
+        return tuple(sorted(found, key=lambda one: one.id, reverse=True)[:limit])
 
     async def attempts_of(self, call_id: str) -> tuple[AttemptRecord, ...]:
         """Return the attempts of a call, by number."""
@@ -138,7 +168,7 @@ class MemoryLedger:
             case CloseCall(call_end):
                 self._check_call_may_end(call_end)
                 self._end_call(call_end)
-            case Keep():
+            case Keep() | FreeKey():
                 pass  # nothing outlives its call here
             case Delivered(call_id, at) if call_id in self._calls:
                 self._calls[call_id] = replace(self._calls[call_id], delivered_at=at)

@@ -23,6 +23,9 @@ OPEN_ATTEMPT_STATES: frozenset[AttemptState] = frozenset(("dispatched", "answere
 ENDABLE_ATTEMPT_STATES: frozenset[AttemptState] = OPEN_ATTEMPT_STATES | {"unknown"}
 ENDABLE_CALL_STATES: frozenset[CallState] = frozenset(("running", "unknown"))
 
+LAST_ID = "~"
+"""Sorts behind every id."""
+
 READ_ROWS_MAX = 1000
 """The most rows that one read returns where the caller names no other limit."""
 
@@ -91,7 +94,7 @@ class AttemptRecord(Struct, frozen=True, kw_only=True):
 
     `price` is the JSON snapshot of the price at admission, which is also that of settlement.
     `estimate_e10` is the dearest that is reserved for it, None where nobody can say; then no
-    budget lets it pass. `usage` is the upstream's JSON.
+    budget lets it pass. `usage` is the upstream's JSON, `answer` that of `answers.py`.
     """
 
     id: str
@@ -112,6 +115,7 @@ class AttemptRecord(Struct, frozen=True, kw_only=True):
     upstream_request_id: str = ""
     upstream_status: int | None = None
     owner: str
+    answer: str | None = None
 
 
 class AssetRecord(Struct, frozen=True, kw_only=True):
@@ -148,6 +152,7 @@ class AttemptEnd(Struct, frozen=True, kw_only=True):
     error_text: str = ""
     upstream_request_id: str = ""
     upstream_status: int | None = None
+    answer: str | None = None
 
 
 class CallEnd(Struct, frozen=True, kw_only=True):
@@ -229,6 +234,12 @@ class Delivered(Struct, frozen=True):
     at: float
 
 
+class FreeKey(Struct, frozen=True):
+    """The idempotency key of a call that failed before anything was bought may be used again."""
+
+    call_id: str
+
+
 class ForgetFile(Struct, frozen=True):
     """Every asset in `file` is gone or about to go; no such asset is no error."""
 
@@ -249,7 +260,9 @@ class HoldOrphans(Struct, frozen=True):
 
 Upkeep: TypeAlias = KeepAlive | HoldOrphans
 
-Command: TypeAlias = Admit | Redispatch | Settle | Fail | CloseCall | Keep | Delivered | ForgetFile
+Command: TypeAlias = (
+    Admit | Redispatch | Settle | Fail | CloseCall | Keep | Delivered | FreeKey | ForgetFile
+)
 
 
 def state_of(attempts: Iterable[AttemptState]) -> CallState:

@@ -23,14 +23,16 @@ from sqlalchemy import (
     asc,
     bindparam,
     delete,
+    desc,
     func,
     insert,
+    null,
     select,
     text,
     update,
 )
 
-REVISION = "0002"
+REVISION = "0003"
 VERSION_TABLE = "imagegate_version"
 
 metadata = MetaData()
@@ -78,6 +80,7 @@ attempts = Table(
     Column("upstream_request_id", Text, nullable=False),
     Column("upstream_status", Integer),
     Column("owner", Text, nullable=False),
+    Column("answer", Text),
     UniqueConstraint("call_id", "number", name="attempts_call_number"),
 )
 
@@ -124,6 +127,9 @@ Index(
     postgresql_where=_IS_KNOWN,
 )
 Index("attempts_open", attempts.c.id, sqlite_where=_UNDER_WAY, postgresql_where=_UNDER_WAY)
+# A key names one call, whoever of several processes admits it. Null is no key.
+Index("calls_idempotency_key", calls.c.idempotency_key, unique=True)
+Index("calls_fingerprint", calls.c.fingerprint, calls.c.id)
 Index("assets_file", assets.c.file)
 Index("assets_expiry", assets.c.expires_at)
 
@@ -143,6 +149,7 @@ END_ATTEMPT = (
         error_text=bindparam("b_error_text"),
         upstream_request_id=bindparam("b_upstream_request_id"),
         upstream_status=bindparam("b_upstream_status"),
+        answer=bindparam("b_answer"),
     )
 )
 END_CALL = (
@@ -158,6 +165,11 @@ END_CALL = (
 MARK_DELIVERED = (
     update(calls).where(calls.c.id == bindparam("b_id")).values(delivered_at=bindparam("b_at"))
 )
+FREE_KEY = (
+    update(calls)
+    .where(calls.c.id == bindparam("b_id"), text("calls.state = 'failed'"))
+    .values(idempotency_key=null())
+)
 FORGET_FILE = delete(assets).where(assets.c.file == bindparam("b_file"))
 
 WRITES: tuple[Insert | Update | Delete, ...] = (
@@ -167,6 +179,7 @@ WRITES: tuple[Insert | Update | Delete, ...] = (
     END_CALL,
     INSERT_ASSET,
     MARK_DELIVERED,
+    FREE_KEY,
     FORGET_FILE,
 )
 """In the order of a call's life: a group runs each of them once, whatever came first in it."""
@@ -175,6 +188,37 @@ EXACT_WRITES = frozenset((END_ATTEMPT, END_CALL, MARK_DELIVERED))
 """Those that must meet exactly one row for each set of parameters."""
 
 SELECT_CALL = select(calls).where(calls.c.id == bindparam("b_id"))
+SELECT_CALL_BY_KEY = select(calls).where(calls.c.idempotency_key == bindparam("b_key"))
+SELECT_LIKE_CALLS = (
+    select(calls)
+    .where(
+        calls.c.fingerprint == bindparam("b_fingerprint"),
+        calls.c.created_at >= bindparam("b_since"),
+        calls.c.state != "failed",
+    )
+    .order_by(desc(calls.c.id))
+    .limit(1)
+)
+SELECT_UNDELIVERED_CALLS = (
+    select(calls)
+    .where(
+        calls.c.id > bindparam("b_after"),
+        calls.c.created_at >= bindparam("b_since"),
+        calls.c.fingerprint.is_not(None),
+        calls.c.delivered_at.is_(None),
+        calls.c.state != "failed",
+    )
+    .order_by(calls.c.id)
+    .limit(bindparam("b_limit"))
+)
+SELECT_NEWEST_CALLS = (
+    select(calls)
+    .where(
+        calls.c.id < bindparam("b_before"), calls.c.state.in_(bindparam("b_states", expanding=True))
+    )
+    .order_by(desc(calls.c.id))
+    .limit(bindparam("b_limit"))
+)
 SELECT_ATTEMPTS = (
     select(attempts).where(attempts.c.call_id == bindparam("b_id")).order_by(attempts.c.number)
 )

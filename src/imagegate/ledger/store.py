@@ -1,7 +1,7 @@
 """The ledger in a database: one writer thread, statements of `schema`, reads on other threads."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -28,10 +28,12 @@ from imagegate.ledger.group import withdraw, write_group
 from imagegate.ledger.migrate import migrate
 from imagegate.ledger.people import AnyCommand
 from imagegate.ledger.records import (
+    LAST_ID,
     READ_ROWS_MAX,
     AssetRecord,
     AttemptRecord,
     CallRecord,
+    CallState,
     ConflictError,
     LedgerError,
     LedgerUnavailableError,
@@ -78,6 +80,35 @@ class SqlLedger:
         """Return the call, None where there is none."""
         found = await self.select(CallRecord, schema.SELECT_CALL, b_id=call_id)
         return found[0] if found else None
+
+    async def call_by_key(self, scoped_key: str) -> CallRecord | None:
+        """Return the call of an idempotency key, None where there is none."""
+        found = await self.select(CallRecord, schema.SELECT_CALL_BY_KEY, b_key=scoped_key)
+        return found[0] if found else None
+
+    async def like_call(self, fingerprint: str, *, since_s: float) -> CallRecord | None:
+        """Return the newest call that asked for the same and has not failed, None for none."""
+        statement = schema.SELECT_LIKE_CALLS
+        found = await self.select(CallRecord, statement, b_fingerprint=fingerprint, b_since=since_s)
+        return found[0] if found else None
+
+    async def undelivered_calls(
+        self, *, since_s: float, after: str = "", limit: int = READ_ROWS_MAX
+    ) -> tuple[CallRecord, ...]:
+        """Return calls made since then that nobody has read and that have not failed, by id."""
+        statement = schema.SELECT_UNDELIVERED_CALLS
+        return await self.select(
+            CallRecord, statement, b_since=since_s, b_after=after, b_limit=limit
+        )
+
+    async def newest_calls(
+        self, *, states: Collection[CallState], before: str = LAST_ID, limit: int = READ_ROWS_MAX
+    ) -> tuple[CallRecord, ...]:
+        """Return calls in one of `states`, the newest first, from the one before `before` on."""
+        statement = schema.SELECT_NEWEST_CALLS
+        return await self.select(
+            CallRecord, statement, b_states=list(states), b_before=before, b_limit=limit
+        )
 
     async def attempts_of(self, call_id: str) -> tuple[AttemptRecord, ...]:
         """Return the attempts of a call, by number."""

@@ -82,6 +82,7 @@ async def open_runtime(settings: Settings, *, embedded: bool) -> Runtime:
         open_ledger, settings.database_url, durability=settings.assets.durability
     )
     runtime = _assemble(settings, ledger, open_links(settings.assets.folder))
+    await runtime.pipeline.desk.load()
     runtime.database = ledger
     await ledger.commit(KeepAlive(runtime.spool.owner))
     recovery = Recovery(settings, runtime.tools, is_shared=ledger.is_shared)

@@ -16,11 +16,12 @@ from msgspec import Struct
 from imagegate import clock, telemetry
 from imagegate.assets.leftovers import AttemptLog, Leftovers, open_leftover
 from imagegate.assets.spool import SpoolFile
-from imagegate.attempt import at_price, usage_json
+from imagegate.attempt import answer_of, at_price, usage_json
 from imagegate.catalogue.price import charge_of
 from imagegate.config.settings import Deployment, Settings
 from imagegate.errors import ImageError
 from imagegate.keep import asset_name, collect, keep
+from imagegate.ledger.answers import write_told
 from imagegate.ledger.records import (
     AssetRecord,
     AttemptEnd,
@@ -34,6 +35,7 @@ from imagegate.ledger.records import (
 )
 from imagegate.providers import PROVIDERS
 from imagegate.settle import Tools
+from imagegate.stored import unchecked
 from imagegate.transport.live import LiveConversation
 from imagegate.transport.replay import LogEnded, LoggedAnswer, ReplayedConversation
 from imagegate.transport.run import run
@@ -161,7 +163,8 @@ class Recovery:
         except ImageError as error:
             self._keep_fragments(attempt_log)
             is_unknown = error.fault == "ambiguous"
-            return _fail(attempt, "unknown" if is_unknown else "refused", error.code)
+            state: Literal["unknown", "refused"] = "unknown" if is_unknown else "refused"
+            return _fail(attempt, state, error.code, write_told(error))
         return self._settled(attempt, attempt_log, result)
 
     async def _follow(self, job: Job) -> None:
@@ -206,6 +209,7 @@ class Recovery:
             usage=usage_json(result),
             error_code=UNCHECKED * opened.is_guarded,
             upstream_status=200,
+            answer=write_told(unchecked()) if opened.is_guarded else answer_of(opened.call, result),
         )
         assets = self._kept(attempt, result, is_held=opened.is_guarded)
         return Settle(end, assets, _call_end(attempt, "done"))
@@ -302,7 +306,10 @@ class Recovery:
 
 
 def _fail(
-    attempt: AttemptRecord, state: Literal["unsent", "refused", "unknown"], code: str
+    attempt: AttemptRecord,
+    state: Literal["unsent", "refused", "unknown"],
+    code: str,
+    answer: str | None = None,
 ) -> Fail:
     end = AttemptEnd(
         id=attempt.id,
@@ -310,6 +317,7 @@ def _fail(
         ended_at=clock.now_s(),
         cost_e10=None if state == "unknown" else 0,
         error_code=code,
+        answer=answer,
     )
     return Fail(end, _call_end(attempt, "unknown" if state == "unknown" else "failed", code))
 

@@ -35,6 +35,14 @@ def build_answer(
     `created`, in unix seconds, stands in where the result has none. `extra` are further fields.
     Without `echo_quality`, a quality that old clients cannot read is left out.
     """
+    fields = answer_fields(result, created=created, echo_quality=echo_quality)
+    return build_json({**fields, **(extra or {})})
+
+
+def answer_fields(
+    result: ImageResult, *, created: int, echo_quality: bool = True
+) -> dict[str, Json]:
+    """Return the fields of the JSON answer; its images are still blobs, for `build_json`."""
     answer: dict[str, Json] = {
         "created": result.created or created,
         "background": result.background,
@@ -44,9 +52,8 @@ def build_answer(
         "size": result.size,
         "usage": usage_fields(result),
         **result.extra,
-        **(extra or {}),
     }
-    return build_json({name: value for name, value in answer.items() if value is not None})
+    return {name: value for name, value in answer.items() if value is not None}
 
 
 def _item(image: Image) -> dict[str, Json]:

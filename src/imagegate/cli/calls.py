@@ -1,0 +1,166 @@
+"""`imagegate calls`: what became of calls, and the images that nobody got."""
+
+import datetime
+import json as jsonlib
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.table import Table
+
+from imagegate.assets.links import suffix_of
+from imagegate.cli.exits import OK
+from imagegate.cli.gateway_reader import open_gateway
+from imagegate.errors import NotFoundError
+from imagegate.types import Json
+
+Flag = Annotated[bool, Parameter(negative="")]
+
+
+def list_calls(
+    *,
+    state: Literal["running", "done", "failed", "unknown"] | None = None,
+    limit: int = 20,
+    gateway: str | None = None,
+    config: Path | None = None,
+    json: Flag = False,
+) -> int:
+    """List calls, the newest first.
+
+    Parameters
+    ----------
+    state
+        Only calls in this state; `unknown` may have been billed.
+    limit
+        How many at most, 1 to 100.
+    gateway
+        Address of the gateway; by default that of the configuration, or http://127.0.0.1:4000.
+    config
+        The gateway's configuration file, for its address and key.
+    json
+        Print one JSON array, and nothing else.
+    """
+    wanted = f"&state={state}" if state else ""
+    found = open_gateway(config, gateway).read_json(f"/v1/images/calls?limit={limit}{wanted}")
+    rows: list[Json] = found["data"]
+    if json:
+        _write_json(rows)
+    else:
+        _print_table(rows)
+    return OK
+
+
+def show_calls(
+    call_id: str,
+    /,
+    *,
+    gateway: str | None = None,
+    config: Path | None = None,
+    json: Flag = False,
+) -> int:
+    """Show one call: its state, cost, attempts and adjustments.
+
+    Parameters
+    ----------
+    call_id
+        As in x-imagegate-call-id, in logs and in errors.
+    gateway
+        Address of the gateway; by default that of the configuration, or http://127.0.0.1:4000.
+    config
+        The gateway's configuration file, for its address and key.
+    json
+        Print one JSON object, and nothing else.
+    """
+    call = open_gateway(config, gateway).read_json(f"/v1/images/calls/{call_id}?result=false")
+    if json:
+        _write_json(call)
+    else:
+        _print_call(call)
+    return OK
+
+
+def fetch_calls(
+    call_id: str,
+    /,
+    *,
+    output: Annotated[Path | None, Parameter(alias="-o")] = None,
+    gateway: str | None = None,
+    config: Path | None = None,
+    json: Flag = False,
+) -> int:
+    """Save the images of a call, whoever was there when they came.
+
+    Parameters
+    ----------
+    call_id
+        As in x-imagegate-call-id, in logs and in errors.
+    output
+        A folder; by default this one. Files are named after the call.
+    gateway
+        Address of the gateway; by default that of the configuration, or http://127.0.0.1:4000.
+    config
+        The gateway's configuration file, for its address and key.
+    json
+        Print one JSON array of paths, and nothing else.
+    """
+    reader = open_gateway(config, gateway)
+    call = reader.read_json(f"/v1/images/calls/{call_id}?result=false")
+    if not call["images"]:
+        raise NotFoundError(
+            f"The call {call_id} is {call['state']} and has no kept images.", code="image_not_found"
+        )
+    folder = output or Path()
+    saved = [_save(reader.read_bytes(one["path"]), one, call_id, folder) for one in call["images"]]
+    if json:
+        _write_json([str(path) for path in saved])
+    else:
+        for path in saved:
+            sys.stdout.write(f"{path}\n")
+    return OK
+
+
+def _save(data: bytes, image: Json, call_id: str, folder: Path) -> Path:
+    path = folder / f"{call_id}-{image['index']}.{suffix_of(image['media_type'])}"
+    path.write_bytes(data)
+    return path
+
+
+def _write_json(value: Json) -> None:
+    sys.stdout.write(jsonlib.dumps(value) + "\n")
+
+
+def _print_table(rows: list[Json]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("CALL", "MADE", "MODEL", "STATE", "USD", "IMAGES", "ERROR"):
+        table.add_column(title, no_wrap=title == "CALL")
+    for row in rows:
+        count = str(row["image_count"])
+        error = row["error_code"] or ""
+        made = _time(row["created_at"])
+        table.add_row(row["id"], made, row["model"], row["state"], row["cost"], count, error)
+    Console(highlight=False, markup=False).print(table)
+
+
+def _print_call(call: Json) -> None:
+    console = Console(highlight=False, markup=False)
+    console.print(f"{call['id']}: {call['operation']} by {call['model']}, {call['state']}")
+    delivered = call["delivered_at"]
+    console.print(f"  made {_time(call['created_at'])}, cost {call['cost']} USD")
+    console.print(f"  {'delivered ' + _time(delivered) if delivered else 'not delivered'}")
+    for attempt in call["attempts"]:
+        told = f": {attempt['upstream_text']}" if attempt["upstream_text"] else ""
+        console.print(
+            f"  attempt {attempt['number']} at {attempt['deployment']}: {attempt['state']} "
+            f"{attempt['error_code'] or ''}{told}"
+        )
+    for change in call["adjustments"]:
+        console.print(f"  {change['param']}: asked {change['asked']!r}, sent {change['sent']!r}")
+    for image in call["images"]:
+        size = f"{image['width']}x{image['height']}"
+        console.print(f"  image {image['index']}: {image['media_type']} {size}")
+
+
+def _time(at_s: float) -> str:
+    return datetime.datetime.fromtimestamp(at_s, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -1,0 +1,96 @@
+"""What a request asks for, as a short text: two requests are the same where theirs are equal.
+
+Each field that was given stands in it by a digest, so that a difference can be named and nothing
+of a prompt is kept. Files count by length and SHA-256; whether the answer is streamed does not.
+"""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from imagegate.assets.blobs import CHUNK_BYTES, read_chunks
+from imagegate.types import Blob, FileId, ImageCall, Json
+
+DIGEST_CHARS = 24
+_UNCOUNTED = frozenset(("id", "stream", "images", "mask", "markup", "extra"))
+_PLAIN = tuple(name for name in ImageCall.__struct_fields__ if name not in _UNCOUNTED)
+_DEFAULTS = ImageCall(id="", operation="generate", model="")
+_HOLDER = ""  # no field has this name
+
+
+async def fingerprint(call: ImageCall, holder: str) -> str:
+    """Return the fingerprint of a call that `holder` makes; large inputs are read in a thread.
+
+    Raises `ValueError` where an input's base64 is none.
+    """
+    fields = {name: value for name in _PLAIN if (value := getattr(call, name)) is not None}
+    fields = {
+        name: value
+        for name, value in fields.items()
+        if name in ("operation", "model") or value != getattr(_DEFAULTS, name)
+    }
+    fields |= {name: value for name, value in call.extra.items() if name not in fields}
+    inputs = [part for part in (*call.images, call.mask, call.markup) if isinstance(part, Blob)]
+    if sum(part.length for part in inputs) > CHUNK_BYTES:
+        fields |= await asyncio.to_thread(_inputs, call)
+    elif call.operation != "generate":
+        fields |= _inputs(call)
+    digests = {name: digest(value) for name, value in sorted(fields.items())}
+    return json.dumps({_HOLDER: holder, **digests}, separators=(",", ":"))
+
+
+def with_guardrails(text: str, guardrails: Json) -> str:
+    """Return the fingerprint of a call that meets these guardrails.
+
+    Who meets others has not made the same request: what let the image pass there may hold it here.
+    """
+    fields = {**_read(text), "guardrails": digest(guardrails)}
+    return json.dumps(dict(sorted(fields.items())), separators=(",", ":"))
+
+
+def differing(one: str, other: str) -> tuple[str, ...]:
+    """Return the names of the fields in which two fingerprints differ, whoever holds them."""
+    ours, theirs = _read(one), _read(other)
+    names = sorted((ours.keys() | theirs.keys()) - {_HOLDER})
+    return tuple(name for name in names if ours.get(name) != theirs.get(name))
+
+
+def asked_for(text: str, name: str, value: Json) -> bool:
+    """Return whether the fingerprint's call gave the field `name` this very value."""
+    return _read(text).get(name) == digest(value)
+
+
+def digest(value: Json) -> str:
+    """Return what stands for a field's value; the same for equal JSON, whatever its order."""
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), default=_plain)
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()[:DIGEST_CHARS]
+
+
+def _inputs(call: ImageCall) -> dict[str, Json]:
+    found = {"image": [_input(image) for image in call.images]} if call.images else {}
+    overlays = {"mask": call.mask, "markup": call.markup}
+    return found | {name: _input(part) for name, part in overlays.items() if part is not None}
+
+
+def _input(part: Blob | FileId) -> Json:
+    if isinstance(part, FileId):
+        return part.id
+    sha256 = hashlib.sha256()
+    length = 0
+    for chunk in read_chunks(part):
+        sha256.update(chunk)
+        length += len(chunk)
+    return [length, sha256.hexdigest()]
+
+
+def _read(text: str) -> Mapping[str, str]:
+    fields: dict[str, str] = json.loads(text)
+    return fields
+
+
+def _plain(value: Any) -> Json:
+    return msgspec.to_builtins(value)

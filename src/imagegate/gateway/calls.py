@@ -1,0 +1,212 @@
+"""`GET /v1/images/calls[/{id}[/images/{index}]]`: what became of a call, and its images.
+
+An image that its caller never got is fetched here.
+"""
+
+from collections.abc import AsyncIterator
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from imagegate import clock
+from imagegate.assets.spool import body_bytes, body_chunks
+from imagegate.attach import ledger_away
+from imagegate.catalogue.price import format_usd
+from imagegate.errors import BadRequestError, NotFoundError
+from imagegate.fingerprint import asked_for
+from imagegate.gateway.assets import send_asset
+from imagegate.gateway.errors import error_extra
+from imagegate.gateway.linker import Linker
+from imagegate.ledger.people import Account
+from imagegate.ledger.records import (
+    LAST_ID,
+    AssetRecord,
+    AttemptRecord,
+    CallRecord,
+    CallState,
+    LedgerError,
+)
+from imagegate.running import Outcome
+from imagegate.runtime.assemble import Runtime
+from imagegate.stored import Opened, StoredCall, open_stored, read_stored
+from imagegate.types import Body, ImageCall, Json
+from imagegate.wire.json_body import build_json
+from imagegate.wire.openai_answers import answer_fields
+from imagegate.wire.openai_calls import error_fields
+
+STATES: tuple[CallState, ...] = ("running", "done", "failed", "unknown")
+PAGE_CALLS = 20
+PAGE_CALLS_MAX = 100
+IMAGE_AGE_S = 3600
+
+
+async def list_calls(request: Request) -> Response:
+    """Return calls, the newest first: `limit` of them, before the id `before`, in `state`."""
+    runtime = _runtime(request)
+    query = request.query_params
+    limit = _limit(query.get("limit", str(PAGE_CALLS)))
+    states = _states(query.get("state"))
+    before = query.get("before", LAST_ID)
+    try:
+        ledger = runtime.tools.ledger
+        found = await ledger.newest_calls(states=states, before=before, limit=limit + 1)
+        stored = [await read_stored(ledger, call) for call in found[:limit]]
+    except LedgerError as error:
+        raise ledger_away(error) from error
+    rows = [_summary(one) for one in stored]
+    return JSONResponse({"object": "list", "data": rows, "has_more": len(found) > limit})
+
+
+async def get_call(request: Request) -> Response:
+    """Return one call with its attempts, and how it ended: `result` in OpenAI's shape, or `error`.
+
+    `result=false` leaves the images out. Raises `NotFoundError`.
+    """
+    runtime = _runtime(request)
+    stored = await _stored(request)
+    fields = _summary(stored) | {
+        "attempts": [_attempt(one) for one in stored.attempts],
+        "adjustments": msgspec.to_builtins(stored.adjustments),
+        "images": [_image(stored, index) for index in range(len(stored.assets))],
+    }
+    is_relayed = stored.call.operation == "responses"  # its words are not kept
+    wants_none = request.query_params.get("result") == "false"
+    if is_relayed or wants_none or stored.call.state == "running":
+        return JSONResponse(fields)
+    asked = ImageCall(id=stored.call.id, operation=stored.call.operation, model=stored.call.model)
+    opened = open_stored(stored, runtime.tools.store, asked)
+    return _send(build_json(fields | _end(request, stored, opened)), opened)
+
+
+async def get_image(request: Request) -> Response:
+    """Return one image of a call, whole or a range of it; `index` counts from 0."""
+    stored = await _stored(request)
+    index = request.path_params["index"].partition(".")[0]
+    if not index.isdecimal() or int(index) >= len(stored.assets):
+        raise NotFoundError(
+            f"The call {stored.call.id} is {stored.call.state} and has {len(stored.assets)} kept "
+            "images; their index counts from 0.",
+            code="image_not_found",
+        )
+    return send_asset(request, stored.assets[int(index)], IMAGE_AGE_S)
+
+
+def _runtime(request: Request) -> Runtime:
+    runtime: Runtime = request.app.state.gateway.runtime
+    return runtime
+
+
+async def _stored(request: Request) -> StoredCall:
+    call_id = request.path_params["id"]
+    ledger = _runtime(request).tools.ledger
+    try:
+        call = await ledger.get_call(call_id)
+        if call is not None and _may_see(request.state.account, call):
+            return await read_stored(ledger, call)
+    except LedgerError as error:
+        raise ledger_away(error) from error
+    raise NotFoundError(f"There is no call {call_id[:100]!r} here.", code="call_not_found")
+
+
+def _may_see(account: Account, call: CallRecord) -> bool:
+    """Return whether a call is the caller's own, or the team's; the operator sees all."""
+    if account.role == "admin":
+        return True
+    is_of_team = account.team_id is not None and account.team_id == call.team_id
+    return is_of_team or (account.key_id is not None and account.key_id == call.key_id)
+
+
+def _end(request: Request, stored: StoredCall, opened: Opened) -> dict[str, Json]:
+    end = opened.end
+    if not isinstance(end, Outcome):
+        return error_fields(end, error_extra(end))
+    result = end.result
+    links, settings = _runtime(request).tools.links, _runtime(request).settings
+    if links and _asked_for_urls(stored.call):
+        base_url = settings.server.public_url or str(request.base_url)
+        result = Linker(links, base_url, settings.assets.url_s).with_urls(end, clock.now_s())
+    return {"result": answer_fields(result, created=int(stored.call.created_at))}
+
+
+def _asked_for_urls(call: CallRecord) -> bool:
+    return call.fingerprint is not None and asked_for(call.fingerprint, "response_format", "url")
+
+
+def _send(body: Body, opened: Opened) -> Response:
+    headers = {"content-length": str(body_bytes(body)), "content-type": "application/json"}
+    return StreamingResponse(_chunks(body, opened), headers=headers)
+
+
+async def _chunks(body: Body, opened: Opened) -> AsyncIterator[bytes]:
+    try:
+        for chunk in body_chunks(body):
+            yield chunk
+    finally:
+        opened.close()
+
+
+def _summary(stored: StoredCall) -> dict[str, Json]:
+    call = stored.call
+    return {
+        "id": call.id,
+        "object": "image.call",
+        "operation": call.operation,
+        "model": call.model,
+        "state": call.state,
+        "created_at": call.created_at,
+        "finished_at": call.finished_at,
+        "delivered_at": call.delivered_at,
+        "cost": _usd(stored.cost_e10 if call.state != "running" else None),
+        "error_code": call.error_code or None,
+        "end_user": call.end_user or None,
+        "image_count": len(stored.assets),
+        "attempt_count": len(stored.attempts),
+    }
+
+
+def _attempt(attempt: AttemptRecord) -> dict[str, Json]:
+    return {
+        "number": attempt.number,
+        "deployment": attempt.deployment_id,
+        "provider": attempt.provider,
+        "upstream_model": attempt.upstream_model,
+        "state": attempt.state,
+        "dispatched_at": attempt.dispatched_at,
+        "ended_at": attempt.ended_at,
+        "cost": _usd(attempt.cost_e10),
+        "estimate": _usd(attempt.estimate_e10),
+        "error_code": attempt.error_code or None,
+        "upstream_status": attempt.upstream_status,
+        "upstream_request_id": attempt.upstream_request_id or None,
+        "upstream_text": attempt.error_text or None,
+    }
+
+
+def _image(stored: StoredCall, index: int) -> dict[str, Json]:
+    asset: AssetRecord = stored.assets[index]
+    return {
+        "index": index,
+        "media_type": asset.media_type,
+        "width": asset.width_px,
+        "height": asset.height_px,
+        "expires_at": asset.expires_at,
+        "path": f"/v1/images/calls/{stored.call.id}/images/{index}",
+    }
+
+
+def _usd(cost_e10: int | None) -> str:
+    return "unknown" if cost_e10 is None else format_usd(cost_e10)
+
+
+def _limit(text: str) -> int:
+    if text.isdecimal() and 1 <= int(text[:9]) <= PAGE_CALLS_MAX:
+        return int(text)
+    raise BadRequestError(f"limit takes 1 to {PAGE_CALLS_MAX}.", param="limit")
+
+
+def _states(text: str | None) -> tuple[CallState, ...]:
+    found = tuple(state for state in STATES if text is None or state == text)
+    if not found:
+        raise BadRequestError(f"state is one of {', '.join(STATES)}.", param="state")
+    return found

@@ -1,0 +1,241 @@
+"""Puts a call on its way: the deployment to ask, and the next one after a fault."""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from imagegate.config.settings import Deployment, RouterSettings
+from imagegate.errors import (
+    AttemptReport,
+    ContentPolicyViolationError,
+    ImageError,
+    OverloadedError,
+)
+from imagegate.plan import Plan
+from imagegate.router.fault import (
+    SOLE_FAILS_MAX,
+    earns_rest_at_once,
+    is_failure,
+    may_go_elsewhere,
+    rest_s,
+    retry_wait_s,
+)
+from imagegate.router.health import Health
+from imagegate.router.limits import may_retry, room_in_s
+from imagegate.router.strategy import Chance, ranked
+
+Planner = Callable[[str], Sequence[Plan]]
+"""Returns a plan for each deployment of a model group; raises an `ImageError` where none can."""
+
+GROUPS_MAX = 8
+
+
+class Route(Struct, frozen=True, eq=False):
+    """Where one part of a call is, and what is left to it.
+
+    `left` are plans of the same group that were not tried, `groups` the fallbacks after it.
+    `retries` were made at this deployment; `is_retry`: this step is one of them, after `wait_s`.
+    `is_sole`: nobody else could serve the call.
+    """
+
+    plan: Plan
+    left: tuple[Plan, ...]
+    groups: tuple[str, ...]
+    seen: frozenset[str]
+    plan_group: Planner
+    retries_max: int = 0
+    is_sole: bool = False
+    retries: int = 0
+    wait_s: float = 0.0
+    is_retry: bool = False
+
+
+class Router:
+    """Knows the health of all deployments. `now_s` are monotonic seconds; `chance` draws lots."""
+
+    def __init__(self, settings: RouterSettings, chance: Chance) -> None:
+        self.settings = settings
+        self.health: defaultdict[str, Health] = defaultdict(Health)
+        self._chance = chance
+
+    def start(
+        self, group: str, plan_group: Planner, now_s: float, retries_max: int | None = None
+    ) -> Route:
+        """Return the route of a call for `group`: where it goes first.
+
+        `retries_max` may ask for fewer retries than the operator's.
+
+        Raises `OverloadedError` that names each deployment where none may be asked now, and the
+        error of `plan_group` where none can do it.
+        """
+        plans = plan_group(group)
+        group = plans[0].deployment.group  # what was asked for may be an alias
+        own = self.settings.retries_max
+        groups = self._fallbacks(group)
+        route = Route(
+            plans[0],
+            tuple(plans),
+            groups,
+            frozenset((group,)),
+            plan_group,
+            retries_max=own if retries_max is None else min(own, retries_max),
+            is_sole=len(plans) == 1 and not groups,
+        )
+        found = self._pick(plans, now_s)
+        if found:
+            return _moved(route, found)
+        fallback = self._fall_back(groups, route, now_s)
+        if fallback is None:
+            raise self._unavailable(plans, now_s)
+        return fallback
+
+    def after(self, route: Route, error: ImageError, now_s: float) -> Route | None:
+        """Return the next step after a fault, None where it is the end.
+
+        Another deployment of the group first, for it can begin at once; then the same again; then
+        another group.
+        """
+        if isinstance(error, ContentPolicyViolationError):
+            groups = self.settings.policy_fallbacks.get(route.plan.deployment.group, ())
+            return self._fall_back(groups, route, now_s)
+        if not may_go_elsewhere(error):
+            return None
+        found = self._pick(route.left, now_s)
+        if found:
+            return _moved(route, found)
+        again = self._again(route, error)
+        return again or self._fall_back(route.groups, route, now_s)
+
+    def begin(self, route: Route, requests: int, now_s: float) -> None:
+        """Note that a step is taken by so many requests at the same time; each ends once."""
+        health = self.health[route.plan.deployment.id]
+        for _ in range(requests):
+            health.begin(route.plan.call.n // requests or 1, now_s)
+        health.retrying += requests * route.is_retry
+
+    def end(
+        self, route: Route, error: ImageError | None, *, images: int, seconds: float, now_s: float
+    ) -> None:
+        """Note how one request of a step ended, which was for `images` and took `seconds`."""
+        deployment = route.plan.deployment
+        health = self.health[deployment.id]
+        health.retrying -= route.is_retry
+        if error is None:
+            health.succeed(images, seconds)
+        elif is_failure(error):
+            health.fail(error, now_s)
+            self._rest_after(deployment, error, is_sole=route.is_sole, now_s=now_s)
+        else:
+            health.let_go()
+
+    def cancel(self, route: Route, requests: int) -> None:
+        """Note that a step was not taken after all: nothing was sent."""
+        health = self.health[route.plan.deployment.id]
+        health.retrying -= requests * route.is_retry
+        for _ in range(requests):
+            health.let_go()
+
+    def _rest_after(
+        self, deployment: Deployment, error: ImageError, *, is_sole: bool, now_s: float
+    ) -> None:
+        health = self.health[deployment.id]
+        if is_sole:
+            is_due = health.fails_in_row > max(SOLE_FAILS_MAX, self.settings.fails_max)
+        else:
+            is_due = earns_rest_at_once(error) or health.fails(now_s) > self.settings.fails_max
+        if is_due and not health.is_resting(now_s):
+            own_s = deployment.routing.cooldown_s
+            cooldown_s = self.settings.cooldown_s if own_s is None else own_s
+            health.rest(now_s + rest_s(error, cooldown_s, health.rests_in_row))
+
+    def _pick(self, plans: Sequence[Plan], now_s: float) -> list[Plan]:
+        """Return the plans that may be asked now, best first."""
+        free = [plan for plan in plans if self._wait_s(plan, now_s) == 0.0]
+        return ranked(free, self.health, self.settings.strategy, self._chance)
+
+    def _wait_s(self, plan: Plan, now_s: float) -> float:
+        """Return in how many seconds a deployment may be asked, 0 where it may be now."""
+        health = self.health[plan.deployment.id]
+        if health.is_resting(now_s):
+            return health.resting_until_s - now_s
+        if health.is_half_open and health.is_probed:
+            return 1.0
+        return room_in_s(plan.deployment.routing, health, plan.call.n, now_s)
+
+    def _again(self, route: Route, error: ImageError) -> Route | None:
+        wait_s = retry_wait_s(
+            error,
+            route.retries,
+            retries_max=route.retries_max,
+            at_least_s=self.settings.retry_after_s,
+        )
+        if wait_s is None or not may_retry(self.health[route.plan.deployment.id]):
+            return None
+        return msgspec.structs.replace(
+            route, retries=route.retries + 1, wait_s=wait_s, is_retry=True
+        )
+
+    def _fall_back(self, groups: Sequence[str], route: Route, now_s: float) -> Route | None:
+        """Return the first step in the first of `groups` that can do the call now."""
+        for at, group in enumerate(groups[:GROUPS_MAX]):
+            if group in route.seen:
+                continue
+            try:
+                found = self._pick(route.plan_group(group), now_s)
+            except ImageError:
+                continue  # this group cannot do the call; what failed before is what is told
+            if found:
+                route = msgspec.structs.replace(
+                    route, groups=tuple(groups[at + 1 :]), seen=route.seen | {group}, is_sole=False
+                )
+                return _moved(route, found)
+        return None
+
+    def _fallbacks(self, group: str) -> tuple[str, ...]:
+        settings = self.settings
+        return (*settings.fallbacks.get(group, ()), *settings.default_fallbacks)
+
+    def _unavailable(self, plans: Sequence[Plan], now_s: float) -> OverloadedError:
+        waits = [self._wait_s(plan, now_s) for plan in plans]
+        states = "; ".join(
+            self._state(plan, wait_s, now_s) for plan, wait_s in zip(plans, waits, strict=True)
+        )
+        error = OverloadedError(
+            f"No deployment of {plans[0].deployment.group!r} may be asked now. {states}.",
+            code="no_deployment_available",
+            retry_after_s=max(1.0, math.ceil(min(waits))),
+        )
+        error.attempts = tuple(self._report(plan) for plan in plans)
+        return error
+
+    def _state(self, plan: Plan, wait_s: float, now_s: float) -> str:
+        health = self.health[plan.deployment.id]
+        name = plan.deployment.id
+        if not health.is_resting(now_s):
+            why = "is being probed" if health.is_half_open else "is at its limits"
+            return f"{name} {why}, and may have room in {math.ceil(wait_s)} s"
+        return (
+            f"{name} rests for {math.ceil(wait_s)} s after {health.fails_in_row} failures; it "
+            f"last said: {health.last_words}"
+        )
+
+    def _report(self, plan: Plan) -> AttemptReport:
+        deployment = plan.deployment
+        return AttemptReport(
+            deployment=deployment.id,
+            state="unsent",
+            code="no_deployment_available",
+            message=self.health[deployment.id].last_words,
+            provider=deployment.provider.name,
+            model=deployment.target.upstream_model,
+        )
+
+
+def _moved(route: Route, found: Sequence[Plan]) -> Route:
+    """Return the route at the first of `found`, with the others left to it."""
+    return msgspec.structs.replace(
+        route, plan=found[0], left=tuple(found[1:]), retries=0, wait_s=0.0, is_retry=False
+    )

@@ -1,0 +1,227 @@
+"""A call that has ended, read back from its rows and its kept images: the same answer again."""
+
+from collections.abc import Iterable
+from typing import TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from imagegate.assets.store import HELD, AssetStore, KeptFile
+from imagegate.config.settings import Deployment
+from imagegate.errors import (
+    AttemptReport,
+    ContentPolicyViolationError,
+    ImageError,
+    NotFoundError,
+    UpstreamFailedError,
+    UpstreamUnreachableError,
+)
+from imagegate.fan_out import gravest, join_results
+from imagegate.ledger import Ledger
+from imagegate.ledger.answers import read_brought, read_told
+from imagegate.ledger.records import AssetRecord, AttemptRecord, CallRecord, cost_e10_of
+from imagegate.providers import provider_for
+from imagegate.running import Outcome
+from imagegate.types import Adjustment, Blob, ImageCall, ImageResult
+from imagegate.wire.provider import Target
+
+End: TypeAlias = Outcome | ImageError
+
+
+class StoredCall(Struct, frozen=True, eq=False):
+    """The rows of one call, each list in the order of its parts.
+
+    `assets` are the images that may be delivered; `held` are the ids of attempts whose images a
+    guardrail keeps from everybody.
+    """
+
+    call: CallRecord
+    attempts: tuple[AttemptRecord, ...]
+    assets: tuple[AssetRecord, ...]
+    held: frozenset[str] = frozenset()
+
+    @property
+    def cost_e10(self) -> int | None:
+        """What it cost, None while that is unknown."""
+        return cost_e10_of(self.attempts)
+
+    @property
+    def adjustments(self) -> tuple[Adjustment, ...]:
+        """What was sent otherwise than it was asked for."""
+        return msgspec.json.decode(self.call.adjustments, type=tuple[Adjustment, ...])
+
+    def of(self, attempt: AttemptRecord) -> tuple[AssetRecord, ...]:
+        """Return the kept images of one attempt."""
+        return tuple(asset for asset in self.assets if asset.attempt_id == attempt.id)
+
+    @property
+    def settled(self) -> list[AttemptRecord]:
+        """The attempts whose images may be delivered."""
+        return [one for one in self.attempts if one.state == "settled" and one.id not in self.held]
+
+    @property
+    def has_all_images(self) -> bool:
+        """Whether every attempt whose images may be delivered still has them."""
+        return bool(self.settled or self.held) and all(self.of(one) for one in self.settled)
+
+
+class Opened(Struct, frozen=True, eq=False):
+    """How a stored call ended; close it when its images have been read."""
+
+    end: End
+    files: tuple[KeptFile, ...] = ()
+
+    def close(self) -> None:
+        """Close the files of the images."""
+        for file in self.files:
+            file.close()
+
+
+async def read_stored(ledger: Ledger, call: CallRecord) -> StoredCall:
+    """Return the rows of a call."""
+    attempts = await ledger.attempts_of(call.id)
+    order = {attempt.id: attempt.number for attempt in attempts}
+    assets = sorted(
+        await ledger.assets_of(call.id), key=lambda one: (order[one.attempt_id], one.index)
+    )
+    held = frozenset(one.id for one in attempts if one.state == "settled" and one.error_code)
+    held |= {one.attempt_id for one in assets if one.file.startswith(HELD)}
+    passed = tuple(one for one in assets if one.attempt_id not in held)
+    return StoredCall(call, attempts, passed, held)
+
+
+def open_stored(stored: StoredCall, store: AssetStore, asked: ImageCall) -> Opened:
+    """Return how a call ended that has ended, as the answer to `asked`."""
+    if stored.call.state != "done":
+        return Opened(_error(stored))
+    if stored.held and not stored.settled:
+        return Opened(_refusal(stored))
+    if not stored.has_all_images:
+        return Opened(_gone(stored.call.id))
+    files: dict[str, KeptFile] = {}
+    try:
+        for asset in stored.assets:
+            if asset.file not in files:
+                files[asset.file] = store.open_kept(asset.file)
+    except OSError:
+        Opened(_gone(stored.call.id), tuple(files.values())).close()
+        return Opened(_gone(stored.call.id))
+    return Opened(_outcome(stored, files, asked), tuple(files.values()))
+
+
+def _outcome(stored: StoredCall, files: dict[str, KeptFile], asked: ImageCall) -> Outcome:
+    settled = stored.settled
+    results = [_result(stored, one, files) for one in settled]
+    warnings = [text for one in settled for text in read_brought(one.answer).warnings]
+    return Outcome(
+        call=asked,
+        result=join_results(results),
+        adjustments=stored.adjustments,
+        warnings=tuple(dict.fromkeys(warnings)),
+        cost_e10=stored.cost_e10,
+        deployment=_deployment(stored.call, settled[0]),
+        attempts=len(stored.attempts),
+        upstream_headers=_request_id(settled[0]),
+        assets=stored.assets,
+    )
+
+
+def _result(stored: StoredCall, attempt: AttemptRecord, files: dict[str, KeptFile]) -> ImageResult:
+    blobs = [_blob(asset, files[asset.file]) for asset in stored.of(attempt)]
+    return read_brought(attempt.answer).result(blobs)
+
+
+def _blob(asset: AssetRecord, file: KeptFile) -> Blob:
+    return Blob(
+        source=file,
+        offset=asset.offset,
+        length=asset.length,
+        encoding=asset.encoding,
+        escaped=asset.escaped,
+        media_type=asset.media_type,
+        width_px=asset.width_px,
+        height_px=asset.height_px,
+    )
+
+
+def _deployment(call: CallRecord, attempt: AttemptRecord) -> Deployment:
+    """Return the deployment as its row tells of it: the configuration may be another one now."""
+    provider = provider_for(attempt.provider)
+    assert provider is not None
+    target = Target(base_url="", upstream_model=attempt.upstream_model)
+    return Deployment(id=attempt.deployment_id, group=call.model, provider=provider, target=target)
+
+
+def _request_id(attempt: AttemptRecord) -> dict[str, str]:
+    found = attempt.upstream_request_id
+    return {"x-imagegate-upstream-request-id": found} if found else {}
+
+
+def _error(stored: StoredCall) -> ImageError:
+    failed = [one for one in stored.attempts if one.state in ("unsent", "refused", "unknown")]
+    error = gravest([_told(one) for one in failed]) if failed else _process_ended("")
+    error.call_id = stored.call.id
+    error.attempts = tuple(_reports(failed))
+    return error
+
+
+def _refusal(stored: StoredCall) -> ImageError:
+    """Return why what was bought may not be delivered: a guardrail of ours held it back."""
+    held = [read_told(one.answer) for one in stored.attempts if one.id in stored.held]
+    error = gravest([told.error() if told else unchecked() for told in held])
+    error.call_id = stored.call.id
+    return error
+
+
+def unchecked() -> ImageError:
+    """Return why an image is not delivered that no guardrail has let pass."""
+    return ContentPolicyViolationError(
+        "The gateway ended before a guardrail had let this image pass. It was made and paid for, "
+        "and is kept out of reach of callers; a retry would buy another one.",
+        code="content_policy_violation",
+    )
+
+
+def _told(attempt: AttemptRecord) -> ImageError:
+    told = read_told(attempt.answer)
+    if told is not None:
+        return told.error()
+    if attempt.state == "unknown":
+        return _process_ended(attempt.error_code)
+    return UpstreamUnreachableError(
+        "The gateway ended before this call was sent; nothing was bought. Send it again.",
+        code=attempt.error_code or None,
+    )
+
+
+def _process_ended(code: str) -> ImageError:
+    return UpstreamFailedError(
+        "The gateway ended while this call was at its provider, which may have made and billed "
+        "the image; no whole answer arrived. x-imagegate-new-call: true buys it anew.",
+        code=code or "process_ended",
+    )
+
+
+def _reports(attempts: Iterable[AttemptRecord]) -> Iterable[AttemptReport]:
+    for attempt in attempts:
+        error = _told(attempt)
+        yield AttemptReport(
+            deployment=attempt.deployment_id,
+            state=attempt.state,
+            code=attempt.error_code,
+            message=error.message,
+            upstream=error.upstream,
+            provider=attempt.provider,
+            model=attempt.upstream_model,
+        )
+
+
+def _gone(call_id: str) -> ImageError:
+    error = NotFoundError(
+        "The image of this call was made and paid for, and is not kept any more. Send a new "
+        "Idempotency-Key, or x-imagegate-new-call: true, to buy it anew.",
+        code="image_not_kept",
+        http_status=410,
+    )
+    error.call_id = call_id
+    return error

@@ -1,0 +1,1 @@
+"""Table tests of the router: a scripted clock and seeded chance."""
