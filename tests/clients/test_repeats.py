@@ -32,10 +32,13 @@ AMBIGUOUS = (
 )
 
 
-@pytest.fixture(scope="module")
-def gateway(upstream: FakeUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Return the address of a gateway as it is without settings of ours."""
-    folder = tmp_path_factory.mktemp("repeats")
+@pytest.fixture
+def gateway(upstream: FakeUpstream, tmp_path: Path) -> Iterator[str]:
+    """Return the address of a gateway as it is without settings of ours.
+
+    A new one for each test: a deployment that fails as often as here would rest.
+    """
+    folder = tmp_path
     config = OTHERS.format(upstream=upstream.url, key=KEY, folder=folder)
     config = "model_list:\n" + config.partition("attach_s:")[0]
     with ServedGateway(config, folder, AZURE_API_KEY="sk-test-azure-upstream") as served:
