@@ -17,6 +17,7 @@ from tests.upstream.fake import FakeUpstream
 
 CALL = {"model": "img", "prompt": "a fox", "size": "1024x1024", "quality": "low"}
 TRIES_MAX = 500
+WAIT_TRIES_MAX = 20_000  # what could not be written is tried again once a second
 
 
 class BudgetGateway(GatewayProcess):
@@ -64,7 +65,7 @@ class BudgetGateway(GatewayProcess):
 
     def wait_ended(self) -> None:
         """Return when no call is under way any more."""
-        for _ in range(TRIES_MAX):
+        for _ in range(WAIT_TRIES_MAX):
             if "running" not in self.states():
                 return
         raise TimeoutError("calls stay open")

@@ -21,7 +21,7 @@ def newest(gateway: RunningGateway) -> str:
 
 def ended(gateway: RunningGateway, call_id: str) -> dict[str, object]:
     """Return a call when it is over."""
-    for _ in range(2000):
+    for _ in range(20_000):
         call: dict[str, object] = gateway.get(f"/v1/images/calls/{call_id}").json()
         if call["state"] != "running":
             return call
@@ -30,7 +30,7 @@ def ended(gateway: RunningGateway, call_id: str) -> dict[str, object]:
 
 def kept(gateway: RunningGateway, call_id: str) -> dict[str, object]:
     """Return a call when its images are kept: that follows when its caller's leaving is noticed."""
-    for _ in range(2000):
+    for _ in range(20_000):
         call = ended(gateway, call_id)
         if call["images"]:
             return call
