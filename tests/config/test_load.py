@@ -107,7 +107,7 @@ def test_litellms_own_keys_are_told_once(tmp_path: Path) -> None:
         + """\
       tpm: 5
       tags: [a]
-      input_cost_per_image: 0.04
+      input_cost_per_second: 0.04
 litellm_settings: {drop_params: false, callbacks: [x], request_timeout: 33}
 router_settings: {num_retries: 3, redis_host: x, model_group_alias: {img: gpt-image-2}}
 general_settings: {master_key: sk-1234, database_url: os.environ/NOT_SET}
@@ -116,7 +116,7 @@ agents: []
     )
     settings = load(tmp_path, text, KEY)
     told = "\n".join(f"{note.name}: {note.text}" for note in settings.notes)
-    assert "litellm_params: not acted on here: input_cost_per_image, tpm" in told
+    assert "litellm_params: not acted on here: input_cost_per_second, tpm" in told
     assert "callbacks: not acted on here: x" in told
     assert "router_settings: not acted on here: redis_host" in told
     assert "general_settings: not acted on here: database_url" in told

@@ -29,7 +29,8 @@ class Price(Struct, frozen=True, kw_only=True):
     A token of each class; an output image (`image_e10`, or `images_e10` by key); a million output
     pixels (`megapixel_e10`, the first one apart where it is dearer); an input image. A key of
     `images_e10` is a resolution, a size, a quality word, or a resolution and a quality ("1K
-    high"), as they are sent. `reported`: each answer carries its own cost, which then counts.
+    high"), as they are sent. `reported`: each answer carries its own cost, which then counts,
+    unless the price `is_own`: an operator's word for what the deployment charges.
     """
 
     text_in_e10: int | None = None
@@ -44,6 +45,7 @@ class Price(Struct, frozen=True, kw_only=True):
     first_megapixel_e10: int | None = None
     input_image_e10: int | None = None
     reported: bool = False
+    is_own: bool = False
 
     @property
     def is_free(self) -> bool:

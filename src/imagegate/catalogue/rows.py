@@ -39,7 +39,9 @@ E10_PER_TOKEN = 10_000
 E10_PER_USD = 10**10
 TABLE_KEY = "images"
 FLAG_KEY = "reported"
-_PRICE_KEYS = tuple(name.removesuffix("_e10") for name in Price.__struct_fields__)
+_PRICE_KEYS = tuple(
+    name.removesuffix("_e10") for name in Price.__struct_fields__ if name != "is_own"
+)
 _MODEL_KEYS = ("like", *(name for name in Model.__struct_fields__ if name != "snapshot_of"))
 
 

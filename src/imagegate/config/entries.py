@@ -17,12 +17,13 @@ from imagegate.config.litellm import (
     PROVIDERS_NOT_HERE,
     RESPONSES_MODE,
 )
+from imagegate.config.prices import PRICE_NAMES, prices_among
 from imagegate.config.resolve import ENV_PREFIX, WantedAt
 from imagegate.config.routing import routing_of
 from imagegate.config.schema import ConfigFile, DeploymentParams, ModelEntry
 from imagegate.config.settings import Note, Skipped
 from imagegate.config.validate import secret, validate
-from imagegate.config.wanted import TOKEN_PRICES, Wanted
+from imagegate.config.wanted import Wanted
 from imagegate.providers import PROVIDERS, provider_for
 from imagegate.types import ImageCall, Json
 
@@ -155,9 +156,7 @@ class Entries:
         params, info = entry.litellm_params, entry.model_info
         provider = provider_for(split_model(params.model, params.custom_llm_provider)[0])
         settings = read_settings(provider, params.model_extra or {}) if provider else {}
-        taken = setting_names((provider,)) if provider else frozenset[str]()
-        if info.mode == RESPONSES_MODE:
-            taken |= TOKEN_PRICES.keys()
+        taken = PRICE_NAMES | (setting_names((provider,)) if provider else frozenset())
         extra = self._extra(params, taken, path)
         headers = {**(params.extra_headers or {}), **_texts(extra.pop("headers", None))}
         wanted = Wanted(
@@ -185,7 +184,7 @@ class Entries:
             variations=params.variations,
             routing=routing_of(params),
             serves="responses" if info.mode == RESPONSES_MODE else "images",
-            token_prices=_token_prices({**(info.model_extra or {}), **(params.model_extra or {})}),
+            prices=prices_among({**(info.model_extra or {}), **(params.model_extra or {})}),
         )
         self.served.append(WantedAt(wanted, path))
 
@@ -198,7 +197,7 @@ class Entries:
     ) -> dict[str, Json]:
         """Return the image parameters and unknown fields; near misses of known keys are faults.
 
-        `taken` are the settings of the provider, which are read elsewhere.
+        `taken` are prices and the settings of the provider, which are read elsewhere.
         """
         kept: dict[str, Json] = {}
         for key, value in (params.model_extra or {}).items():
@@ -221,11 +220,6 @@ class Entries:
         if meant:
             self._faults.add((*path, key), f"unknown key; did you mean {meant!r}?")
         return meant is not None
-
-
-def _token_prices(given: Mapping[str, Json]) -> Mapping[str, Json]:
-    """Return LiteLLM's prices of text tokens, as they are written."""
-    return {name: given[name] for name in TOKEN_PRICES if given.get(name) is not None}
 
 
 def _texts(value: Json) -> dict[str, str]:

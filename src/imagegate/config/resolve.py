@@ -4,7 +4,7 @@ Neither YAML nor pydantic is loaded here: the SDK without a file comes this way.
 """
 
 import datetime
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Literal
 
 import msgspec
@@ -14,6 +14,7 @@ from imagegate.catalogue.model import SANDBOX, Catalogue
 from imagegate.catalogue.rows import builtin_catalogue
 from imagegate.config.deployment import read_settings, resolve_deployment, split_model
 from imagegate.config.faults import Faults, Path, nearest
+from imagegate.config.prices import describe_price, prices_among
 from imagegate.config.proxies import read_proxies
 from imagegate.config.settings import (
     AssetSettings,
@@ -207,7 +208,8 @@ def client_settings(
 ) -> tuple[Settings, str]:
     """Return settings with one deployment, and its model group's name: the model as asked.
 
-    `provider_settings` are those that a provider's record names (`aws_region_name`). `env` comes
+    `provider_settings` are those that a provider's record names (`aws_region_name`), and prices in
+    LiteLLM's names. `env` comes
     from `load.environment()`. Assets and ledger are left empty: the SDK's runtime has its own.
     Raises `AuthenticationError` that names the variable where no credential is found,
     else `ConfigError` with all faults.
@@ -236,6 +238,7 @@ def client_settings(
         extra_headers=extra_headers or {},
         settings=own,
         variations=variations,
+        prices=prices_among(provider_settings),
     )
     known = catalogue or builtin_catalogue()
     deployment = _resolve_one(wanted, known, env)
@@ -309,16 +312,25 @@ def check_report(settings: Settings) -> tuple[CheckLine, ...]:
 
 def describe(deployment: Deployment) -> str:
     """Return one line about a deployment: where it is, how it signs in, which row it has."""
-    target, row = deployment.target, deployment.model
+    target = deployment.target
     surface = target.traits.get("surface")
     parts = [
         f"{deployment.provider.name}/{target.upstream_model} at {target.base_url}",
         f"{surface} surface, api-version {target.traits.get('api_version')}" if surface else "",
         f"credential {_sign_in(deployment)}",
-        f"limits and price of {row.id}" if row else "no limits and no price known",
+        *_row_and_price(deployment),
         f"defaults {_plain(deployment.defaults)}" if deployment.defaults else "",
     ]
     return "; ".join(part for part in parts if part)
+
+
+def _row_and_price(deployment: Deployment) -> Iterator[str]:
+    row, priced = deployment.model, deployment.priced
+    if priced is None or priced.price is None:
+        yield f"limits and price of {row.id}" if row else "no limits and no price known"
+        return
+    yield f"limits of {row.id}" if row else "no limits known"
+    yield f"your own price: {describe_price(priced.price)}"
 
 
 def _sign_in(deployment: Deployment) -> str:

@@ -61,7 +61,8 @@ class Deployment(Struct, frozen=True, kw_only=True):
     price, None where the model is unknown to the catalogue; `assumed` is then what such models
     may take, without a price. `defaults` are image parameters of the operator that a call may
     override. One that `serves` responses is a text model's; `images` are the image deployments at
-    the same place by their group, which its image tool may use, and its `model` has prices only.
+    the same place by their group, which its image tool may use, and nothing but its price is known.
+    `priced` is the row at the operator's own prices, None where there are none.
     """
 
     id: str
@@ -78,6 +79,12 @@ class Deployment(Struct, frozen=True, kw_only=True):
     routing: Routing = Routing()
     serves: Literal["images", "responses"] = "images"
     images: Mapping[str, "Deployment"] = {}
+    priced: Model | None = None
+
+    @property
+    def charged_as(self) -> Model | None:
+        """The row whose price counts, None where nobody knows a price."""
+        return self.priced or self.model
 
 
 Strategy: TypeAlias = Literal[

@@ -8,20 +8,13 @@ from msgspec import Struct
 from imagegate.config.settings import Routing
 from imagegate.types import Json, Secret
 
-TOKEN_PRICES = {
-    "input_cost_per_token": "text_in_e10",
-    "output_cost_per_token": "text_out_e10",
-    "cache_read_input_token_cost": "text_in_cached_e10",
-}
-"""LiteLLM's names of prices in USD a token -> the catalogue's rates."""
-
 
 class Wanted(Struct, frozen=True, kw_only=True):
     """A deployment as a file or a call's keywords ask for it; `""` and empty mean: not given.
 
     `is_token_refreshed`: an Azure deployment without a key signs in by DefaultAzureCredential.
     `settings` are those that the provider's record names, secrets among them. `defaults` are image
-    parameters, and fields that nobody here knows.
+    parameters, and fields that nobody here knows. `prices` are the operator's, in LiteLLM's names.
     """
 
     group: str
@@ -49,7 +42,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     variations: Literal["no", "edit"] = "no"
     routing: Routing = Routing()
     serves: Literal["images", "responses"] = "images"
-    token_prices: Mapping[str, Json] = {}
+    prices: Mapping[str, Json] = {}
 
     def __repr__(self) -> str:
         """Show the names only: headers and defaults may hold secrets."""
