@@ -65,7 +65,8 @@ class SqlLedger:
         self.is_shared = database.is_shared
         self._is_closed = False
         self._doubtful: Sequence[AnyCommand] = ()
-        self._writer = GroupWriter(self._write, name="imagegate-ledger")
+        at_once = self._write_at_once if database.at_once else None
+        self._writer = GroupWriter(self._write, name="imagegate-ledger", write_at_once=at_once)
         self._threads = ThreadPoolExecutor(sqlite.READERS_MAX, thread_name_prefix="ledger-reader")
 
     async def commit(self, command: AnyCommand) -> None:
@@ -214,6 +215,12 @@ class SqlLedger:
             reason = getattr(error, "orig", error)
             raise LedgerUnavailableError(f"the ledger takes no rows: {reason}") from error
 
+    def _write_at_once(self, commands: Sequence[AnyCommand]) -> Sequence[LedgerError | None]:
+        """Write the commands as `_write` does, on the event loop; whatever it raises, none is."""
+        assert self._database.at_once is not None
+        with self._database.at_once(self._connection):
+            return self._write_once(commands)
+
     def _write_once(self, commands: Sequence[AnyCommand]) -> Sequence[LedgerError | None]:
         with self._connection.begin() as transaction:
             now_s = self._enter()
@@ -304,7 +311,13 @@ def _open_file(
     except DatabaseError as error:
         raise ConfigError(sqlite.damaged(path, str(error.orig))) from error
     return Database(
-        writer=writer, readers=readers, enter=_file_time_s, release=lock.release, is_shared=False
+        writer=writer,
+        readers=readers,
+        enter=_file_time_s,
+        release=lock.release,
+        is_shared=False,
+        # A commit that survives a power cut waits for the disk.
+        at_once=sqlite.AtOnce(busy_timeout_s) if durability == "process" else None,
     )
 
 
