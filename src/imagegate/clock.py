@@ -34,7 +34,15 @@ def chance() -> float:
 
 def new_id(prefix: str) -> str:
     """Return `prefix_` and 26 characters that sort by the time they were drawn (a ULID)."""
-    number = int(time.time() * 1000) << 80 | int.from_bytes(_chance.draw(), "big")
+    return _id(prefix, int(time.time() * 1000) << 80 | int.from_bytes(_chance.draw(), "big"))
+
+
+def least_id(prefix: str, at_s: float) -> str:
+    """Return what sorts before every id that was drawn at `at_s` (unix seconds) or later."""
+    return _id(prefix, max(0, int(at_s * 1000)) << 80)
+
+
+def _id(prefix: str, number: int) -> str:
     digits = [_ALPHABET[(number >> shift) & 31] for shift in range(5 * (_ID_LENGTH - 1), -1, -5)]
     return f"{prefix}_{''.join(digits)}"
 

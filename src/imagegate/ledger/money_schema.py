@@ -98,6 +98,13 @@ Index(
     spend_days.c.value,
     spend_days.c.day,
 )
+Index(
+    "spend_days_day",
+    spend_days.c.dimension,
+    spend_days.c.day,
+    spend_days.c.value,
+    spend_days.c.team_id,
+)
 Index("reservations_budget", reservations.c.budget_id)
 
 INSERT_RESERVATION = insert(reservations).inline()

@@ -119,6 +119,12 @@ def open_writer(path: Path, *, durability: Durability, busy_timeout_s: float) ->
     return engine
 
 
+def learn_sizes(connection: Connection) -> None:
+    """Let SQLite see how large its tables have become, so that it finds rows by the best index."""
+    connection.exec_driver_sql("PRAGMA analysis_limit=1000")
+    connection.exec_driver_sql("ANALYZE")
+
+
 def open_readers(path: Path, *, busy_timeout_s: float) -> Engine:
     """Return an engine of at most `READERS_MAX` connections that cannot write."""
     engine = _engine(path, busy_timeout_s, pool=QueuePool)

@@ -106,7 +106,8 @@ class SqlLedger:
         self, *, states: Collection[CallState], before: str = LAST_ID, limit: int = READ_ROWS_MAX
     ) -> tuple[CallRecord, ...]:
         """Return calls in one of `states`, the newest first, from the one before `before` on."""
-        statement = schema.SELECT_NEWEST_CALLS
+        is_done = "done" in states
+        statement = schema.SELECT_NEWEST_CALLS if is_done else schema.SELECT_NEWEST_NOT_DONE
         return await self.select(
             CallRecord, statement, b_states=list(states), b_before=before, b_limit=limit
         )
@@ -303,6 +304,7 @@ def _open_file(
     try:
         with writer.begin() as connection:
             migrate(connection)
+            sqlite.learn_sizes(connection)
     except OperationalError as error:
         raise ConfigError(
             f"the ledger {path} cannot be used now: {error.orig}. Close the program that holds "
