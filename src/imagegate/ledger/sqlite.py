@@ -4,7 +4,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -160,8 +160,9 @@ class AtOnce:
         try:
             yield
         finally:
-            file.execute(f"PRAGMA busy_timeout={self._busy_timeout_ms}")
-            file.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+            with suppress(sqlite3.ProgrammingError):  # it is closed where a COMMIT failed
+                file.execute(f"PRAGMA busy_timeout={self._busy_timeout_ms}")
+                file.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
 
 
 def raw(connection: Connection) -> sqlite3.Connection:

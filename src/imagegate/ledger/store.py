@@ -233,6 +233,9 @@ class SqlLedger:
             except DBAPIError:
                 # It may be written all the same, though everybody is told that it is not.
                 self._doubtful = (*self._doubtful, *commands) if self.is_shared else ()
+                # Without both, neither SQLAlchemy nor the driver would begin another one.
+                self._connection.invalidate()
+                transaction.rollback()
                 raise
         self._doubtful = ()
         return results

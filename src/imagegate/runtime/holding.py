@@ -15,10 +15,10 @@ PERIOD_S = 15.0
 log = logging.getLogger(telemetry.LOGGER)
 
 
-async def hold_forever(ledger: "SqlLedger", owner: str) -> None:
+async def hold_forever(ledger: "SqlLedger", owner: str, *, period_s: float = PERIOD_S) -> None:
     """Give a sign of life and look for orphans until cancelled, also while the ledger is away."""
     while True:
-        await clock.sleep(PERIOD_S)
+        await clock.sleep(period_s)
         try:
             await ledger.commit(KeepAlive(owner))
             await ledger.commit(HoldOrphans())
