@@ -99,7 +99,8 @@ def deployments_of(model: str, settings: Settings) -> tuple[Deployment, ...]:
     group = group_of(model, settings)
     found = tuple(one for one in settings.deployments if one.group == group)
     if not found:
-        raise NotFoundError(_not_served(model, settings), param="model", model=model)
+        names = served_names(settings)
+        raise NotFoundError(not_served(model, names), param="model", model=model)
     return found
 
 
@@ -135,8 +136,8 @@ def can_draw(name: str, settings: Settings) -> bool:
     )
 
 
-def _not_served(model: str, settings: Settings) -> str:
-    names = served_names(settings)
+def not_served(model: str, names: Sequence[str]) -> str:
+    """Return what to say of a name that is none of `names`."""
     near = difflib.get_close_matches(model, names, n=3, cutoff=0.6)
     hint = f" Did you mean {' or '.join(repr(name) for name in near)}?" if near else ""
     shown = ", ".join(names[:NAMES_SHOWN_MAX]) or "nothing"

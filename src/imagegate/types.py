@@ -163,7 +163,7 @@ class PartialImage(Struct, frozen=True):
 
 
 class Secret:
-    """A credential whose `repr` hides it. Read it with `reveal()`, in `transport/auth.py` only."""
+    """A credential whose `repr` hides it. Read it with `reveal()` only where it is presented."""
 
     __slots__ = ("_value",)
 

@@ -225,7 +225,7 @@ log_format: json
     assert (settings.server.port, settings.server.calls_max) == (4711, 7)
     assert settings.assets.folder == str(tmp_path / "pictures")
     assert settings.assets.retention_s == 0
-    assert settings.database_url == f"sqlite:///{tmp_path / 'ledger.db'}"
+    assert settings.database_url.reveal() == f"sqlite:///{tmp_path / 'ledger.db'}"
     assert settings.deployments[0].model is not None
     assert (settings.adjust, settings.on_retired, settings.log_format) == (
         "strict",
@@ -259,7 +259,7 @@ def test_no_file_is_the_sandbox_and_spends_nothing(tmp_path: Path) -> None:
     assert settings.default_model in groups
     assert settings.aliases["sandbox/gpt-image-2"] == "gpt-image-2"
     assert settings.assets.folder == str(tmp_path / "home" / "assets")
-    assert settings.database_url == f"sqlite:///{tmp_path / 'home' / 'imagegate.db'}"
+    assert settings.database_url.reveal() == f"sqlite:///{tmp_path / 'home' / 'imagegate.db'}"
     assert any("OPENAI_API_KEY is set" in note.text for note in settings.notes)
     assert settings.server.port == 0
 
@@ -295,3 +295,10 @@ def test_no_secret_is_in_any_repr(tmp_path: Path) -> None:
     settings = load(tmp_path, text, KEY)
     shown = repr(settings.deployments) + repr(settings.server) + repr(check_report(settings))
     assert "sk-test" not in shown
+
+
+def test_a_databases_password_is_in_no_repr(tmp_path: Path) -> None:
+    url = "postgresql://gate:sk-test-hidden@127.0.0.1/gate"
+    settings = load(tmp_path, f"{ISSUE}database_url: {url}\n", KEY)
+    assert settings.database_url.reveal() == url
+    assert "sk-test-hidden" not in f"{settings!r} {settings}"

@@ -144,8 +144,8 @@ def _home_note(home: FilePath) -> Note:
     return Note("", 0, f"images and the ledger are kept in {home} ({HOME_ENV} moves them)")
 
 
-def _database_url(home: FilePath) -> str:
-    return f"{DATABASE_SCHEME}{home / 'imagegate.db'}"
+def _database_url(home: FilePath) -> Secret:
+    return Secret(f"{DATABASE_SCHEME}{home / 'imagegate.db'}")
 
 
 def _master_key(given: str, env: Mapping[str, str]) -> tuple[Secret, Path]:
@@ -394,15 +394,16 @@ def _database(
     folder: FilePath,
     home: FilePath,
     faults: Faults,
-) -> str:
+) -> Secret:
     """Return where the ledger is: our key, else LiteLLM's, else the variable, else a file."""
     given = config.database_url or config.general_settings.database_url
     url = given.get_secret_value() if given else env.get(DATABASE_ENV, "")
     if not url or url.startswith(ENV_PREFIX):  # that it is unset is told elsewhere
         return _database_url(home)
     if url.startswith(POSTGRES_SCHEMES):
-        return url
+        return Secret(url)
     if not url.startswith(DATABASE_SCHEME) or url == DATABASE_SCHEME:
         faults.add(("database_url",), f"must be {DATABASE_SCHEME}PATH or postgresql://...")
-        return url
-    return f"{DATABASE_SCHEME}{folder / FilePath(url.removeprefix(DATABASE_SCHEME)).expanduser()}"
+        return Secret(url)
+    place = folder / FilePath(url.removeprefix(DATABASE_SCHEME)).expanduser()
+    return Secret(f"{DATABASE_SCHEME}{place}")

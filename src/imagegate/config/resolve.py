@@ -139,7 +139,7 @@ def _meant(name: str, groups: frozenset[str]) -> str:
     return f"; did you mean {near!r}?" if near else f"; there are {', '.join(sorted(groups))}"
 
 
-def sandbox_settings(assets: AssetSettings, database_url: str, today: datetime.date) -> Settings:
+def sandbox_settings(assets: AssetSettings, database_url: Secret, today: datetime.date) -> Settings:
     """Return the embedded defaults: OpenAI's current models, drawn here, for nothing.
 
     Each is also called `sandbox/NAME`, and a snapshot by its own name.
@@ -247,7 +247,7 @@ def client_settings(
         catalogue=known,
         default_model=name,
         assets=AssetSettings(folder=""),
-        database_url="",
+        database_url=Secret(""),
         proxies=read_proxies(env),
     )
     return settings, name

@@ -168,7 +168,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     partial: Literal["deliver", "refuse"] = "deliver"
     server: ServerSettings = ServerSettings()
     assets: AssetSettings
-    database_url: str
+    database_url: Secret
     unknown_price: Literal["allow", "refuse", "ceiling"] = "allow"
     unknown_price_ceiling_e10: int = 0
     proxies: Mapping[str, str] = {}

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from imagegate.catalogue.known_models import KnownImageModel
+from imagegate.gateway.openapi_admin import admin_paths, admin_schemas
 from imagegate.types import ImageCall, Json, Usage
 
 _NOT_FIELDS = ("id", "operation", "images", "mask", "markup", "extra")
@@ -47,11 +48,12 @@ def build_document() -> Json:
         "ImagesResponse": _answer_schema(),
         "ErrorResponse": _error_schema(),
         **msgspec.json.schema_components([Usage], ref_template=_REFERENCES)[1],
+        **admin_schemas(),
     }
     return {
         "openapi": "3.1.0",
         "info": {"title": "imagegate", "version": version("imagegate")},
-        "paths": _paths(),
+        "paths": _paths() | admin_paths(),
         "components": {
             "schemas": schemas,
             "securitySchemes": {

@@ -79,7 +79,7 @@ async def open_runtime(settings: Settings, *, embedded: bool) -> Runtime:
     from imagegate.ledger.store import open_ledger
 
     ledger = await asyncio.to_thread(
-        open_ledger, settings.database_url, durability=settings.assets.durability
+        open_ledger, settings.database_url.reveal(), durability=settings.assets.durability
     )
     runtime = _assemble(settings, ledger, open_links(settings.assets.folder))
     await runtime.pipeline.desk.load()
