@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-LIMIT_S = 300.0
+LIMIT_S = 120.0
 """For the tests of one mutant; one that makes them hang is noticed as well."""
 _NOT_COPIED = shutil.ignore_patterns("node_modules", "__pycache__", "captures")
 
@@ -39,7 +39,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="imagegate-mutants-") as folder:
         copy = _copied(Path(folder))
         tests = sorted({test for one in chosen for test in one.tests})
-        if not _pass(copy, tests):
+        if not _pass(copy, tests, len(tests) * LIMIT_S):
             print("the tests fail without any mutant")
             return 1
         survivors = [one.name for one in chosen if not _is_killed(copy, one)]
@@ -69,14 +69,14 @@ def _is_killed(copy: Path, mutant: Mutant) -> bool:
     return is_killed
 
 
-def _pass(copy: Path, tests: list[str]) -> bool:
+def _pass(copy: Path, tests: list[str], limit_s: float = LIMIT_S) -> bool:
     """Return whether all the tests pass, with the source of the copy."""
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-n", "0", *tests]
     paths = os.pathsep.join((str(copy / "src"), str(copy)))
     environment = os.environ | {"PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         done = subprocess.run(
-            command, cwd=copy, env=environment, capture_output=True, timeout=LIMIT_S, check=False
+            command, cwd=copy, env=environment, capture_output=True, timeout=limit_s, check=False
         )
     except subprocess.TimeoutExpired:
         return False

@@ -304,3 +304,23 @@ def test_durability_decides_how_the_file_is_synchronised(tmp_path, durability, l
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == level
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
     engine.dispose()
+
+
+def test_what_is_written_at_once_waits_for_nobody(tmp_path):
+    from imagegate.ledger import sqlite
+
+    engine = sqlite.open_writer(tmp_path / "x.db", durability="process", busy_timeout_s=1.0)
+    at_once, waits = sqlite.AtOnce(1.0), ("busy_timeout", "wal_autocheckpoint")
+    with engine.connect() as connection:
+        file = sqlite.raw(connection)
+
+        def settings() -> list[int]:
+            return [file.execute(f"PRAGMA {name}").fetchone()[0] for name in waits]
+
+        for _ in range(TIDY_EVERY - 1):
+            with at_once(connection):
+                assert settings() == [0, 0]
+        assert settings() == [1000, sqlite.CHECKPOINT_PAGES]
+        with pytest.raises(BlockingIOError), at_once(connection):
+            pass
+    engine.dispose()

@@ -221,6 +221,24 @@ def test_many_at_the_same_moment_are_left_to_the_writer():
     assert set(book.threads[2:]) == {"writer"}
 
 
+def test_nothing_is_written_at_once_while_the_writer_writes():
+    book = QuickBook()
+    book.go.clear()
+
+    async def run() -> None:
+        writer = GroupWriter(book.write, name="writer", write_at_once=book.at_once)
+        first = asyncio.create_task(writer.put("wait"))
+        await asyncio.to_thread(book.started.wait, WAIT_S)
+        second = asyncio.create_task(writer.put("a"))
+        asyncio.get_running_loop().call_soon(book.go.set)
+        async with asyncio.timeout(WAIT_S):
+            await asyncio.gather(first, second)
+        await asyncio.to_thread(writer.close)
+
+    asyncio.run(run())
+    assert book.threads == ["writer", "writer"]
+
+
 @pytest.mark.parametrize(("item", "error"), [("wait", type(None)), ("bad", ConflictError)])
 def test_what_cannot_be_written_at_once_is_left_to_the_writer(item, error):
     book = QuickBook()
