@@ -302,3 +302,9 @@ def test_a_databases_password_is_in_no_repr(tmp_path: Path) -> None:
     settings = load(tmp_path, f"{ISSUE}database_url: {url}\n", KEY)
     assert settings.database_url.reveal() == url
     assert "sk-test-hidden" not in f"{settings!r} {settings}"
+
+
+def test_the_budget_of_every_end_user(tmp_path: Path) -> None:
+    text = f"{ISSUE}litellm_settings: {{max_end_user_budget: 0.05}}\n"
+    assert load(tmp_path, text, KEY).end_user_budget_e10 == 5 * 10**8
+    assert load(tmp_path, ISSUE, KEY).end_user_budget_e10 is None

@@ -210,6 +210,12 @@ def test_a_moment_is_waited_for_where_nobody_else_is() -> None:
     assert waits == [0.5, 1.0, None]
 
 
+@pytest.mark.parametrize("kind", [UpstreamCredentialError, UpstreamModelNotFoundError])
+def test_a_fault_of_the_deployment_is_no_moment(kind: type[ImageError]) -> None:
+    driver = Driver(plan_for("a"), retries_max=2)
+    assert driver.fail(driver.start(), kind("x")) is None
+
+
 @pytest.mark.parametrize(
     ("told_s", "least_s", "wait_s"), [(3.0, 0.0, 3.0), (3.0, 5.0, 5.0), (12.0, 0.0, None)]
 )

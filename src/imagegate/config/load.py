@@ -19,6 +19,7 @@ from imagegate.config.faults import ConfigFault, Faults, Path, nearest
 from imagegate.config.guards import GuardrailReader
 from imagegate.config.litellm import SECTION_KEYS_NOT_HERE, TOP_LEVEL_NOT_HERE
 from imagegate.config.master_key import check_master_key
+from imagegate.config.prices import usd_e10
 from imagegate.config.proxies import read_proxies
 from imagegate.config.resolve import (
     ENV_PREFIX,
@@ -43,7 +44,6 @@ DATABASE_SCHEME = "sqlite:///"
 PORT_MAX = 65_535
 DATABASE_ENV = "DATABASE_URL"
 POSTGRES_SCHEMES = ("postgresql://", "postgres://", "postgresql+psycopg://")
-E10_PER_USD = 10**10
 
 
 def environment() -> Mapping[str, str]:
@@ -213,7 +213,8 @@ def _build(
         assets=_assets(config, source.folder, home),
         database_url=_database(config, variables, source.folder, home, faults),
         unknown_price=config.unknown_price,
-        unknown_price_ceiling_e10=round(config.unknown_price_ceiling_usd * E10_PER_USD),
+        unknown_price_ceiling_e10=usd_e10(config.unknown_price_ceiling_usd) or 0,
+        end_user_budget_e10=usd_e10(config.litellm_settings.max_end_user_budget),
         proxies=read_proxies(variables),
         status_pages=config.status_pages,
         late_s=config.late_s,

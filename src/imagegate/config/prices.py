@@ -64,6 +64,11 @@ class WrittenFloat(float):
         return number
 
 
+def usd_e10(usd: float | None) -> int | None:
+    """Return an amount of the configuration in 1e-10 USD."""
+    return None if usd is None else round(Decimal(str(usd)).scaleb(_DECIMALS))
+
+
 def prices_among(given: Mapping[str, Json]) -> dict[str, Json]:
     """Return what of LiteLLM's prices is given, as it is written."""
     return {name: given[name] for name in sorted(PRICE_NAMES) if given.get(name) is not None}

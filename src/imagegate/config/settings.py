@@ -171,6 +171,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     database_url: Secret
     unknown_price: Literal["allow", "refuse", "ceiling"] = "allow"
     unknown_price_ceiling_e10: int = 0
+    end_user_budget_e10: int | None = None
     proxies: Mapping[str, str] = {}
     status_pages: Mapping[str, str] = {}
     late_s: float = 300.0

@@ -41,7 +41,7 @@ ANSWERS = {
     " expires_at:time? revoked_at:time?",
     "EndUser": "object id is_blocked:flag note created_at:time",
     "Budget": "object id name kind of team_id:? limit_usd:usd soft_limit_usd:usd? period"
-    " resets_at:time? spent_usd:usd reserved_usd:usd created_at:time",
+    " resets_at:time? spent_usd:usd reserved_usd:usd created_at:time template_id:?",
     "Call": "object id operation model state key_id:? team_id:? end_user tags:list"
     " created_at:time finished_at:time? cost_usd:usd? error_code",
     "Spend": "value charged_usd:usd held_usd:usd attempts:count unknown:count",

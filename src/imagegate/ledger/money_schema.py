@@ -122,7 +122,12 @@ DELETE_RESERVATION = delete(reservations).where(
     reservations.c.budget_id == bindparam("b_budget_id"),
 )
 DELETE_RESERVATIONS_OF = delete(reservations).where(
-    reservations.c.budget_id == bindparam("b_budget_id")
+    reservations.c.budget_id.in_(
+        select(budgets.c.id).where(
+            (budgets.c.id == bindparam("b_budget_id"))
+            | (budgets.c.template_id == bindparam("b_budget_id"))
+        )
+    )
 )
 ROLL_BUDGET = (
     update(budgets)

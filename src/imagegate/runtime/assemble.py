@@ -17,6 +17,7 @@ from imagegate.guardrails.guards import Guards
 from imagegate.ledger import Ledger
 from imagegate.ledger.records import KeepAlive
 from imagegate.pipeline import Pipeline
+from imagegate.runtime.end_user_budget import set_end_user_budget
 from imagegate.runtime.holding import hold_forever
 from imagegate.runtime.reaper import reap_forever
 from imagegate.runtime.recovery import Recovery
@@ -85,6 +86,7 @@ async def open_runtime(settings: Settings, *, embedded: bool) -> Runtime:
     await runtime.pipeline.desk.load()
     runtime.database = ledger
     await ledger.commit(KeepAlive(runtime.spool.owner))
+    await set_end_user_budget(ledger, settings.end_user_budget_e10)
     recovery = Recovery(settings, runtime.tools, is_shared=ledger.is_shared)
     work = (
         recovery.run(),
