@@ -280,6 +280,13 @@ def test_fallbacks_that_lead_in_a_circle_end() -> None:
     step = driver.fail(driver.start(), UpstreamCredentialError("x"))
     assert step
     assert driver.fail(step, UpstreamCredentialError("x")) is None
+    refusal = ContentPolicyViolationError("x")
+    driver = Driver(plan_for("a"), policy_fallbacks={"img": ("img", "spare")})
+    driver.groups["spare"] = [plan_for("s")]
+    step = driver.fail(driver.start(), refusal)
+    assert name_of(step) == "s"
+    assert step
+    assert driver.fail(step, refusal) is None
 
 
 def test_a_refused_prompt_goes_elsewhere_only_by_its_own_fallbacks() -> None:
