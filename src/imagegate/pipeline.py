@@ -40,12 +40,13 @@ from imagegate.reserve import (
     told,
     without_provider,
 )
-from imagegate.router.route import Route, Router
+from imagegate.router.route import Route, Router, Wishes
 from imagegate.running import CallOptions, RunningCall, Work
 from imagegate.settle import Settlement, Tools
 from imagegate.trace import Trace, identifier
 from imagegate.transport.live import LiveConversation
 from imagegate.transport.run import run
+from imagegate.turns import Turn, Turns
 from imagegate.types import ImageCall, ImageResult
 
 log = logging.getLogger(telemetry.LOGGER)
@@ -58,7 +59,8 @@ class Pipeline:
         self._settings = settings
         self._tools = tools
         self._settlement = Settlement(settings, tools)
-        self._router = router or Router(settings.router, clock.chance)
+        self.router = router or Router(settings.router, clock.chance)
+        self.turns = Turns(settings.queue, self.router)
         self.desk = Desk(settings, tools)
 
     async def start(self, call: ImageCall, spool: CallSpool, options: CallOptions) -> RunningCall:
@@ -110,19 +112,26 @@ class Pipeline:
         if guard.checks_input:
             call = await guard.check_input(call)
             route = self._route(call, options, guard)  # other words may be, and time has passed
-        with trace.step("admit"):
-            roll, attempts, route = await self._admit_somewhere(call, options, route)
+        turn = await self.turns.take(
+            route, partial(self._route, call, options, guard), options, trace
+        )
+        try:
+            with trace.step("admit"):
+                roll, attempts, route = await self._admit_somewhere(call, options, turn.route)
+        except BaseException:
+            self.turns.end(turn)
+            raise
         work = Work(call, spool, self._close, guard)
-        work.limit_s = options.timeout_s or route.plan.deployment.timeout_s
+        work.limit_s = (options.timeout_s or route.plan.deployment.timeout_s) - turn.waited_s
         if self._settings.log_prompts and _may_log(options.account):
             trace.logged_prompt = call.prompt
-        self._tools.start_task(work.id, self._live(work, roll, attempts, route))
+        self._tools.start_task(work.id, self._live(work, roll, attempts, route, turn))
         return work
 
     def _route(self, call: ImageCall, options: CallOptions, guard: GuardedCall) -> Route:
         plan_group = partial(self._plan_group, call, options, guard)
-        now_s, retries_max = clock.monotonic_s(), options.retries_max
-        return self._router.start(call.model, plan_group, now_s, retries_max)
+        wishes = Wishes(options.retries_max, options.fallbacks)
+        return self.router.start(call.model, plan_group, clock.monotonic_s(), wishes)
 
     def _plan_group(
         self, call: ImageCall, options: CallOptions, guard: GuardedCall, group: str
@@ -145,6 +154,7 @@ class Pipeline:
         roll: Roll,
         attempts: Sequence[Attempt],
         route: Route,
+        turn: Turn,
     ) -> None:
         """Make all parts at once and leave one verdict."""
         guard, settlement = running.guard, self._settlement
@@ -169,6 +179,7 @@ class Pipeline:
         finally:
             guard.stop()
             running.finish()
+            self.turns.end(turn)
 
     async def _make_all(
         self,
@@ -207,13 +218,17 @@ class Pipeline:
         self, route: Route, attempt: Attempt, error: ImageError | None, begun_s: float
     ) -> None:
         now_s, images = clock.monotonic_s(), attempt.plan.call.n
-        self._router.end(route, error, images=images, seconds=now_s - begun_s, now_s=now_s)
+        rest_s = self.router.end(route, error, images=images, seconds=now_s - begun_s, now_s=now_s)
+        self.turns.look()
+        if error is not None and rest_s:
+            told = {"deployment": attempt.plan.deployment.id, "rest_s": rest_s, "code": error.code}
+            log.warning(telemetry.DEPLOYMENT_RESTS, extra=told)
 
     async def _go_on(
         self, running: Work, roll: Roll, attempt: Attempt, error: ImageError, route: Route
     ) -> tuple[Sequence[Attempt], Route] | None:
         """Return the attempts of the next step, None where there is none that may be taken."""
-        step = self._router.after(route, error, clock.monotonic_s())
+        step = self.router.after(route, error, clock.monotonic_s())
         if step is None or not running.has_time_for(step.wait_s):
             return None
         if step.wait_s:
@@ -221,7 +236,7 @@ class Pipeline:
         attempts = await self._move_on(roll, attempt, error, step)
         if not attempts:
             return None
-        self._router.begin(step, len(attempts), clock.monotonic_s())
+        self.router.begin(step, len(attempts), clock.monotonic_s())
         return attempts, step
 
     async def _converse(self, running: Work, attempt: Attempt) -> ImageResult:
@@ -282,17 +297,18 @@ class Pipeline:
     ) -> tuple[Roll, Sequence[Attempt], Route]:
         """Write the call down (commit 1) at the first deployment that there is room for.
 
-        A provider whose budget is full is passed over; every other refusal is the caller's answer.
+        The route is begun, and ended where this raises. A provider whose budget is full is passed
+        over; every other refusal is the caller's answer.
         """
         while True:
             roll = Roll(call, self._tools.spool.owner)
             attempts = self._enter(roll, route, call.n)
-            self._router.begin(route, len(attempts), clock.monotonic_s())
             try:
                 await self._admit(call, options, attempts, group=route.plan.deployment.group)
             except BaseException as error:
-                self._router.cancel(route, len(attempts))
+                self.router.cancel(route, len(attempts))
                 route = _passed_over(route, error)
+                self.router.begin(route, route.plan.requests, clock.monotonic_s())
             else:
                 return roll, attempts, route
 

@@ -4,7 +4,8 @@ Several callers may stand at one work: a repeated request attaches to what was b
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from typing import Any, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -20,6 +21,8 @@ from imagegate.ledger.records import AssetRecord
 from imagegate.telemetry import Verdict
 from imagegate.trace import Trace
 from imagegate.types import Adjustment, AdjustPolicy, ImageCall, ImageResult, PartialImage
+
+HasLeft: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
 LONGEST_SILENCE_S = 3600.0
 
@@ -49,8 +52,9 @@ class CallOptions(Struct, frozen=True):
 
     `max_cost_e10` is in 1e-10 USD; `timeout_s` how long the caller waits. `trace` is what was
     noted before the call was read; `guardrails` are further ones for this call, by name.
-    `retries_max` may be fewer than the operator's, never more. Without `attach` every call is a
-    new one. `account` is who calls.
+    `retries_max` counts up to what the operator allows; `fallbacks` are model groups instead of the
+    operator's. `has_left` waits until the caller has gone, None where nobody can tell. Without
+    `attach` every call is a new one. `account` is who calls.
     """
 
     adjust: AdjustPolicy | None = None
@@ -61,6 +65,8 @@ class CallOptions(Struct, frozen=True):
     guardrails: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     retries_max: int | None = None
+    fallbacks: tuple[str, ...] | None = None
+    has_left: HasLeft | None = None
     attach: AttachTerms | None = None
     account: Account = OPERATOR
 

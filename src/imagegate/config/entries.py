@@ -183,7 +183,7 @@ class Entries:
             settings=settings,
             defaults={**extra, **(params.extra_body or {})},
             variations=params.variations,
-            routing=routing_of(params),
+            routing=routing_of(params, self._config),
             serves="responses" if info.mode == RESPONSES_MODE else "images",
             token_prices=_token_prices({**(info.model_extra or {}), **(params.model_extra or {})}),
         )

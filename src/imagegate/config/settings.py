@@ -90,11 +90,13 @@ class RouterSettings(Struct, frozen=True, kw_only=True):
 
     `retries_max` counts further attempts at a deployment that failed for the moment; such waits
     are at least `retry_after_s`. More than `fails_max` failures in a minute earn a rest of
-    `cooldown_s`.
+    `cooldown_s`. A request may ask for up to `retries_asked_max` retries. Calls for the groups in
+    `buys_twice` go on after an ambiguous fault.
     """
 
     strategy: Strategy = "simple-shuffle"
     retries_max: int = 0
+    retries_asked_max: int = 0
     retry_after_s: float = 0.0
     fails_max: int = 3
     cooldown_s: float = 5.0
@@ -102,6 +104,26 @@ class RouterSettings(Struct, frozen=True, kw_only=True):
     default_fallbacks: tuple[str, ...] = ()
     policy_fallbacks: Mapping[str, tuple[str, ...]] = {}
     is_tag_filtered: bool = False
+    buys_twice: frozenset[str] = frozenset()
+
+
+class QueueSettings(Struct, frozen=True, kw_only=True):
+    """How many calls run at once, in all and of one key (None: no limit); how many wait, how long.
+
+    The limits of a deployment, and those that a key has of its own, are waited for as well.
+    """
+
+    calls_max: int | None = None
+    key_calls_max: int | None = None
+    waiting_max: int = 100
+    wait_s_max: float = 60.0
+
+
+class OverrideSettings(Struct, frozen=True, kw_only=True):
+    """What a request may say of its way, beside the number of retries."""
+
+    timeout_s_max: float = 3600.0
+    may_fall_back: bool = True
 
 
 class Skipped(Struct, frozen=True):
@@ -156,6 +178,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     aliases: Mapping[str, str] = {}
     default_model: str = ""
     router: RouterSettings = RouterSettings()
+    queue: QueueSettings = QueueSettings()
+    overrides: OverrideSettings = OverrideSettings()
     adjust: AdjustPolicy = "nearest"
     on_retired: Literal["send", "refuse"] = "send"
     partial: Literal["deliver", "refuse"] = "deliver"

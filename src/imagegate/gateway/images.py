@@ -21,7 +21,7 @@ from imagegate.gateway.options import read_options
 from imagegate.gateway.repeat import attach_terms
 from imagegate.gateway.responses import send_response
 from imagegate.ledger.people import Account
-from imagegate.running import Outcome, RunningCall
+from imagegate.running import HasLeft, Outcome, RunningCall
 from imagegate.runtime.assemble import Runtime
 from imagegate.trace import Trace, parse_traceparent
 from imagegate.types import ImageCall, Operation
@@ -57,7 +57,7 @@ class ImageEndpoint:
             request = Request(dict(scope["headers"]), receive, operation, path_model)
             trace = _trace_of(request, call_id)
             trace.belong(account.key_id, account.team_id)
-            running = await self._start(request, trace, account)
+            running = await self._start(request, trace, account, channel.left)
             running.has_hung_up = channel.has_left
             await self._answer(channel, running, request.headers, _base_url(scope))
         except CallerLeftError:
@@ -85,9 +85,12 @@ class ImageEndpoint:
                 retry_after_s=OVERLOADED_RETRY_S,
             )
 
-    async def _start(self, request: Request, trace: Trace, account: Account) -> RunningCall:
+    async def _start(
+        self, request: Request, trace: Trace, account: Account, has_left: HasLeft
+    ) -> RunningCall:
         """Read the call and start it; from here on its files are its own."""
-        options = msgspec.structs.replace(read_options(request.headers, account), trace=trace)
+        options = read_options(request.headers, account)
+        options = msgspec.structs.replace(options, trace=trace, has_left=has_left)
         spool = self._runtime.spool.open_call(trace.call_id)
         try:
             with trace.step("read"):
