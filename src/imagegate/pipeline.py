@@ -289,6 +289,7 @@ class Pipeline:
             roll.strike(further)
             return ()
         roll.replace(attempt, error)
+        self._settlement.keep_evidence(attempt, error)
         self._tools.spool.journal.end(attempt.id)
         return further
 

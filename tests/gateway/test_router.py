@@ -74,6 +74,41 @@ def test_an_ambiguous_fault_is_never_bought_elsewhere(
     assert (len(upstream.calls), len(second.calls)) == (1, 0)
 
 
+def test_a_group_that_may_buy_twice_goes_on_and_books_both(
+    serve: Serve, upstream: FakeUpstream, second: FakeUpstream
+) -> None:
+    gateway = serve("may_buy_twice: [img]")
+    upstream.always("half_body")
+    answer = gateway.generate()
+    assert (answer.status, answer.headers["x-imagegate-deployment"]) == (200, "second")
+    assert answer.headers["x-imagegate-cost"] == "unknown"
+    assert (
+        "first may have made and billed an image as well" in answer.headers["x-imagegate-warnings"]
+    )
+    assert (upstream.images_billed, second.images_billed) == (1, 1)
+    call = gateway.get(f"/admin/calls/{answer.headers['x-imagegate-call-id']}").json()
+    assert [attempt["state"] for attempt in call["attempts"]] == ["unknown", "settled"]
+    assert [attempt["cost_usd"] for attempt in call["attempts"]][0] is None
+
+
+def test_what_may_have_been_bought_stays_the_verdict_when_the_next_one_fails(
+    serve: Serve, upstream: FakeUpstream, second: FakeUpstream
+) -> None:
+    """Else a client would send it again: nothing was bought by the last one."""
+    gateway = serve("may_buy_twice: [img]")
+    upstream.always("half_body")
+    second.always("status:rate_limit_bare")
+    answer = gateway.generate()
+    assert (answer.status, answer.error["imagegate"]["fault"]) == (502, "ambiguous")
+    assert answer.headers["x-should-retry"] == "false"
+    assert [one["deployment"] for one in answer.error["imagegate"]["attempts"]][:2] == [
+        "first",
+        "second",
+    ]
+    call = gateway.get(f"/admin/calls/{answer.headers['x-imagegate-call-id']}").json()
+    assert call["state"] == "unknown"
+
+
 def test_an_edit_with_a_mask_and_many_images_survives_the_way(
     serve: Serve, upstream: FakeUpstream, second: FakeUpstream
 ) -> None:
