@@ -217,8 +217,8 @@ def _twice(roll: Roll) -> Iterator[str]:
     for attempt, error in roll.bought_again:
         name = attempt.plan.deployment.id
         yield (
-            f"{name} may have made and billed an image as well ({error.code}): this model group may "
-            "buy twice. Its charge is held until it is known."
+            f"{name} may have made and billed an image as well ({error.code}), and this model "
+            "group may buy twice. Its charge is held until it is known."
         )
 
 

@@ -18,6 +18,7 @@ from imagegate.gateway.events import send_events
 from imagegate.gateway.intake import Intake, Request
 from imagegate.gateway.linker import Linker
 from imagegate.gateway.options import read_options
+from imagegate.gateway.overrides import take_overrides
 from imagegate.gateway.repeat import attach_terms
 from imagegate.gateway.responses import send_response
 from imagegate.ledger.people import Account
@@ -95,6 +96,8 @@ class ImageEndpoint:
         try:
             with trace.step("read"):
                 call = await self._read(request, spool)
+            settings = self._runtime.settings
+            call, options = take_overrides(call, request.headers, options, settings)
             if call.operation != "responses":
                 terms = await attach_terms(call, request.headers, account)
                 options = msgspec.structs.replace(options, attach=terms)

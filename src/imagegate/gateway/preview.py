@@ -6,6 +6,7 @@ from starlette.responses import JSONResponse, Response
 from imagegate import clock
 from imagegate.gateway import intake
 from imagegate.gateway.options import read_options
+from imagegate.gateway.overrides import take_overrides
 from imagegate.preview import plain_previews, preview_call
 from imagegate.runtime.assemble import Runtime
 
@@ -22,6 +23,7 @@ async def preview(request: Request) -> Response:
         incoming = intake.Request(headers, request.receive, None, "")
         call = await intake.Intake(runtime).read_call(incoming, spool)
         options = read_options(headers, request.state.account)
+        call, options = take_overrides(call, headers, options, runtime.settings)
         previews = await preview_call(call, runtime.settings, options, spool, runtime.tools.worker)
         return JSONResponse(
             {
