@@ -15,7 +15,7 @@ from imagegate import clock, telemetry
 from imagegate.assets.spool import CallSpool
 from imagegate.attach import Desk, KeyTakenError, key_taken
 from imagegate.attempt import Attempt
-from imagegate.candidates import group_of, plan_group_of
+from imagegate.candidates import blamed, group_of, plan_group_of
 from imagegate.config.settings import Settings
 from imagegate.errors import BadRequestError, ImageError, UpstreamFailedError, UpstreamTimeoutError
 from imagegate.fan_out import Part, Roll, all_of, conclude
@@ -248,8 +248,8 @@ class Pipeline:
                 return await self._exchange(running, attempt, limit_s)
         except TimeoutError as error:
             raise _late(attempt.plan.deployment.id, limit_s) from error
-        except ImageError:
-            raise
+        except ImageError as error:
+            raise blamed(error, attempt.plan.deployment, self._settings) from error
         except Exception as bug:
             log.exception(telemetry.TASK_CRASHED, extra={"call_id": running.id})
             raise _internal(bug) from bug

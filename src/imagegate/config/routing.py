@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from imagegate.config.faults import Faults, nearest
+from imagegate.config.patterns import matches
 from imagegate.config.schema import ConfigFile, DeploymentParams
 from imagegate.config.settings import OverrideSettings, QueueSettings, RouterSettings, Routing
 
@@ -87,7 +88,7 @@ def _check(
         if getattr(config.router_settings, key) is None:
             section = "litellm_settings"
         for group in dict.fromkeys(groups):
-            if group not in known:
+            if not matches(known, group):
                 near = nearest(group, known)
                 meant = (
                     f"did you mean {near!r}?" if near else f"there are {', '.join(sorted(known))}"

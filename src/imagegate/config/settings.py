@@ -3,8 +3,9 @@
 Nothing here knows YAML, pydantic or the environment; `runtime/assemble.py` builds from it.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Literal, TypeAlias
+import datetime
+from collections.abc import Callable, Iterator, Mapping
+from typing import Literal, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -62,6 +63,8 @@ class Deployment(Struct, frozen=True, kw_only=True):
     may take, without a price. `defaults` are image parameters of the operator that a call may
     override. One that `serves` responses is a text model's; `images` are the image deployments at
     the same place by their group, which its image tool may use, and its `model` has prices only.
+    A wildcard entry's own has a `*` in its group, and `named` returns the deployment of one name,
+    None where it serves none of that name; such a one says in `pattern` what it was made from.
     """
 
     id: str
@@ -78,6 +81,20 @@ class Deployment(Struct, frozen=True, kw_only=True):
     routing: Routing = Routing()
     serves: Literal["images", "responses"] = "images"
     images: Mapping[str, "Deployment"] = {}
+    named: "Names | None" = None
+    pattern: str = ""
+
+
+class Names(Protocol):
+    """What a wildcard entry serves."""
+
+    def __call__(self, name: str) -> Deployment | None:
+        """Return the deployment of the group `name`."""
+        ...
+
+    def known(self, today: datetime.date) -> Iterator[str]:
+        """Yield the names that the catalogue knows, without models that have ended."""
+        ...
 
 
 Strategy: TypeAlias = Literal[

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import msgspec
 from msgspec import Struct
 
+from imagegate.config.patterns import find, matches
 from imagegate.config.settings import Deployment, RouterSettings
 from imagegate.errors import (
     AttemptReport,
@@ -114,9 +115,10 @@ class Router:
         """
         group = route.plan.deployment.group
         if isinstance(error, ContentPolicyViolationError):
-            groups = self.settings.policy_fallbacks.get(group, ()) if route.may_be_laxer else ()
+            laxer = find(self.settings.policy_fallbacks, group) or ()
+            groups = laxer if route.may_be_laxer else ()
             return self._fall_back(groups, route, now_s)
-        if not may_go_elsewhere(error, buys_twice=group in self.settings.buys_twice):
+        if not may_go_elsewhere(error, buys_twice=matches(self.settings.buys_twice, group)):
             return None
         found = self._pick(route.left, now_s)
         if found:
@@ -242,7 +244,7 @@ class Router:
 
     def _fallbacks(self, group: str) -> tuple[str, ...]:
         settings = self.settings
-        return (*settings.fallbacks.get(group, ()), *settings.default_fallbacks)
+        return (*(find(settings.fallbacks, group) or ()), *settings.default_fallbacks)
 
     def _retries_max(self, wishes: Wishes) -> int:
         if wishes.retries is None:
