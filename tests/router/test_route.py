@@ -1,6 +1,7 @@
 """Where a call goes, and where after a fault: over a scripted clock."""
 
 import random
+import tracemalloc
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -390,6 +391,29 @@ def test_order_comes_before_the_strategy() -> None:
 def test_the_cheapest() -> None:
     plans = (plan_for("unknown"), plan_for("dear", 900), plan_for("cheap", 100))
     assert odds(Driver(*plans, strategy="cost-based-routing"), 50) == {"cheap": 1.0}
+
+
+def test_the_least_used() -> None:
+    """By images in the last minute, whether or not they are done."""
+    driver = Driver(plan_for("a"), plan_for("b"), strategy="usage-based-routing")
+    assert Counter(driver.where() for _ in range(10)) == {"a": 5, "b": 5}
+    driver.groups["img"] = [plan_for("a")]
+    assert [driver.where() for _ in range(3)] == ["a"] * 3
+    driver.groups["img"] = [plan_for("a"), plan_for("b")]
+    assert [driver.where() for _ in range(3)] == ["b"] * 3
+
+
+def test_what_is_long_past_takes_no_room() -> None:
+    driver = Driver(plan_for("a"), plan_for("b"))
+    tracemalloc.start()
+    try:
+        for number in range(20_000):
+            driver.end(driver.start(), UpstreamFailedError("x") if number % 9 == 0 else None)
+            driver.now_s += 1.0
+        grown, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert grown < 200_000
 
 
 def test_the_least_busy() -> None:

@@ -1,13 +1,25 @@
 """The router's settings: from LiteLLM's two sections and the deployments' own keys."""
 
 from collections.abc import Mapping, Sequence
+from typing import get_args
 
 from imagegate.config.faults import Faults, nearest
 from imagegate.config.patterns import matches
 from imagegate.config.schema import ConfigFile, DeploymentParams
-from imagegate.config.settings import OverrideSettings, QueueSettings, RouterSettings, Routing
+from imagegate.config.settings import (
+    OverrideSettings,
+    QueueSettings,
+    RouterSettings,
+    Routing,
+    Strategy,
+)
 
 RETRIES = 2  # LiteLLM's default
+_STRATEGIES: dict[str, Strategy] = {
+    **{name: name for name in get_args(Strategy)},
+    "usage-based-routing-v2": "usage-based-routing",
+    "provider-budget-routing": "simple-shuffle",
+}
 
 
 def routing_of(params: DeploymentParams, config: ConfigFile) -> Routing:
@@ -32,7 +44,7 @@ def router_settings(config: ConfigFile, known: frozenset[str], faults: Faults) -
     retries = RETRIES if retries is None else retries
     asked = config.overrides.num_retries_max
     found = RouterSettings(
-        strategy=router.routing_strategy,
+        strategy=_STRATEGIES[router.routing_strategy],
         retries_max=retries,
         retries_asked_max=retries if asked is None else asked,
         retry_after_s=router.retry_after,

@@ -31,9 +31,17 @@ class RouterSettings(LiteLLMSection):
     """`router_settings`. What is here wins over the same in `litellm_settings`."""
 
     routing_strategy: Literal[
-        "simple-shuffle", "least-busy", "latency-based-routing", "cost-based-routing"
+        "simple-shuffle",
+        "least-busy",
+        "latency-based-routing",
+        "cost-based-routing",
+        "usage-based-routing",
+        "usage-based-routing-v2",
+        "provider-budget-routing",
     ] = "simple-shuffle"
-    """How one of several deployments is picked."""
+    """How one of several deployments is picked: by chance and weight, by its requests at work, by \
+the seconds or the price of an image, by its images in the last minute. A provider whose budget \
+is used up is passed over by any of them."""
     num_retries: Retries | None = None
     """Further attempts at a deployment that failed for the moment and bought nothing."""
     retry_after: Retention = 0.0

@@ -98,7 +98,11 @@ class Names(Protocol):
 
 
 Strategy: TypeAlias = Literal[
-    "simple-shuffle", "least-busy", "latency-based-routing", "cost-based-routing"
+    "simple-shuffle",
+    "least-busy",
+    "latency-based-routing",
+    "cost-based-routing",
+    "usage-based-routing",
 ]
 
 

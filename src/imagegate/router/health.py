@@ -51,6 +51,7 @@ class Health:
         self.in_flight += 1
         if self.is_half_open:
             self._probe = step
+        self.begun(now_s)
         self._begun.append((now_s, images))
 
     def succeed(self, step: object, images: int, seconds: float, now_s: float) -> None:
@@ -73,6 +74,7 @@ class Health:
         """Note the end of a request by a failure of the deployment."""
         self.let_go(step)
         self.fails_in_row += 1
+        self.fails(now_s)
         self._failed_at_s.append(now_s)
         words = error.upstream.text if error.upstream else error.message
         self.last_words = words[:WORDS_CHARS_MAX]
@@ -84,13 +86,13 @@ class Health:
         self.rests += 1
 
     def fails(self, now_s: float) -> int:
-        """Return how often it failed within the last minute."""
+        """Return how often it failed within the last minute; forget what was before."""
         while self._failed_at_s and self._failed_at_s[0] <= now_s - MINUTE_S:
             self._failed_at_s.popleft()
         return len(self._failed_at_s)
 
     def begun(self, now_s: float) -> tuple[int, int]:
-        """Return how many requests and images were begun within the last minute."""
+        """Return how many requests and images were begun within the last minute; forget others."""
         while self._begun and self._begun[0][0] <= now_s - MINUTE_S:
             self._begun.popleft()
         return len(self._begun), sum(images for _, images in self._begun)

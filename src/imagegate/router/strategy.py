@@ -33,6 +33,8 @@ def _place(plan: Plan, health: Health, strategy: Strategy, now_s: float) -> tupl
             return order, float(health.in_flight)
         case "latency-based-routing":
             return order, _seconds(health, now_s)
+        case "usage-based-routing":
+            return order, float(health.begun(now_s)[1])
         case "cost-based-routing":
             return order, float(plan.price.expected_e10) if plan.price else math.inf
 
