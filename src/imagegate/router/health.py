@@ -27,6 +27,7 @@ class Health:
         self._probe: object = None
         self._failed_at_s: deque[float] = deque()
         self._begun: deque[tuple[float, int]] = deque()  # when, and of how many images
+        self._images_begun = 0
 
     def is_resting(self, now_s: float) -> bool:
         """Return whether it is left alone."""
@@ -53,6 +54,7 @@ class Health:
             self._probe = step
         self.begun(now_s)
         self._begun.append((now_s, images))
+        self._images_begun += images
 
     def succeed(self, step: object, images: int, seconds: float, now_s: float) -> None:
         """Note the end of a request that brought images."""
@@ -94,8 +96,8 @@ class Health:
     def begun(self, now_s: float) -> tuple[int, int]:
         """Return how many requests and images were begun within the last minute; forget others."""
         while self._begun and self._begun[0][0] <= now_s - MINUTE_S:
-            self._begun.popleft()
-        return len(self._begun), sum(images for _, images in self._begun)
+            self._images_begun -= self._begun.popleft()[1]
+        return len(self._begun), self._images_begun
 
     def oldest_begun_s(self) -> float:
         """Return when the oldest request of the last minute was begun; asked after `begun`."""
