@@ -122,7 +122,8 @@ class Pipeline:
             self.turns.end(turn)
             raise
         work = Work(call, spool, self._close, guard)
-        work.limit_s = (options.timeout_s or route.plan.deployment.timeout_s) - turn.waited_s
+        work.limit_s = options.timeout_s or route.plan.deployment.timeout_s
+        work.waited_s = turn.waited_s
         if self._settings.log_prompts and _may_log(options.account):
             trace.logged_prompt = call.prompt
         self._tools.start_task(work.id, self._live(work, roll, attempts, route, turn))

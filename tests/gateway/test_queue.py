@@ -79,9 +79,10 @@ def serve(upstream: FakeUpstream, tmp_path: Path) -> Iterator[Serve]:
                 )
             )
             gateway = RunningGateway(load_settings(str(file)))
-            return Crowd(stack.enter_context(gateway), pool)
+            stack.enter_context(gateway)
+            stack.callback(upstream.release)  # a gateway ends when its calls have
+            return Crowd(gateway, pool)
 
-        stack.callback(upstream.release)
         yield serve_one
 
 
@@ -136,7 +137,7 @@ def test_a_full_queue_refuses_at_once(serve: Serve, upstream: FakeUpstream) -> N
     upstream.wait_held()
     answer = crowd.ask("second").result()
     assert (answer.status, answer.error["code"]) == (503, "queue_full")
-    assert "only is at its limit of 1 requests at the same time" in answer.error["message"]
+    assert "only is at its limit at the same time (max_in_flight 1)" in answer.error["message"]
     assert int(answer.headers["retry-after"]) > 0
     assert "x-should-retry" not in answer.headers, "nothing was bought: it may come again"
     assert answer.error["imagegate"]["finding"]["rule"] == "imagegate.queue"
@@ -159,6 +160,26 @@ def test_who_waits_too_long_is_refused(general: str, serve: Serve, upstream: Fak
     upstream.release()
     assert first.result().status == 200
     assert prompts(upstream) == ["first"]
+
+
+def test_a_deadline_counts_the_wait_also_once_the_call_was_sent(
+    serve: Serve, upstream: FakeUpstream
+) -> None:
+    crowd = serve("", "max_in_flight: 1")
+    upstream.always("hold")
+    first = crowd.ask("first")
+    upstream.wait_held()
+    second = crowd.ask("second", x_imagegate_timeout="2")
+    crowd.wait_queued(1)
+    upstream.release()
+    upstream.wait_received(2)
+    upstream.wait_held()
+    answer = second.result()
+    assert (answer.status, answer.error["code"]) == (504, "upstream_timeout")
+    assert "No image within 2 s" in answer.error["message"]
+    call = crowd.operator.get(f"/admin/calls/{answer.headers['x-imagegate-call-id']}")
+    assert call["state"] == "running", "the purchase goes on"
+    assert first.result().status == 200
 
 
 def test_who_leaves_frees_its_place(serve: Serve, upstream: FakeUpstream) -> None:

@@ -281,8 +281,8 @@ class Router:
         if wait_s:
             return f"{deployment.id} is at its limits a minute, with room in {wait_s} s"
         return (
-            f"{deployment.id} is at its limit of {deployment.routing.max_in_flight} requests at "
-            "the same time, with room when one has ended"
+            f"{deployment.id} is at its limit at the same time (max_in_flight "
+            f"{deployment.routing.max_in_flight}), with room when a request has ended"
         )
 
     def _report(self, plan: Plan) -> AttemptReport:
