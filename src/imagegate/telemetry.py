@@ -64,7 +64,6 @@ class Verdict(Struct, frozen=True, kw_only=True):
     mode: GuardMode
     action: GuardAction
     category: str = ""
-    duration_s: float = 0.0
 
     def __str__(self) -> str:
         """Return `name:action`, and `:category` where there is one, as headers have it."""

@@ -9,6 +9,7 @@ from msgspec import Struct
 from imagegate import clock
 from imagegate.diagnosis.redact import redact
 from imagegate.errors import ImageError
+from imagegate.ledger.review import VerdictRecord
 from imagegate.telemetry import (
     EVENT_TEXT_CHARS_MAX,
     Attribute,
@@ -66,6 +67,7 @@ class Trace:
         self.first_partial_s: float | None = None
         self.spans: list[Span] = []
         self.verdicts: list[Verdict] = []
+        self._written_count = 0
         self.phases_s: dict[str, float] = {}
         self.logged_prompt: str | None = None
         self.is_told = False
@@ -110,6 +112,21 @@ class Trace:
                     error=step.error,
                 )
             )
+
+    def unwritten_verdicts(self) -> tuple[VerdictRecord, ...]:
+        """Return the verdicts that were not asked for before: each is written once."""
+        first, self._written_count = self._written_count, len(self.verdicts)
+        return tuple(
+            VerdictRecord(
+                call_id=self.call_id,
+                number=number,
+                guardrail=one.guardrail,
+                mode=one.mode,
+                action=one.action,
+                category=one.category,
+            )
+            for number, one in enumerate(self.verdicts[first:], start=first)
+        )
 
     def traceparent(self, span_id: str) -> str:
         """Return the header that hangs what the upstream does below the step `span_id`."""

@@ -1,0 +1,35 @@
+"""What guardrails said of calls, and what admins did."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0008"
+down_revision = "0003"
+
+
+def upgrade() -> None:
+    """Create the tables of verdicts and of the audit log, and the index of held images."""
+    op.create_table(
+        "verdicts",
+        sa.Column("call_id", sa.Text, sa.ForeignKey("calls.id"), nullable=False),
+        sa.Column("number", sa.Integer, nullable=False),
+        sa.Column("guardrail", sa.Text, nullable=False),
+        sa.Column("mode", sa.Text, nullable=False),
+        sa.Column("action", sa.Text, nullable=False),
+        sa.Column("category", sa.Text, nullable=False),
+        sa.PrimaryKeyConstraint("call_id", "number", name="verdicts_call_number"),
+    )
+    op.create_table(
+        "audit",
+        sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("at", sa.Double, nullable=False),
+        sa.Column("key_id", sa.Text),
+        sa.Column("role", sa.Text, nullable=False),
+        sa.Column("action", sa.Text, nullable=False),
+        sa.Column("target", sa.Text, nullable=False),
+        sa.Column("before", sa.Text),
+        sa.Column("after", sa.Text),
+        sa.Column("request_id", sa.Text, nullable=False),
+    )
+    is_held = sa.text("substr(file, 1, 5) = 'held/'")
+    op.create_index("assets_held", "assets", ["id"], sqlite_where=is_held, postgresql_where=is_held)
