@@ -166,9 +166,11 @@ class Pipeline:
             raise
         else:
             running.succeed(outcome)
-            await guard.observe(running.call, outcome.result)
-            await settlement.record_verdicts(running)
-            settlement.tell(running, outcome)
+            try:
+                await guard.observe(running.call, outcome.result)
+                await settlement.record_verdicts(running)
+            finally:
+                settlement.tell(running, outcome)
         finally:
             guard.stop()
             running.finish()

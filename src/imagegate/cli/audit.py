@@ -2,6 +2,8 @@
 
 import datetime
 import json as jsonlib
+import sys
+from collections.abc import Iterator
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -9,10 +11,7 @@ from cyclopts import Parameter
 
 from imagegate.cli.admin_api import AdminApi
 from imagegate.cli.exits import OK
-from imagegate.cli.listing import print_rows
 from imagegate.types import Json
-
-COLUMNS = {"at": "WHEN", "who": "WHO", "action": "ACTION", "target": "TARGET", "now": "NOW"}
 
 
 def audit(
@@ -44,15 +43,17 @@ def audit(
     asked = {"key": key, "target": target, "after": after, "limit": limit}
     query = urlencode({name: value for name, value in asked.items() if value is not None})
     rows: list[Json] = AdminApi(url).ask("GET", f"/admin/audit?{query}")["data"]
-    print_rows(rows if json else [_shown(row) for row in rows], COLUMNS, as_json=json)
+    if json:
+        sys.stdout.write(jsonlib.dumps(rows) + "\n")
+    for row in () if json else rows:
+        sys.stdout.write("\n".join(_lines(row)) + "\n")
     return OK
 
 
-def _shown(row: Json) -> Json:
+def _lines(row: Json) -> Iterator[str]:
     moment = datetime.datetime.fromtimestamp(row["at"], datetime.UTC)
-    now = {name: value for name, value in (row["after"] or {}).items() if name != "id"}
-    return row | {
-        "at": f"{moment:%Y-%m-%d %H:%M:%S}",
-        "who": row["key_id"] or "master key",
-        "now": jsonlib.dumps(now) if row["before"] and now else None,
-    }
+    yield f"{moment:%Y-%m-%d %H:%M:%S} UTC  {row['action']}"
+    yield f"  {row['target']} by {row['key_id'] or 'master key'}"
+    before, after = row["before"], row["after"]
+    for name in before if before and after else ():
+        yield f"  {name}: {jsonlib.dumps(before[name])} -> {jsonlib.dumps(after.get(name))}"

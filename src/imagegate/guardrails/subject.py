@@ -96,6 +96,15 @@ def output_of(call: ImageCall, result: ImageResult, end_user: str) -> Subject:
     )
 
 
+def whole_of(call: ImageCall, result: ImageResult | None, end_user: str) -> Subject:
+    """Return what went in beside what came out of it, where something did."""
+    given = input_of(call, end_user)
+    if result is None:
+        return given
+    made = output_of(call, result, end_user)
+    return msgspec.structs.replace(made, images=(*given.images, *made.images))
+
+
 def texts_of(call: ImageCall) -> dict[str, str]:
     """Return every text of a call that may reach an image, by path."""
     found: dict[str, str] = {}
