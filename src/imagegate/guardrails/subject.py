@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from imagegate.types import Blob, FileId, ImageCall, ImageResult, Json
 from imagegate.wire.exchange import Answer, Command
+from imagegate.wire.responses import BODY, TAG, names_inputs
 
 RulingAction: TypeAlias = Literal["allow", "mask", "blur", "hold", "deny"]
 TEXTS_MAX = 1000
@@ -74,7 +75,8 @@ def input_of(call: ImageCall, end_user: str) -> Subject:
         end_user=end_user,
         texts=texts_of(call),
         images=tuple(SeenImage(role, one) for role, one in given if isinstance(one, Blob)),  # type: ignore[arg-type]
-        has_unseen=any(isinstance(one, FileId) for _, one in given),
+        has_unseen=any(isinstance(one, FileId) for _, one in given)
+        or (call.operation == "responses" and names_inputs(call.extra[BODY], call.extra[TAG])),
     )
 
 
