@@ -40,7 +40,7 @@ GROUPS = {
 }
 USAGES = {
     "edit": "Usage: imagegate edit IMAGE... PROMPT [OPTIONS]",
-    "guardrails": "Usage: imagegate guardrails test NAME PROMPT --config FILE",
+    "guardrails": "Usage: imagegate guardrails test NAME [PROMPT] --config FILE [OPTIONS]",
 }
 EXIT_CODES = """\
 Exit codes:

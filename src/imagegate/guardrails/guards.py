@@ -112,7 +112,8 @@ class Guards:
                 f"There is no guardrail {name[:64]!r}; there are: {known}.", param="name"
             )
         trace = Trace(subject.call_id)
-        mode = min(guard.settings.modes)
+        wanted: GuardMode = "pre_call" if subject.stage == "input" else "post_call"
+        mode = wanted if wanted in guard.settings.modes else min(guard.settings.modes)
         await GuardedCall((guard,), trace, subject.end_user, self._worker).rule(
             guard, mode, subject
         )

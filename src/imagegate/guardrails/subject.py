@@ -10,6 +10,7 @@ from imagegate.types import Blob, FileId, ImageCall, ImageResult, Json
 from imagegate.wire.exchange import Answer, Command
 from imagegate.wire.responses import BODY, TAG, names_inputs
 
+Stage: TypeAlias = Literal["input", "output"]
 RulingAction: TypeAlias = Literal["allow", "mask", "blur", "hold", "deny"]
 TEXTS_MAX = 1000
 _FIELDS = ("prompt", "negative_prompt", "style")
@@ -28,7 +29,7 @@ class Subject(Struct, frozen=True, kw_only=True):
     `has_unseen`: an input is a file that only the provider has.
     """
 
-    stage: Literal["input", "output"]
+    stage: Stage
     call_id: str
     operation: str = ""
     model: str = ""
@@ -105,6 +106,15 @@ def whole_of(call: ImageCall, result: ImageResult | None, end_user: str) -> Subj
         return given
     made = output_of(call, result, end_user)
     return msgspec.structs.replace(made, images=(*given.images, *made.images))
+
+
+def trial_of(call: ImageCall, stage: Stage) -> Subject:
+    """Return what a guardrail is tried on: a call's texts and images, as going in or coming out."""
+    given = input_of(call, "")
+    if stage == "input":
+        return given
+    made = tuple(SeenImage("output", one.blob) for one in given.images)
+    return msgspec.structs.replace(given, stage=stage, images=made)
 
 
 def texts_of(call: ImageCall) -> dict[str, str]:
