@@ -179,3 +179,13 @@ def test_the_names_are_never_sent_upstream(start: Start, upstream: FakeUpstream)
     assert answer.status == 200
     assert answer.headers["x-imagegate-guardrails"] == '["no-words:allow"]'
     assert b"no-words" not in upstream.bill[-1].body
+
+
+def test_a_preview_names_them_and_asks_none(start: Start) -> None:
+    """Nothing is sent, so nothing is refused; what would be met is told beforehand."""
+    gateway = start(GUARDRAIL.format(mode="pre_call", default_on=False))
+    call = {"model": "other", "prompt": BAD, "guardrails": ["no-words"]}
+    answer = gateway.post("/v1/images/preview", call)
+    assert (answer.status, answer.json()["guardrails"]) == (200, ["no-words"])
+    assert "guardrails" not in answer.json()["deployments"][0]["request"]["body"]
+    assert gateway.post("/v1/images/preview", call | {"guardrails": ["x"]}).status == 400
