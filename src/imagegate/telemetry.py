@@ -70,16 +70,16 @@ class Verdict(Struct, frozen=True, kw_only=True):
         return ":".join(part for part in (self.guardrail, self.action, self.category) if part)
 
 
-class Span(Struct, frozen=True, kw_only=True):
+class Span(Struct, kw_only=True):
     """One step of a call. Times are unix seconds; `error` is a code, "" where all went well."""
 
     name: str
     span_id: str
     parent_id: str
     start_s: float
-    end_s: float
+    end_s: float = 0.0
     kind: Literal["internal", "client", "server"] = "internal"
-    attributes: Attributes = {}
+    attributes: dict[str, Attribute] = {}
     error: str = ""
 
 

@@ -270,6 +270,8 @@ class GuardedCall:
         return result
 
     def _in(self, mode: GuardMode) -> tuple[Guard, ...]:
+        if not self._guards:
+            return ()
         return tuple(guard for guard in self._guards if mode in guard.settings.modes)
 
     def _last(self, guard: Guard) -> str:

@@ -80,6 +80,8 @@ class Transport:
 
     def proxy_for(self, url: URL) -> str | None:
         """Return the proxy that the environment names for `url`, or None."""
+        if not self._proxies:
+            return None
         proxy = self._proxies.get(url.scheme)
         if proxy and url.host and not proxy_bypass_environment(url.host, self._proxies):
             return proxy
