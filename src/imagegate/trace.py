@@ -119,6 +119,8 @@ class Trace:
     def unwritten_verdicts(self) -> tuple[VerdictRecord, ...]:
         """Return the verdicts that were not asked for before: each is written once."""
         first, self._written_count = self._written_count, len(self.verdicts)
+        if first == len(self.verdicts):
+            return ()
         return tuple(
             VerdictRecord(
                 call_id=self.call_id,
