@@ -225,14 +225,15 @@ class Settlement:
             retention_s = max(retention_s, self._assets.url_s)
         if retention_s <= 0:
             return ()
-        return keep(
-            result,
-            self._tools.store,
-            call_id=running.id,
-            attempt_id=attempt.id,
-            expires_at=clock.now_s() + retention_s,
-            is_held=is_held,
-        )
+        with running.trace.step("keep", attempt.span_id):
+            return keep(
+                result,
+                self._tools.store,
+                call_id=running.id,
+                attempt_id=attempt.id,
+                expires_at=clock.now_s() + retention_s,
+                is_held=is_held,
+            )
 
 
 def _charge(plan: Plan, result: ImageResult) -> int | None:

@@ -101,6 +101,11 @@ def detach_log(writer: LogWriter) -> None:
     writer.close()
 
 
+def lost_lines() -> int:
+    """Return how many lines the readers of the log did not take."""
+    return sum(one.lost_count for one in logger.handlers if isinstance(one, LogWriter))
+
+
 def json_line(record: logging.LogRecord) -> str:
     """Return one JSON object: time, level, event, then its fields."""
     line: dict[str, object] = {
