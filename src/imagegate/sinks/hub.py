@@ -43,11 +43,12 @@ class Sinks:
 
     def gauges(self) -> list[tuple[Metric, Mapping[Labels, float]]]:
         """Return how the sinks themselves do, the log included."""
-        lost = {(one.name,): float(one.lost_count) for one in self.outlets}
+        lost: dict[Labels, float] = {("log",): float(lost_lines())}
+        lost |= {(one.name,): float(one.lost_count) for one in self.outlets}
         return [
             (WAITING, {(one.name,): float(one.waiting_count) for one in self.outlets}),
             (SENT, {(one.name,): float(one.sent_count) for one in self.outlets}),
-            (LOST, lost | {("log",): float(lost_lines())}),
+            (LOST, lost),
         ]
 
     async def aclose(self) -> None:
