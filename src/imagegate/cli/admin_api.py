@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from urllib.parse import urlencode, urlsplit
 
 from imagegate.config.load import MASTER_KEY_ENV, environment
+from imagegate.diagnosis.redact import redact
 from imagegate.errors import (
     AuthenticationError,
     BadRequestError,
@@ -98,6 +99,7 @@ class AdminApi:
 
 
 def _error(status: int, answer: Json) -> ImageError:
+    """Return what was said, redacted: whoever answers at that address may repeat our key."""
     error = answer.get("error") or {}
-    told = error.get("message", f"The gateway answered {status}.")
+    told = redact(str(error.get("message", f"The gateway answered {status}.")))
     return _CLASSES.get(status, ImageError)(told, code=error.get("code"), http_status=status)

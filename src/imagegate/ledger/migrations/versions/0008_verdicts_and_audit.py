@@ -1,4 +1,6 @@
-"""What guardrails said of calls, and what admins did."""
+"""What guardrails said of calls, and what admins did; idempotency keys become hashes."""
+
+import hashlib
 
 import sqlalchemy as sa
 from alembic import op
@@ -9,6 +11,7 @@ down_revision = "0003"
 
 def upgrade() -> None:
     """Create the tables of verdicts and of the audit log, and the index of held images."""
+    _hash_keys()
     op.create_table(
         "verdicts",
         sa.Column("call_id", sa.Text, sa.ForeignKey("calls.id"), nullable=False),
@@ -33,3 +36,13 @@ def upgrade() -> None:
     )
     is_held = sa.text("substr(file, 1, 5) = 'held/'")
     op.create_index("assets_held", "assets", ["id"], sqlite_where=is_held, postgresql_where=is_held)
+
+
+def _hash_keys() -> None:
+    calls = sa.table("calls", sa.column("id"), sa.column("idempotency_key"))
+    connection = op.get_bind()
+    known = sa.select(calls.c.id, calls.c.idempotency_key)
+    for name, key in connection.execute(known.where(calls.c.idempotency_key.is_not(None))).all():
+        digest = hashlib.sha256(key.encode()).hexdigest()
+        change = sa.update(calls).where(calls.c.id == name).values(idempotency_key=digest)
+        connection.execute(change)
