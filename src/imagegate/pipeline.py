@@ -14,10 +14,10 @@ import msgspec
 from imagegate import clock, telemetry
 from imagegate.assets.spool import CallSpool
 from imagegate.attach import Desk, KeyTakenError, key_taken
-from imagegate.attempt import Attempt
+from imagegate.attempt import Attempt, internal_error
 from imagegate.candidates import blamed, group_of, plan_group_of
 from imagegate.config.settings import Settings
-from imagegate.errors import BadRequestError, ImageError, UpstreamFailedError, UpstreamTimeoutError
+from imagegate.errors import BadRequestError, ImageError
 from imagegate.fan_out import Part, Roll, all_of, conclude
 from imagegate.fingerprint import with_guardrails
 from imagegate.guardrails.guards import GuardedCall
@@ -31,6 +31,7 @@ from imagegate.ledger.records import (
     LedgerError,
     Redispatch,
 )
+from imagegate.ledger.review import VerdictRecord
 from imagegate.pixels import encode_result, prepare_attempt
 from imagegate.plan import Plan
 from imagegate.reserve import (
@@ -117,7 +118,9 @@ class Pipeline:
         )
         try:
             with trace.step("admit"):
-                roll, attempts, route = await self._admit_somewhere(call, options, turn.route)
+                roll, attempts, route = await self._admit_somewhere(
+                    call, options, turn.route, trace
+                )
         except BaseException:
             self.turns.end(turn)
             raise
@@ -169,14 +172,18 @@ class Pipeline:
             running.fail(error)
             await guard.end()
             await guard.observe(running.call, None)
+            await settlement.record_verdicts(running)
             settlement.tell_failure(running, attempts[0], error, roll)
         except Exception as bug:
-            settlement.tell_failure(running, attempts[0], _internal(bug), roll)
+            settlement.tell_failure(running, attempts[0], internal_error(bug), roll)
             raise
         else:
             running.succeed(outcome)
-            await guard.observe(running.call, outcome.result)
-            settlement.tell(running, outcome)
+            try:
+                await guard.observe(running.call, outcome.result)
+                await settlement.record_verdicts(running)
+            finally:
+                settlement.tell(running, outcome)
         finally:
             guard.stop()
             running.finish()
@@ -248,12 +255,12 @@ class Pipeline:
                 attempt.span_id = step.span_id
                 return await self._exchange(running, attempt, limit_s)
         except TimeoutError as error:
-            raise _late(attempt.plan.deployment.id, limit_s) from error
+            raise attempt.late(limit_s) from error
         except ImageError as error:
             raise blamed(error, attempt.plan.deployment, self._settings) from error
         except Exception as bug:
             log.exception(telemetry.TASK_CRASHED, extra={"call_id": running.id})
-            raise _internal(bug) from bug
+            raise internal_error(bug) from bug
 
     async def _exchange(self, running: Work, attempt: Attempt, limit_s: float) -> ImageResult:
         tools, spool, deployment = self._tools, running.spool, attempt.plan.deployment
@@ -295,18 +302,20 @@ class Pipeline:
         return further
 
     async def _admit_somewhere(
-        self, call: ImageCall, options: CallOptions, route: Route
+        self, call: ImageCall, options: CallOptions, route: Route, trace: Trace
     ) -> tuple[Roll, Sequence[Attempt], Route]:
         """Write the call down (commit 1) at the first deployment that there is room for.
 
         The route is begun, and ended where this raises. A provider whose budget is full is passed
         over; every other refusal is the caller's answer.
         """
+        verdicts = trace.unwritten_verdicts()
         while True:
             roll = Roll(call, self._tools.spool.owner)
             attempts = self._enter(roll, route, call.n)
             try:
-                await self._admit(call, options, attempts, group=route.plan.deployment.group)
+                group = route.plan.deployment.group
+                await self._admit(call, options, attempts, verdicts, group=group)
             except BaseException as error:
                 self.router.cancel(route, len(attempts))
                 route = _passed_over(route, error)
@@ -322,7 +331,13 @@ class Pipeline:
         return attempts
 
     async def _admit(
-        self, call: ImageCall, options: CallOptions, attempts: Sequence[Attempt], *, group: str
+        self,
+        call: ImageCall,
+        options: CallOptions,
+        attempts: Sequence[Attempt],
+        verdicts: tuple[VerdictRecord, ...],
+        *,
+        group: str,
     ) -> None:
         account = options.account
         record = CallRecord(
@@ -340,7 +355,8 @@ class Pipeline:
             idempotency_key=(options.attach.scoped_key or None) if options.attach else None,
         )
         first, *parts = (attempt.record for attempt in attempts)
-        await self._tools.ledger.commit(Admit(record, first, tuple(parts), account.limits, call.n))
+        admit = Admit(record, first, tuple(parts), account.limits, call.n, verdicts)
+        await self._tools.ledger.commit(admit)
 
 
 def end_user_of(call: ImageCall, options: CallOptions) -> str:
@@ -374,19 +390,3 @@ def _passed_over(route: Route, error: BaseException) -> Route:
     if not left:
         raise told(error) from error
     return msgspec.structs.replace(route, plan=left[0], left=tuple(left[1:]))
-
-
-def _late(deployment_id: str, limit_s: float) -> UpstreamTimeoutError:
-    return UpstreamTimeoutError(
-        f"{deployment_id} did not finish within {limit_s:g} s. The image may have been made and "
-        "billed."
-    )
-
-
-def _internal(bug: Exception) -> UpstreamFailedError:
-    return UpstreamFailedError(
-        f"A defect of imagegate ended this call ({type(bug).__name__}); the image may have been "
-        "made and billed. The log has the details: please report them.",
-        code="internal_error",
-        http_status=500,
-    )
