@@ -9,6 +9,7 @@ import msgspec
 
 from imagegate import clock
 from imagegate.catalogue.price import format_usd
+from imagegate.config.patterns import MARK
 from imagegate.config.settings import Deployment, Settings
 from imagegate.config.wildcards import named_deployments
 from imagegate.errors import (
@@ -137,16 +138,25 @@ def blamed(error: ImageError, deployment: Deployment, settings: Settings) -> Ima
     """
     if not deployment.pattern or not isinstance(error, UpstreamModelNotFoundError):
         return error
-    model = f"{deployment.provider.name}/{deployment.target.upstream_model}"
-    near = [name for name in settings.catalogue.near(model) if name != model]
+    near = _near(deployment, settings)
     hint = f" Did you mean {' or '.join(repr(name) for name in near)}?" if near else ""
     return NotFoundError(
-        f"{error.message}{hint} GET /v1/models lists what is known to be served here.",
+        f"{deployment.provider.name} does not know the model "
+        f"{deployment.target.upstream_model!r}, or this gateway may not use it there.{hint} "
+        "GET /v1/models lists what is known to be served.",
         param="model",
         upstream=error.upstream,
         model=deployment.group,
         llm_provider=deployment.provider.name,
     )
+
+
+def _near(deployment: Deployment, settings: Settings) -> list[str]:
+    """Return names that look like a wildcard's, as its callers write them."""
+    served = difflib.get_close_matches(deployment.group, served_names(settings), n=3, cutoff=0.6)
+    known = settings.catalogue.near(deployment.target.upstream_model.rpartition("/")[2])
+    guessed = [deployment.pattern.replace(MARK, one.partition("/")[2]) for one in known]
+    return [name for name in served or guessed if name != deployment.group]
 
 
 def _drawer(call: ImageCall, settings: Settings) -> str:

@@ -93,7 +93,8 @@ def test_a_model_that_the_upstream_does_not_know_is_the_callers(
         answer = operator.generate(model="own/gpt-image-9")
         assert (answer.status, answer.error["code"]) == (404, "model_not_found")
     assert answer.error["param"] == "model"
-    assert "gpt-image" in answer.error["message"]
+    assert "Did you mean 'openai/gpt-image-2'" in answer.error["message"]
+    assert answer.error["imagegate"]["finding"]["rule"] == "imagegate.wildcard_model"
     assert answer.error["imagegate"]["attempts"][0]["state"] == "refused"
     assert answer.headers["x-should-retry"] == "false"
     upstream.always("ok")
