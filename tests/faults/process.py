@@ -23,6 +23,7 @@ model_list:
     litellm_params: {{model: {model}, api_base: "{upstream}", api_key: sk-test-upstream}}
 assets: {{folder: "{folder}/assets", retention_s: {retention_s}}}
 database_url: "sqlite:///{folder}/ledger.db"
+server: {{drain_notice_s: 0}}
 """
 
 

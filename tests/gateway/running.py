@@ -47,7 +47,7 @@ class RunningGateway:
     """A gateway over `settings`, until the `with` block ends; used from the test's thread."""
 
     def __init__(self, settings: Settings) -> None:
-        server = msgspec.structs.replace(settings.server, port=0)
+        server = msgspec.structs.replace(settings.server, port=0, drain_notice_s=0.0)
         self._settings = msgspec.structs.replace(settings, server=server)
         self._ready: queue.Queue[object] = queue.Queue()
         self._thread = threading.Thread(target=self._run, name="gateway", daemon=True)

@@ -109,7 +109,9 @@ def test_a_process_ends_in_good_order(
     gateway.stop()
     gateway.wait_stopped()  # one process at a time owns the database
     config = tmp_path / "config.yaml"
-    config.write_text(config.read_text().replace("server: {", "server: {port: 0"))
+    config.write_text(
+        config.read_text().replace("server: {", "server: {port: 0, drain_notice_s: 0")
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", START, str(config)],
         stdout=subprocess.PIPE,

@@ -7,7 +7,7 @@ from imagegate import clock
 from imagegate.gateway import intake
 from imagegate.gateway.options import read_options
 from imagegate.preview import plain_previews, preview_call
-from imagegate.runtime.assemble import Runtime
+from imagegate.runtime.snapshot import Snapshot
 
 
 async def preview(request: Request) -> Response:
@@ -15,7 +15,7 @@ async def preview(request: Request) -> Response:
 
     The body is that of a generation or an edit; one with inputs is taken as an edit.
     """
-    runtime: Runtime = request.app.state.gateway.runtime
+    runtime: Snapshot = request.app.state.gateway.runtime.snapshot
     headers = dict(request.headers.raw)
     spool = runtime.spool.open_call(clock.new_id("call"))
     try:

@@ -15,7 +15,7 @@ from yarl import URL
 from imagegate import clock
 from imagegate.assets.journal import Done, Head, Journal
 from imagegate.assets.spool import CallSpool, Spool, SpoolFile
-from imagegate.config.settings import Credential, Deployment
+from imagegate.config.settings import ANSWER_BYTES_MAX, Credential, Deployment
 from imagegate.errors import (
     ImageError,
     UpstreamFailedError,
@@ -54,11 +54,22 @@ OWN_HEADERS = {
 
 
 class Transport:
-    """The sockets of one runtime: a connection pool, the sandbox, and the gate for large bodies."""
+    """The sockets of one snapshot: a connection pool, the sandbox, and the gate for large bodies.
 
-    def __init__(self, spool: Spool, proxies: Mapping[str, str]) -> None:
+    `answer_bytes_max` bounds an answer. One `gate` may serve several.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        proxies: Mapping[str, str],
+        *,
+        answer_bytes_max: int = ANSWER_BYTES_MAX,
+        gate: BodyGate | None = None,
+    ) -> None:
         self.spool = spool
-        self.gate = BodyGate()
+        self.answer_bytes_max = answer_bytes_max
+        self.gate = gate or BodyGate()
         self.sandbox = SandboxUpstream()
         self._proxies = dict(proxies)
         self.session = aiohttp.ClientSession(
@@ -213,7 +224,7 @@ class LiveConversation:
         headers: Mapping[str, str],
         chunks: AsyncIterator[bytes],
     ) -> UpstreamResponse:
-        limit = self._transport.spool.settings.answer_bytes_max
+        limit = self._transport.answer_bytes_max
         encoding = headers.get("content-encoding", "").lower()
         if encoding not in ("", "identity"):
             chunks = inflated(chunks, encoding, bytes_max=limit)
