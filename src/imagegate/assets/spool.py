@@ -81,7 +81,6 @@ class Spool:
     """The folder of one process: its lock, its journal, its pool of files."""
 
     def __init__(self, settings: AssetSettings, *, owner: str = "") -> None:
-        self.settings = settings
         self.owner = owner or clock.new_id("run")
         self.root = Path(settings.folder) / "spool"
         self.folder = self.root / self.owner
