@@ -23,7 +23,8 @@ model_list:
     litellm_params: {{model: {model}, api_base: "{upstream}", api_key: sk-test-upstream}}
 assets: {{folder: "{folder}/assets", retention_s: {retention_s}}}
 database_url: "sqlite:///{folder}/ledger.db"
-server: {{drain_notice_s: 0}}
+server: {{drain_notice_s: {notice_s}}}
+{extra}
 """
 
 
@@ -37,11 +38,20 @@ class GatewayProcess:
         *,
         model: str = "openai/gpt-image-2",
         retention_s: int = 3600,
+        notice_s: float = 0,
+        extra: str = "",
     ) -> None:
         self.folder = folder
         config = folder / "config.yaml"
         config.write_text(
-            CONFIG.format(upstream=upstream, model=model, folder=folder, retention_s=retention_s)
+            CONFIG.format(
+                upstream=upstream,
+                model=model,
+                folder=folder,
+                retention_s=retention_s,
+                notice_s=notice_s,
+                extra=extra,
+            )
         )
         self._command = [sys.executable, "-m", "imagegate", "serve"]
         self._command += ["--config", str(config), "--port", "0"]

@@ -18,7 +18,11 @@ OLD = """
 model_list:
   - model_name: old
     model_info: {{id: same}}
-    litellm_params: {{model: openai/gpt-image-2, base_model: openai/gpt-image-2, api_base: "{v1}", api_key: sk-test-old-key}}
+    litellm_params:
+      model: openai/gpt-image-2
+      base_model: openai/gpt-image-2
+      api_base: "{v1}"
+      api_key: sk-test-old-key
 general_settings: {{master_key: sk-old-master-Zq8-is-long}}
 router_settings: {{model_group_alias: {{img: old}}}}
 guardrails:
@@ -35,7 +39,11 @@ NEW = """
 model_list:
   - model_name: new
     model_info: {{id: same}}
-    litellm_params: {{model: openai/gpt-image-2, base_model: openai/gpt-image-2, api_base: "{v1}", api_key: sk-test-new-key}}
+    litellm_params:
+      model: openai/gpt-image-2
+      base_model: openai/gpt-image-2
+      api_base: "{v1}"
+      api_key: sk-test-new-key
 general_settings: {{master_key: sk-new-master-Zq8-is-long}}
 router_settings: {{model_group_alias: {{img: new}}}}
 guardrails:

@@ -126,6 +126,7 @@ async def open_runtime(settings: Settings, *, embedded: bool) -> Runtime:
     await runtime.pipeline.desk.load()
     runtime.database = ledger
     await ledger.commit(KeepAlive(runtime.spool.owner))
+    await _look_at_disk(runtime)
     takeover = Takeover(lambda: runtime.snapshot, is_shared=ledger.is_shared)
     work = (
         takeover.run_forever(),
@@ -138,12 +139,15 @@ async def open_runtime(settings: Settings, *, embedded: bool) -> Runtime:
     return runtime
 
 
+async def _look_at_disk(runtime: Runtime) -> None:
+    look, least = runtime.spool.room.look, runtime.settings.assets.free_bytes_min
+    await asyncio.to_thread(look, least, runtime.supervisor.running_count)
+
+
 async def _look_at_disk_forever(runtime: Runtime) -> None:
     while True:
-        room, assets = runtime.spool.room, runtime.settings.assets
-        running_count = runtime.supervisor.running_count
-        await asyncio.to_thread(room.look, assets.free_bytes_min, running_count)
         await clock.sleep(DISK_PERIOD_S)
+        await _look_at_disk(runtime)
 
 
 def _open_embedded(settings: Settings) -> Runtime:
