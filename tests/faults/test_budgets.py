@@ -59,6 +59,9 @@ class BudgetGateway(GatewayProcess):
         (budget,) = found["data"]
         return Decimal(budget["spent_usd"]), Decimal(budget["reserved_usd"])
 
+    def ready(self) -> bool:
+        return self.ask("GET", "/readyz")[0] == 200
+
     def states(self) -> list[str]:
         _, found = self.ask("GET", "/admin/calls?limit=500")
         return [call["state"] for call in found["data"]]

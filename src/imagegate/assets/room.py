@@ -31,7 +31,10 @@ class Room:
     def look(self, free_bytes_min: int, running_count: int) -> None:
         """Ask the disk (blocking); `running_count` calls have yet to bring something."""
         was_low = self.is_low
-        self.free_bytes = shutil.disk_usage(self._folder).free
+        try:
+            self.free_bytes = shutil.disk_usage(self._folder).free
+        except OSError:  # it was unmounted or removed: nothing can be kept there
+            self.free_bytes = 0
         self._calls_left = (self.free_bytes - free_bytes_min) // ANSWER_BYTES - running_count
         if was_low != self.is_low:
             told = {"folder": str(self._folder), "free_bytes": self.free_bytes}
