@@ -73,11 +73,8 @@ def test_a_neighbour_in_the_same_folder_takes_over_at_once(
     upstream: FakeUpstream, tmp_path: Path, doomed_server: PostgresServer
 ) -> None:
     url = doomed_server.new_url()
-    one, other = (BudgetGateway(tmp_path / name, upstream.v1, url) for name in "ab")
-    text_of_other = (tmp_path / "b" / "config.yaml").read_text()
-    (tmp_path / "b" / "config.yaml").write_text(
-        text_of_other.replace(f"{tmp_path}/b/assets", f"{tmp_path}/a/assets")
-    )
+    assets = tmp_path / "assets"
+    one, other = (BudgetGateway(tmp_path / name, upstream.v1, url, assets) for name in "ab")
     with other:
         leave_unsettled(one, upstream, doomed_server)
         wait(other, lambda: other.ready())
@@ -86,8 +83,7 @@ def test_a_neighbour_in_the_same_folder_takes_over_at_once(
         for call in calls["data"]:
             path = f"/v1/images/calls/{call['id']}"
             assert other.ask("GET", path)[1]["result"]["data"]
-        spool = tmp_path / "a" / "assets" / "spool"
-        wait(other, lambda: len(list(spool.iterdir())) == 1)
+        wait(other, lambda: len(list((assets / "spool").iterdir())) == 1)
     assert len(upstream.calls) == 2
 
 
