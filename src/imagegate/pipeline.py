@@ -41,7 +41,7 @@ from imagegate.reserve import (
     told,
     without_provider,
 )
-from imagegate.router.route import Route, Router, Wishes
+from imagegate.router.route import Route, Router, Wishes, staying
 from imagegate.running import CallOptions, RunningCall, Work
 from imagegate.settle import Settlement, Tools
 from imagegate.trace import Trace, identifier
@@ -56,13 +56,19 @@ log = logging.getLogger(telemetry.LOGGER)
 class Pipeline:
     """Runs calls over one snapshot of the settings."""
 
-    def __init__(self, settings: Settings, tools: Tools, router: Router | None = None) -> None:
+    def __init__(self, settings: Settings, tools: Tools, former: "Pipeline | None" = None) -> None:
+        """Take over from `former` what outlasts settings: joinable calls, deployments' health."""
         self._settings = settings
         self._tools = tools
         self._settlement = Settlement(settings, tools)
-        self.router = router or Router(settings.router, clock.chance)
+        self.router = Router(settings.router, clock.chance)
         self.turns = Turns(settings.queue, self.router)
         self.desk = Desk(settings, tools)
+        if former is not None:
+            self.desk.take_over(former.desk)
+            stay = staying(former._settings.deployments, settings.deployments)
+            self.router.take_over(former.router, stay)
+            self.turns.take_over(former.turns)
 
     async def start(self, call: ImageCall, spool: CallSpool, options: CallOptions) -> RunningCall:
         """Plan the call, write it down (commit 1), and let it run by itself.
@@ -108,6 +114,7 @@ class Pipeline:
         self, call: ImageCall, spool: CallSpool, options: CallOptions, guard: GuardedCall
     ) -> Work:
         trace = guard.trace
+        self._tools.spool.room.take()
         with trace.step("plan"):
             route = self._route(call, options, guard)
         if guard.checks_input:

@@ -58,12 +58,20 @@ class Turns:
         self._router = router
         self._gate: Gate[Waiter] = Gate(settings.waiting_max)
         self._timer: asyncio.TimerHandle | None = None
+        self._former: Turns | None = None
         self.refused: Counter[str] = Counter()
+
+    def take_over(self, former: "Turns") -> None:
+        """Go on for a configuration of before: its calls count on, who waits there comes first."""
+        self._gate.take_over(former._gate)
+        self.refused = former.refused
+        self._former = former if former.waiting_count else None
 
     @property
     def waiting_count(self) -> int:
         """How many calls wait."""
-        return self._gate.waiting_count
+        before = self._former.waiting_count if self._former else 0
+        return self._gate.waiting_count + before
 
     async def take(
         self, route: Route, find: Callable[[], Route], options: CallOptions, trace: Trace
@@ -97,7 +105,10 @@ class Turns:
 
     def look(self) -> None:
         """Let go who may, in turn; to be called whenever a place may have become free."""
-        if not self.waiting_count:
+        if self._former is not None:
+            self._former.look()
+            self._former = self._former if self._former.waiting_count else None
+        if not self._gate.waiting_count:
             return
         now_s = clock.monotonic_s()
         for waiter in self._gate.in_turn():
@@ -142,7 +153,7 @@ class Turns:
     def _line_up(self, waiter: Waiter) -> None:
         last = self._gate.line_up(waiter)
         if last is not None:
-            end = f"The queue is full: {self.waiting_count} calls wait"
+            end = f"The queue is full: {self._gate.waiting_count} calls wait"
             last.granted.set_result(self._refusal(last, QUEUE_FULL, end))
         self._look_later()
 
@@ -171,7 +182,7 @@ class Turns:
     def _tick(self) -> None:
         self._timer = None
         self.look()
-        if self.waiting_count:
+        if self._gate.waiting_count:
             self._look_later()
 
     def _refusal(self, waiter: Waiter, code: str, end: str) -> ImageError:

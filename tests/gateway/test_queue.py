@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from imagegate.config.load import load_settings
+from imagegate.config.settings import Settings
 from tests.gateway.admin.conftest import MASTER_KEY, Operator
 from tests.gateway.running import Answer, RunningGateway
 from tests.upstream.fake import FakeUpstream
@@ -31,13 +32,15 @@ LOOKS_MAX = 2000
 PATH = "/v1/images/generations"
 
 Serve = Callable[..., "Crowd"]
+Write = Callable[[str, str], Callable[[], Settings]]
 
 
 class Crowd:
     """Callers of one gateway, each in a thread of its own."""
 
-    def __init__(self, gateway: RunningGateway, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, gateway: RunningGateway, pool: ThreadPoolExecutor, write: Write) -> None:
         self.gateway = gateway
+        self._write = write
         self.operator = Operator(gateway)
         self._pool = pool
 
@@ -47,6 +50,9 @@ class Crowd:
         call = {"model": model, "prompt": prompt}
         sent = {"authorization": f"Bearer {key}"} | headers
         return self._pool.submit(self.gateway.post, PATH, call, **sent)
+
+    def reload(self, general: str = "", params: str = "") -> None:
+        self.gateway.reload(self._write(general, params))
 
     def metric(self, name: str) -> float:
         """Return a number of /metrics, 0 where there is none of that name."""
@@ -67,7 +73,7 @@ def serve(upstream: FakeUpstream, tmp_path: Path) -> Iterator[Serve]:
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(16))
 
-        def serve_one(general: str = "", params: str = "") -> Crowd:
+        def write(general: str, params: str) -> Callable[[], Settings]:
             file, folder = tmp_path / "config.yaml", tmp_path / "data"
             file.write_text(
                 CONFIG.format(
@@ -78,10 +84,13 @@ def serve(upstream: FakeUpstream, tmp_path: Path) -> Iterator[Serve]:
                     params=f", {params}" if params else "",
                 )
             )
-            gateway = RunningGateway(load_settings(str(file)))
+            return lambda: load_settings(str(file))
+
+        def serve_one(general: str = "", params: str = "") -> Crowd:
+            gateway = RunningGateway(write(general, params)())
             stack.enter_context(gateway)
             stack.callback(upstream.release)  # a gateway ends when its calls have
-            return Crowd(gateway, pool)
+            return Crowd(gateway, pool, write)
 
         yield serve_one
 
@@ -290,3 +299,28 @@ def test_who_waits_is_told_when_it_becomes_useless(serve: Serve, upstream: FakeU
     assert len(prompts(upstream)) == 11
     assert crowd.metric('imagegate_deployment_resting{deployment="only"}') == 1
     assert crowd.metric('imagegate_deployment_rests_total{deployment="only"}') == 1
+
+
+@pytest.mark.parametrize("params", ["max_in_flight: 1", ""])
+def test_who_waits_outlasts_a_new_configuration(
+    params: str, serve: Serve, upstream: FakeUpstream
+) -> None:
+    """What runs counts on, and who waited before comes first."""
+    general = "" if params else "global_max_parallel_requests: 1"
+    crowd = serve(general, params)
+    upstream.always("hold")
+    asked = [crowd.ask("first")]
+    upstream.wait_held()
+    asked.append(crowd.ask("second"))
+    crowd.wait_queued(1)
+    general = general or "max_parallel_requests: 9"
+    crowd.reload(f"{general}, admission_queue_timeout_seconds: 50", params)
+    asked.append(crowd.ask("third"))
+    crowd.wait_queued(2)
+    for count in (2, 3):
+        upstream.release()
+        upstream.wait_received(count)
+        upstream.wait_held()
+    upstream.release()
+    assert {one.result().status for one in asked} == {200}
+    assert prompts(upstream) == ["first", "second", "third"]

@@ -35,6 +35,10 @@ class Gate(Generic[T]):
         self._lines: dict[str, dict[T, None]] = {}  # whose turn is next stands first
         self.waiting_count = 0
 
+    def take_over(self, former: "Gate[T]") -> None:
+        """Count on with the calls that run; those that wait stay where they are."""
+        self._running = former._running
+
     def full_subject(self, ticket: T) -> str | None:
         """Return whose limit keeps a call from running now, None where no limit does."""
         full = (name for name, most in ticket.limits.items() if self._running[name] >= most)
