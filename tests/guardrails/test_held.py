@@ -14,14 +14,6 @@ from tests.upstream.fake import FakeUpstream
 
 MASTER_KEY = "sk-0123456789abcdef-test"
 MASTER = {"authorization": f"Bearer {MASTER_KEY}"}
-GUARDRAIL = """
-  - guardrail_name: no-words
-    litellm_params:
-      guardrail: words
-      mode: [pre_call, post_call]
-      model_groups: [nothing]
-      blocked_words: [{keyword: forbiddenword, name: secret-project, action: hold}]
-"""
 PATH = "/v1/images/generations"
 CALL = {"model": "img", "prompt": "a fox", "size": "1024x1024", "guardrails": ["held"]}
 HOLDS = """
@@ -108,7 +100,9 @@ def test_nobody_gets_it_before_and_its_owner_after(review: Review, upstream: Fak
     assert again.json()["usage"] == told["result"]["usage"]
     assert len(upstream.bill) == 1
     assert review.held() == []
-    assert review.release(image).status == 404
+    twice = review.release(image)
+    assert (twice.status, twice.error["code"]) == (404, "held_image_not_found")
+    assert twice.error["imagegate"]["finding"]["rule"] == "imagegate.held_image"
 
 
 def test_one_of_several_is_released_and_one_deleted(review: Review, tmp_path: Path) -> None:
@@ -141,6 +135,17 @@ def test_a_call_whose_held_image_was_deleted_tells_its_refusal(review: Review) -
     review.gateway.request("DELETE", f"/admin/held/{held['id']}", headers=MASTER)
     assert review.told(call_id)["error"]["code"] == "content_policy_violation"
     assert review.ask().status == 400
+
+
+def test_a_file_that_is_on_another_disk_is_told(review: Review, tmp_path: Path) -> None:
+    review.call()
+    (held,) = review.held()
+    for file in (tmp_path / "data" / "images" / "held").rglob("*"):
+        if file.is_file():
+            file.unlink()
+    assert review.release(held["id"]).error["code"] == "image_not_found"
+    assert review.gateway.get(f"/admin/held/{held['id']}", **MASTER).status == 404
+    assert len(review.held()) == 1
 
 
 def test_who_looked_and_who_released_is_written_down(review: Review) -> None:

@@ -34,6 +34,7 @@ from imagegate.ledger.records import (
     state_of,
 )
 from imagegate.providers import PROVIDERS
+from imagegate.runtime.retelling import retell
 from imagegate.settle import Tools
 from imagegate.stored import unchecked
 from imagegate.transport.live import LiveConversation
@@ -111,6 +112,8 @@ class Recovery:
     async def _commit(self, attempt: AttemptRecord, command: Settle | Fail) -> None:
         end = await self._end_of_call(command.attempt, attempt.call_id, command.call)
         await self._tools.ledger.commit(msgspec.structs.replace(command, call=end))
+        if end is not None:
+            await retell(self._tools, end.id)
         state = command.attempt.state
         extra = {"call_id": attempt.call_id, "attempt": attempt.id, "state": state}
         if state == "settled":
@@ -303,6 +306,7 @@ class Recovery:
                 if state != "running":
                     end = CallEnd(id=call.id, state=state, finished_at=clock.now_s())
                     await self._tools.ledger.commit(CloseCall(end))
+                    await retell(self._tools, call.id)
             after = calls[-1].id
 
 

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from imagegate import clock
+from imagegate.errors import ImageError, NotFoundError
 from imagegate.gateway.admin.desk import Desk, one_of, page
 from imagegate.gateway.assets import send_asset
 from imagegate.ledger.answers import without_refusal
@@ -44,7 +45,10 @@ async def release_held(request: Request) -> Response:
     asset, store, settings = held.asset, desk.runtime.tools.store, desk.runtime.settings.assets
     kept_s = max(settings.retention_s, settings.evidence_s)
     attempt = await _attempt_of(desk, held)
-    file = await asyncio.to_thread(store.copy_out, asset.file, asset.offset, asset.length)
+    try:
+        file = await asyncio.to_thread(store.copy_out, asset.file, asset.offset, asset.length)
+    except OSError as error:
+        raise _elsewhere(asset.id) from error
     command = Release(
         asset_id=asset.id,
         attempt_id=attempt.id,
@@ -54,8 +58,9 @@ async def release_held(request: Request) -> Response:
     )
     try:
         await desk.commit(command, before=plain(held), after=plain(held) | {"state": "released"})
-    except BaseException:
-        store.remove((file,))
+    except ImageError as error:
+        if error.http_status == 409:  # any other may have been written all the same
+            store.remove((file,))
         raise
     await _clear(desk, asset.file)
     return JSONResponse(plain(held) | {"state": "released"})
@@ -84,6 +89,14 @@ async def _clear(desk: Desk, file: str) -> None:
     """Delete a file in which no image lies any more."""
     if not await desk.reviews.has_images(file):
         desk.runtime.tools.store.remove((file,))
+
+
+def _elsewhere(asset_id: str) -> NotFoundError:
+    return NotFoundError(
+        f"The file of {asset_id} cannot be copied here. Ask the gateway on whose disk it is, and "
+        "look whether that disk is full.",
+        code="image_not_found",
+    )
 
 
 def plain(held: HeldImage) -> dict[str, Json]:
