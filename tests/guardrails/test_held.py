@@ -160,8 +160,9 @@ def test_who_looked_and_who_released_is_written_down(review: Review) -> None:
         ("POST /admin/held/{id}/release", first["id"]),
         ("DELETE /admin/held/{id}", second["id"]),
     ]
-    assert found[1]["before"] == {"state": "held"}
-    assert found[1]["after"] == {"state": "released"}
+    assert found[1]["before"]["state"] == "held"
+    assert found[1]["after"]["state"] == "released"
+    assert found[1]["before"]["expires_at"] < found[1]["after"]["expires_at"]
     assert found[0]["before"]["call_id"] == second["call_id"]
 
 
@@ -189,6 +190,11 @@ def test_the_command(
         return capsys.readouterr().out
 
     first, second = json.loads(out("held", "--json"))
+    assert f"{first['id']}  img          held:hold" in out("held")
+    told = out("calls", "show", first["call_id"], "--gateway", review.gateway.url)
+    assert "guardrail held (pre_call): allow" in told
+    assert "guardrail held (post_call): hold" in told
+    assert "held: 2, see `imagegate held`" in told
     file = tmp_path / "seen.png"
     assert out("held", "fetch", first["id"], "-o", str(file)).strip() == str(file)
     assert file.read_bytes().startswith(b"\x89PNG")
