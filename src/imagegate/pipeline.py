@@ -7,6 +7,7 @@ second (`settle.py`) writes assets, usage and cost before the first byte is deli
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 
 import msgspec
@@ -17,6 +18,7 @@ from imagegate.attach import Desk, KeyTakenError, key_taken
 from imagegate.attempt import Attempt
 from imagegate.candidates import group_of, plan_group_of
 from imagegate.config.settings import Settings
+from imagegate.dispatch import cancelled
 from imagegate.errors import BadRequestError, ImageError, UpstreamFailedError, UpstreamTimeoutError
 from imagegate.fan_out import Part, Roll, all_of, conclude
 from imagegate.fingerprint import with_guardrails
@@ -60,6 +62,7 @@ class Pipeline:
         self._settlement = Settlement(settings, tools)
         self._router = router or Router(settings.router, clock.chance)
         self.desk = Desk(settings, tools)
+        self.works: dict[str, Work] = {}
 
     async def start(self, call: ImageCall, spool: CallSpool, options: CallOptions) -> RunningCall:
         """Plan the call, write it down (commit 1), and let it run by itself.
@@ -95,6 +98,7 @@ class Pipeline:
         async with self.desk.place(call, options) as place:
             if place.joined is not None:
                 spool.close()
+                self._settlement.tell_joined_at_end(place.joined, guard.trace)
                 return place.joined
             work = await self._begin(call, spool, options, guard)
             running = work.join(work.call, work.limit_s)
@@ -112,7 +116,7 @@ class Pipeline:
             route = self._route(call, options, guard)  # other words may be, and time has passed
         with trace.step("admit"):
             roll, attempts, route = await self._admit_somewhere(call, options, route)
-        work = Work(call, spool, self._close, guard)
+        work = self.works[call.id] = Work(call, spool, self._close, guard)
         work.limit_s = options.timeout_s or route.plan.deployment.timeout_s
         if self._settings.log_prompts and _may_log(options.account):
             trace.logged_prompt = call.prompt
@@ -136,6 +140,7 @@ class Pipeline:
         return plan_group_of(call, self._settings, options, group)
 
     def _close(self, work: Work) -> None:
+        del self.works[work.id]
         self.desk.close(work)
         self._settlement.close(work)
 
@@ -191,8 +196,10 @@ class Pipeline:
             result = await self._converse(running, attempt)
         except ImageError as error:
             self._end_step(route, attempt, error, begun_s)
+            running.dispatch.end(attempt.id, error)
             following = await self._go_on(running, roll, attempt, error, route)
             if following is None:
+                error = cancelled() if running.dispatch.is_cancelled else error
                 return (await self._settlement.lose(running, attempt, roll, error),)
             attempts, route = following
         else:
@@ -217,7 +224,10 @@ class Pipeline:
         if step is None or not running.has_time_for(step.wait_s):
             return None
         if step.wait_s:
-            await clock.sleep(step.wait_s)
+            with suppress(ImageError):
+                await running.dispatch.unless_cancelled(clock.sleep(step.wait_s))
+        if running.dispatch.is_cancelled:
+            return None
         attempts = await self._move_on(roll, attempt, error, step)
         if not attempts:
             return None
@@ -245,6 +255,7 @@ class Pipeline:
         with trace.step("prepare", above):
             attempt.plan = await prepare_attempt(attempt.plan, spool, tools.worker)
         attempt.is_guarded = running.guard.checks_output
+        running.begin_sending(attempt.id)
         tools.spool.journal.append(attempt.opened())
         conversation = LiveConversation(tools.transport, deployment, attempt.id, spool)
         if trace.is_sent_on or tools.sinks.is_traced:

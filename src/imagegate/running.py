@@ -13,6 +13,7 @@ from imagegate import clock
 from imagegate.assets.spool import CallSpool
 from imagegate.attempt import Attempt
 from imagegate.config.settings import Deployment
+from imagegate.dispatch import Dispatch
 from imagegate.errors import ImageError, UpstreamTimeoutError
 from imagegate.guardrails.guards import GuardedCall
 from imagegate.ledger.people import OPERATOR, Account
@@ -102,7 +103,9 @@ class Work:
         self.guard = guard
         self.trace = guard.trace
         self.spool = spool
+        self.dispatch = Dispatch()
         self.attach: AttachTerms | None = None
+        self.partial_count = 0
         self.started_at = clock.now_s()
         self.limit_s: float | None = None
         self.is_over = False
@@ -113,6 +116,17 @@ class Work:
         self._is_finished = False
         self._on_over = on_over
         self._callers: list[RunningCall] = []
+        self._watchers: list[RunningCall] = []
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its callers know how it ended."""
+        return self._end is not None
+
+    @property
+    def is_promised(self) -> bool:
+        """Whether a caller was told to come for it later: then its images are kept."""
+        return any(one.is_promised for one in self._callers)
 
     @property
     def is_delivered(self) -> bool:
@@ -126,8 +140,8 @@ class Work:
 
     @property
     def is_attended(self) -> bool:
-        """Whether one of its callers still waits, as far as can be told."""
-        return any(one.is_connected for one in self._callers)
+        """Whether one of its callers still waits, or will come, as far as can be told."""
+        return any(one.is_connected or one.is_promised for one in self._callers)
 
     @property
     def is_unknown(self) -> bool:
@@ -150,13 +164,29 @@ class Work:
             running.tell(self._end)
         return running
 
+    def watch(self) -> "RunningCall":
+        """Return the place of somebody who looks on: it changes nothing for the call."""
+        assert not self.is_over
+        watcher = RunningCall(self, self.call)
+        self._watchers.append(watcher)
+        if self._end is not None:
+            watcher.tell(self._end)
+        return watcher
+
+    def begin_sending(self, attempt_id: str) -> None:
+        """Note that an attempt is sent now. Raises where the call was cancelled before."""
+        self.dispatch.begin(attempt_id)
+        for watcher in self._watchers:
+            watcher.wake()
+
     def show(self, partial: PartialImage) -> None:
         """Give every caller a partial image, unless a guardrail has to see the whole one first."""
         self.trace.show_partial()
         if self.guard.checks_output:
             self._hidden = partial
             return
-        for caller in self._callers:
+        self.partial_count += 1
+        for caller in (*self._callers, *self._watchers):
             caller.show(partial)
 
     def succeed(self, outcome: Outcome) -> None:
@@ -181,21 +211,24 @@ class Work:
 
     def close_if_over(self) -> None:
         """Give the files back where the work and all callers are through."""
-        if self._is_finished and not self.is_over and all(one.is_through for one in self._callers):
+        if not self._is_finished or self.is_over:
+            return
+        if all(one.is_through for one in (*self._callers, *self._watchers)):
             self.is_over = True
             self._on_over(self)
 
     def _tell(self, end: Outcome | ImageError) -> None:
         self._end = end
-        for caller in self._callers:
+        for caller in (*self._callers, *self._watchers):
             caller.tell(end)
 
 
 class RunningCall:
     """One caller's place at a call that was admitted. Whoever waits may leave; the work goes on.
 
-    `release` or `abandon` must be called once, when the caller has read all that it wants.
-    `has_hung_up`, where it is set, says whether the caller is gone though nobody has noticed yet.
+    `release`, `abandon` or `promise` must be called once, when the caller has read all that it
+    wants, or waits no longer. `has_hung_up`, where it is set, says whether the caller is gone
+    though nobody has noticed yet. `on_through` is called at the end of the place.
     """
 
     def __init__(self, work: Work, call: ImageCall) -> None:
@@ -203,7 +236,9 @@ class RunningCall:
         self.call = call
         self.is_through = False
         self.is_gone = False
+        self.is_promised = False
         self.has_hung_up: Callable[[], bool] | None = None
+        self.on_through: Callable[[], None] | None = None
         self._work = work
         self._loop = asyncio.get_running_loop()
         self._answer: asyncio.Future[Outcome] = self._loop.create_future()
@@ -216,7 +251,7 @@ class RunningCall:
     @property
     def has_read(self) -> bool:
         """Whether the caller has taken what there was to its end."""
-        return self.is_through and not self.is_gone
+        return self.is_through and not (self.is_gone or self.is_promised)
 
     @property
     def is_connected(self) -> bool:
@@ -239,6 +274,12 @@ class RunningCall:
     def has_ended(self) -> bool:
         """Whether there is an outcome or an error to wait for no longer."""
         return self._answer.done()
+
+    @property
+    def error(self) -> ImageError | None:
+        """The error that its caller was told, None where there is none."""
+        error = self._answer.exception() if self.has_ended else None
+        return error if isinstance(error, ImageError) else None
 
     async def partials(self) -> AsyncIterator[PartialImage]:
         """Yield partial images as they come, until the call has ended; a slow reader skips some."""
@@ -269,11 +310,18 @@ class RunningCall:
         if not self.is_through:
             self.is_through = True
             self._end_wait()
+            if self.on_through is not None:
+                self.on_through()
             self._work.close_if_over()
 
     def abandon(self) -> None:
         """The caller left before it had everything; what comes is kept."""
         self.is_gone = self.is_gone or not self.is_through
+        self.release()
+
+    def promise(self) -> None:
+        """The caller was told to come for it later; what comes is kept."""
+        self.is_promised = self.is_promised or not self.is_through
         self.release()
 
     def show(self, partial: PartialImage) -> None:

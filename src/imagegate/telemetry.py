@@ -13,6 +13,7 @@ CONFIG_SKIPPED = "config.skipped"
 CALL_ADMITTED = "call.admitted"
 CALL_DONE = "call.done"
 CALL_FAILED = "call.failed"
+CALL_JOINED = "call.joined"
 CALL_REFUSED = "call.refused"
 CALL_RECOVERED = "call.recovered"
 CALL_UNKNOWN = "call.unknown"
@@ -44,7 +45,7 @@ OPERATION_NAMES = {
 
 Attribute: TypeAlias = str | int | float | bool
 Attributes: TypeAlias = Mapping[str, Attribute]
-CallEnding: TypeAlias = Literal["done", "failed", "unknown", "refused"]
+CallEnding: TypeAlias = Literal["done", "joined", "failed", "unknown", "refused"]
 GuardMode: TypeAlias = Literal["pre_call", "during_call", "post_call", "logging_only"]
 GuardAction: TypeAlias = Literal["allow", "mask", "blur", "hold", "deny", "error"]
 
@@ -86,6 +87,9 @@ class Span(Struct, frozen=True, kw_only=True):
 
 class CallEvent(Struct, frozen=True, kw_only=True):
     """How a call went, once, when its work is over: what every sink receives.
+
+    A request that joined a call (`joined`) has an event of its own under the call's id, of which
+    images and cost are none: they stand in the call's.
 
     It holds no image, no credential and no prompt unless the operator wants prompts; texts that
     callers or upstreams chose are redacted and cut. `cost_e10` is in 1e-10 USD, None where it is
@@ -130,7 +134,7 @@ class CallEvent(Struct, frozen=True, kw_only=True):
     @property
     def is_success(self) -> bool:
         """Whether images were delivered: what LiteLLM's `success_callback` is for."""
-        return self.ending == "done"
+        return self.ending == "done" or (self.ending == "joined" and not self.code)
 
     def fields(self) -> dict[str, Attribute | list[str] | dict[str, float]]:
         """Return what machines read, as plain JSON, without what is empty."""

@@ -22,6 +22,7 @@ from imagegate.gateway import (
     guardrails,
     health,
     home,
+    later,
     metrics,
     models,
     openapi,
@@ -78,6 +79,8 @@ ROUTES: tuple[Resource, ...] = (
     Resource("/v1/images/calls", calls.list_calls, roles=ADMIN),
     Resource("/v1/images/calls/{id}", calls.get_call),
     Resource("/v1/images/calls/{id}/images/{index}", calls.get_image),
+    Resource("/v1/images/calls/{id}/events", later.get_events),
+    Resource("/v1/images/calls/{id}/cancel", later.cancel_call, method="POST"),
     Resource("/v1/diagnose", diagnose.diagnose, method="POST"),
     Resource(
         "/admin/guardrails/{name}/test", guardrails.test_guardrail, method="POST", roles=ADMIN
@@ -119,6 +122,7 @@ _SERVED = (
     "/v1/images/preview, /v1/diagnose; "
     "/admin/{teams,keys,end_users,budgets,calls,spend,guardrails}; "
     "GET /v1/images/calls, /v1/images/calls/{id}, /v1/images/calls/{id}/images/{index}, "
+    "/v1/images/calls/{id}/events; POST /v1/images/calls/{id}/cancel; GET "
     "/v1/images/assets/{id}.{ext}, /v1/models, /openapi.json, /healthz, /readyz, /metrics"
 )
 

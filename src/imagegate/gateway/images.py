@@ -1,7 +1,9 @@
 """The image routes: read a call, start it, answer it. A plain ASGI callable: the hot path."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from functools import partial
 
 import msgspec
 from starlette.types import Receive, Scope, Send
@@ -16,11 +18,13 @@ from imagegate.gateway.channel import CallerLeftError, Channel
 from imagegate.gateway.errors import error_body, error_headers, internal_error
 from imagegate.gateway.events import send_events
 from imagegate.gateway.intake import Intake, Request
-from imagegate.gateway.linker import Linker
+from imagegate.gateway.later import send_accepted
 from imagegate.gateway.options import read_options
+from imagegate.gateway.prefer import Preference, read_preference
 from imagegate.gateway.repeat import attach_terms
 from imagegate.gateway.responses import send_response
 from imagegate.ledger.people import Account
+from imagegate.linker import Linker
 from imagegate.running import Outcome, RunningCall
 from imagegate.runtime.assemble import Runtime
 from imagegate.trace import Trace, parse_traceparent
@@ -57,9 +61,10 @@ class ImageEndpoint:
             request = Request(dict(scope["headers"]), receive, operation, path_model)
             trace = _trace_of(request, call_id)
             trace.belong(account.key_id, account.team_id)
-            running = await self._start(request, trace, account)
+            preference = read_preference(scope, request.headers)
+            running = await self._start(request, trace, account, preference)
             running.has_hung_up = channel.has_left
-            await self._answer(channel, running, request.headers, _base_url(scope))
+            await self._answer(channel, running, request.headers, _base_url(scope), preference)
         except CallerLeftError:
             pass  # nothing was dispatched and there is nobody to tell
         except ImageError as error:
@@ -85,13 +90,17 @@ class ImageEndpoint:
                 retry_after_s=OVERLOADED_RETRY_S,
             )
 
-    async def _start(self, request: Request, trace: Trace, account: Account) -> RunningCall:
+    async def _start(
+        self, request: Request, trace: Trace, account: Account, preference: Preference | None
+    ) -> RunningCall:
         """Read the call and start it; from here on its files are its own."""
         options = msgspec.structs.replace(read_options(request.headers, account), trace=trace)
         spool = self._runtime.spool.open_call(trace.call_id)
         try:
             with trace.step("read"):
                 call = await self._read(request, spool)
+            if preference is not None:
+                preference.check(call)
             if call.operation != "responses":
                 terms = await attach_terms(call, request.headers, account)
                 options = msgspec.structs.replace(options, attach=terms)
@@ -118,6 +127,7 @@ class ImageEndpoint:
         running: RunningCall,
         headers: Mapping[bytes, bytes],
         reached_at: str,
+        preference: Preference | None,
     ) -> None:
         """Answer when the call has ended; a caller who left leaves the call running."""
         is_delivered = False
@@ -129,7 +139,13 @@ class ImageEndpoint:
                 is_delivered = await send_events(channel, running, echo_quality=echo_quality)
             else:
                 linker = self._linker(running.call, reached_at)
-                is_delivered = await _answer_whole(channel, running, linker, echo_quality)
+                answer = partial(_answer_whole, channel, running, linker, echo_quality)
+                if preference is None:
+                    is_delivered = await answer()
+                else:
+                    is_delivered = await self._answer_or_promise(
+                        channel, running, preference, answer
+                    )
         except ImageError:
             is_delivered = True  # the error is the answer
             raise
@@ -138,6 +154,22 @@ class ImageEndpoint:
                 running.release()
             else:
                 running.abandon()
+
+    async def _answer_or_promise(
+        self,
+        channel: Channel,
+        running: RunningCall,
+        preference: Preference,
+        answer: Callable[[], Awaitable[bool]],
+    ) -> bool:
+        """Answer where the call ends while its caller waits, else tell where its answer will be."""
+        if preference.wait_s and await _has_ended_within(preference.wait_s, channel, running):
+            return await answer()
+        if channel.has_left():
+            return False
+        running.promise()
+        await send_accepted(channel, self._runtime, running.id, preference)
+        return True
 
     def _linker(self, call: ImageCall, reached_at: str) -> Linker | None:
         """Return what makes urls for a call that asked for them."""
@@ -174,6 +206,14 @@ async def _wait_while_connected(channel: Channel, running: RunningCall) -> Outco
     finally:
         outcome.cancel()
         left.cancel()
+
+
+async def _has_ended_within(wait_s: float, channel: Channel, running: RunningCall) -> bool:
+    """Return whether the call ended, well or not, while its caller was there and waited."""
+    with suppress(TimeoutError, ImageError):
+        async with asyncio.timeout(wait_s):
+            await _wait_while_connected(channel, running)
+    return running.has_ended
 
 
 def _trace_of(request: Request, call_id: str) -> Trace:

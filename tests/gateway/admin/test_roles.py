@@ -19,6 +19,8 @@ MATRIX = {
     "GET /v1/images/calls": ADMINS,
     "GET /v1/images/calls/{id}": HOLDERS,
     "GET /v1/images/calls/{id}/images/{index}": HOLDERS,
+    "GET /v1/images/calls/{id}/events": HOLDERS,
+    "POST /v1/images/calls/{id}/cancel": HOLDERS,
     "GET /admin/teams": TEAM_ADMINS,
     "POST /admin/teams": ADMINS,
     "GET /admin/teams/{id}": TEAM_ADMINS,
