@@ -95,7 +95,7 @@ class Attempt:
             answer=answer_of(self.plan.call, result, self.plan.warnings),
         )
 
-    def failed(self, error: ImageError) -> AttemptEnd:
+    def failed(self, error: ImageError, *, is_replaced: bool = False) -> AttemptEnd:
         """Return the end of an attempt that brought none: what is ambiguous stays unknown."""
         words = error.upstream
         return AttemptEnd(
@@ -107,7 +107,7 @@ class Attempt:
             error_text=words.text if words else error.message,
             upstream_request_id=self.request_id,
             upstream_status=words.status if words else None,
-            answer=write_told(error),
+            answer=write_told(error, is_replaced=is_replaced),
         )
 
     def report(self, error: ImageError) -> AttemptReport:

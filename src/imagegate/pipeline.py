@@ -277,10 +277,9 @@ class Pipeline:
         plan = attempt.plan
         first, *parts = further = self._enter(roll, step, plan.call.n, plan.start)
         records = tuple(part.record for part in parts)
+        ended = attempt.failed(error, is_replaced=True)
         try:
-            await self._tools.ledger.commit(
-                Redispatch(first.record, attempt.failed(error), records)
-            )
+            await self._tools.ledger.commit(Redispatch(first.record, ended, records))
         except LedgerError:
             roll.strike(further)
             return ()

@@ -59,6 +59,7 @@ class Told(Struct, frozen=True, kw_only=True, omit_defaults=True):
     param: str | None = None
     retry_after_s: float | None = None
     upstream: UpstreamWords | None = None
+    is_replaced: bool = False
 
     def error(self) -> ImageError:
         """Return the error anew; of a class that is gone, one that says the least."""
@@ -90,8 +91,8 @@ def write_brought(result: ImageResult, warnings: Sequence[str] = ()) -> str:
     return msgspec.json.encode(brought).decode()
 
 
-def write_told(error: ImageError) -> str:
-    """Return the JSON of an error."""
+def write_told(error: ImageError, *, is_replaced: bool = False) -> str:
+    """Return the JSON of an error; `is_replaced`: another attempt was made in this one's place."""
     told = Told(
         kind=type(error).__name__,
         message=error.message,
@@ -100,6 +101,7 @@ def write_told(error: ImageError) -> str:
         param=error.param,
         retry_after_s=error.retry_after_s,
         upstream=error.upstream,
+        is_replaced=is_replaced,
     )
     return msgspec.json.encode(told).decode("utf-8", "replace").replace("\\u0000", "")
 
