@@ -319,6 +319,10 @@ class RunningCall:
         self.is_gone = self.is_gone or not self.is_through
         self.release()
 
+    def on_end(self, callback: Callable[[], None]) -> None:
+        """Call `callback` when the caller's wait has ended, also where it waits no longer."""
+        self._answer.add_done_callback(lambda _: callback())
+
     def promise(self) -> None:
         """The caller was told to come for it later; what comes is kept."""
         self.is_promised = self.is_promised or not self.is_through

@@ -31,6 +31,8 @@ BUDGET_HELD = "budget.held"
 ADMIN_ACTION = "admin.action"
 GUARDRAIL_FAILED = "guardrail.failed"
 SINK_LOST = "sink.lost"
+WEBHOOK_FAILED = "webhook.failed"
+WEBHOOK_LOST = "webhook.lost"
 
 EVENT_TEXT_CHARS_MAX = 512
 """The longest text in a closing event; whoever chose it, a log line stays below 4 KB."""

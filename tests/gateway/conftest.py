@@ -30,6 +30,7 @@ router_settings: {{{router}}}
 assets: {{folder: {folder}{assets}}}
 database_url: sqlite:///{folder}.db
 server: {{{server}}}
+webhooks: {{{webhooks}}}
 """
 
 Start = Callable[..., RunningGateway]
@@ -41,7 +42,12 @@ def start(upstream: FakeUpstream, tmp_path: Path) -> Iterator[Start]:
     with ExitStack() as stack:
 
         def start_one(
-            *, general: str = "", server: str = "", assets: str = "", router: str = ""
+            *,
+            general: str = "",
+            server: str = "",
+            assets: str = "",
+            router: str = "",
+            webhooks: str = "",
         ) -> RunningGateway:
             file = tmp_path / "config.yaml"
             file.write_text(
@@ -52,6 +58,7 @@ def start(upstream: FakeUpstream, tmp_path: Path) -> Iterator[Start]:
                     server=server,
                     assets=assets,
                     router=router,
+                    webhooks=webhooks,
                     folder=tmp_path / "data",
                 )
             )

@@ -9,77 +9,26 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
-from imagegate.config.guards import GuardHit, Severity
-from imagegate.telemetry import GuardMode
+from imagegate.config.fields import (
+    Count,
+    Entity,
+    Hit,
+    LiteLLMSection,
+    Modes,
+    Names,
+    Port,
+    Retention,
+    Retries,
+    Seconds,
+    Section,
+    Text,
+    not_bool,
+    one_mapping,
+    yes_no,
+)
+from imagegate.config.guards import Severity
+from imagegate.config.webhook_schema import Webhooks
 from imagegate.types import Json
-
-
-def _not_bool(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("must be a number")  # noqa: TRY004 - pydantic reports ValueErrors
-    return value
-
-
-def _yes_no(value: object) -> object:
-    # YAML reads the bare word `no` as false.
-    return {False: "no", True: "yes"}[value] if isinstance(value, bool) else value
-
-
-def _one_mapping(value: object) -> object:
-    # LiteLLM writes a list of mappings with one key each.
-    if isinstance(value, list) and all(isinstance(item, dict) for item in value):
-        return {key: groups for item in value for key, groups in item.items()}
-    return value
-
-
-Retries = Annotated[int, BeforeValidator(_not_bool), Field(ge=0, le=10)]
-
-
-def _lowered(value: object) -> object:
-    return value.lower() if isinstance(value, str) else value  # LiteLLM has BLOCK and MASK
-
-
-def _listed(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
-Seconds = Annotated[float, BeforeValidator(_not_bool), Field(gt=0, le=7 * 24 * 3600)]
-Retention = Annotated[float, BeforeValidator(_not_bool), Field(ge=0, le=100 * 365 * 24 * 3600)]
-Count = Annotated[int, BeforeValidator(_not_bool), Field(gt=0)]
-Port = Annotated[int, BeforeValidator(_not_bool), Field(ge=0, le=65535)]
-Text = Annotated[str, Field(min_length=1, max_length=4096)]
-Names = Annotated[list[Text], BeforeValidator(_listed)]
-Modes = Annotated[list[GuardMode], BeforeValidator(_listed), Field(min_length=1)]
-Hit = Annotated[GuardHit, BeforeValidator(_lowered)]
-Entity = Literal[
-    "PRIVATE_KEY",
-    "API_KEY",
-    "JWT",
-    "PASSWORD",
-    "CREDIT_CARD",
-    "IBAN",
-    "US_SSN",
-    "EMAIL_ADDRESS",
-    "PHONE_NUMBER",
-]
-
-
-class Section(BaseModel):
-    """A mapping of ours: unknown keys are refused, inputs are never quoted in errors."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        hide_input_in_errors=True,
-        use_attribute_docstrings=True,
-        protected_namespaces=(),
-    )
-
-
-class LiteLLMSection(Section):
-    """A mapping of LiteLLM's: unknown keys are kept and looked at later."""
-
-    model_config = ConfigDict(extra="allow")
 
 
 class DeploymentParams(LiteLLMSection):
@@ -133,9 +82,9 @@ class DeploymentParams(LiteLLMSection):
     """Headers for each request to this deployment's own host."""
     extra_body: dict[str, Any] | None = None
     """Further fields of the body, the same as writing them here."""
-    order: Annotated[int, BeforeValidator(_not_bool)] = 0
+    order: Annotated[int, BeforeValidator(not_bool)] = 0
     """Deployments of a lower order are asked first."""
-    weight: Annotated[float, BeforeValidator(_not_bool), Field(ge=0)] | None = None
+    weight: Annotated[float, BeforeValidator(not_bool), Field(ge=0)] | None = None
     """How often it is picked, beside the others' weights."""
     rpm: Count | None = None
     """Requests a minute that it may take; also its weight, where none has one."""
@@ -147,7 +96,7 @@ class DeploymentParams(LiteLLMSection):
     """What requests with `x-imagegate-tags` look for, with `enable_tag_filtering`."""
     cooldown_time: Seconds | None = None
     """Its own rest after failures, in seconds."""
-    variations: Annotated[Literal["no", "edit"], BeforeValidator(_yes_no)] = "no"
+    variations: Annotated[Literal["no", "edit"], BeforeValidator(yes_no)] = "no"
     """`edit`: answer image variations by an edit."""
 
 
@@ -179,7 +128,7 @@ class GroupAlias(LiteLLMSection):
     model: Text
 
 
-Fallbacks = Annotated[dict[str, list[Text]], BeforeValidator(_one_mapping)]
+Fallbacks = Annotated[dict[str, list[Text]], BeforeValidator(one_mapping)]
 
 
 class RouterSettings(LiteLLMSection):
@@ -450,9 +399,9 @@ several. Also `general_settings.database_url` or the variable `DATABASE_URL`. De
     unknown_price: Literal["allow", "refuse", "ceiling"] = "allow"
     """What happens to a call that nobody can price: `allow` sends it unless a budget would have \
 to count it, `refuse` does not send it, `ceiling` reserves `unknown_price_ceiling_usd`."""
-    unknown_price_ceiling_usd: Annotated[
-        float, BeforeValidator(_not_bool), Field(gt=0, le=1000)
-    ] = 1.0
+    unknown_price_ceiling_usd: Annotated[float, BeforeValidator(not_bool), Field(gt=0, le=1000)] = (
+        1.0
+    )
     """What an image without a known price is taken to cost at most, in USD."""
     catalogue: list[Text] = []
     """TOML files whose rows are added to the catalogue or replace rows; relative to this file."""
@@ -478,6 +427,8 @@ to count it, `refuse` does not send it, `ceiling` reserves `unknown_price_ceilin
     """What may go in and what may come out, below."""
     sinks: list[SinkEntry] = []
     """Further receivers of closing events, below."""
+    webhooks: Webhooks = Webhooks()
+    """Urls that are told how a call ended, below."""
 
 
 SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
@@ -495,4 +446,5 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("guardrails[].litellm_params.blocked_words[]", BlockedWord),
     ("guardrails[].litellm_params.patterns[]", PatternRule),
     ("sinks[]", SinkEntry),
+    ("webhooks", Webhooks),
 )

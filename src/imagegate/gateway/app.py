@@ -27,6 +27,7 @@ from imagegate.gateway import (
     models,
     openapi,
     preview,
+    webhooks,
 )
 from imagegate.gateway.admin import budgets, end_users, keys, spend, teams
 from imagegate.gateway.admin import calls as admin_calls
@@ -81,6 +82,7 @@ ROUTES: tuple[Resource, ...] = (
     Resource("/v1/images/calls/{id}/images/{index}", calls.get_image),
     Resource("/v1/images/calls/{id}/events", later.get_events),
     Resource("/v1/images/calls/{id}/cancel", later.cancel_call, method="POST"),
+    Resource("/v1/images/webhooks/secret", webhooks.get_secret),
     Resource("/v1/diagnose", diagnose.diagnose, method="POST"),
     Resource(
         "/admin/guardrails/{name}/test", guardrails.test_guardrail, method="POST", roles=ADMIN
@@ -122,7 +124,8 @@ _SERVED = (
     "/v1/images/preview, /v1/diagnose; "
     "/admin/{teams,keys,end_users,budgets,calls,spend,guardrails}; "
     "GET /v1/images/calls, /v1/images/calls/{id}, /v1/images/calls/{id}/images/{index}, "
-    "/v1/images/calls/{id}/events; POST /v1/images/calls/{id}/cancel; GET "
+    "/v1/images/calls/{id}/events, /v1/images/webhooks/secret; "
+    "POST /v1/images/calls/{id}/cancel; GET "
     "/v1/images/assets/{id}.{ext}, /v1/models, /openapi.json, /healthz, /readyz, /metrics"
 )
 

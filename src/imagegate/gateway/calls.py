@@ -16,6 +16,7 @@ from imagegate.errors import BadRequestError, NotFoundError
 from imagegate.fingerprint import asked_for
 from imagegate.gateway.assets import send_asset
 from imagegate.gateway.errors import error_extra
+from imagegate.gateway.webhooks import webhook_fields
 from imagegate.ledger.people import Account
 from imagegate.ledger.records import LAST_ID, CallRecord, CallState, LedgerError
 from imagegate.linker import Linker
@@ -62,6 +63,9 @@ async def get_call(request: Request) -> Response:
     fields = call_fields(stored, runtime.pipeline.works.get(stored.call.id))
     is_relayed = stored.call.operation == "responses"  # its words are not kept
     wants_none = request.query_params.get("result") == "false"
+    if runtime.courier is not None:
+        told = await runtime.courier.of_call(stored.call.id)
+        fields["webhooks"] = [webhook_fields(one) for one in told]
     if stored.call.state == "running":
         return JSONResponse(fields, headers={"retry-after": str(POLL_AFTER_S)})
     if is_relayed or wants_none:

@@ -23,6 +23,7 @@ from imagegate.gateway.options import read_options
 from imagegate.gateway.prefer import Preference, read_preference
 from imagegate.gateway.repeat import attach_terms
 from imagegate.gateway.responses import send_response
+from imagegate.gateway.webhooks import promise_message, read_url
 from imagegate.ledger.people import Account
 from imagegate.linker import Linker
 from imagegate.running import Outcome, RunningCall
@@ -62,8 +63,11 @@ class ImageEndpoint:
             trace = _trace_of(request, call_id)
             trace.belong(account.key_id, account.team_id)
             preference = read_preference(scope, request.headers)
+            url = read_url(request.headers, self._runtime, account, preference)
             running = await self._start(request, trace, account, preference)
             running.has_hung_up = channel.has_left
+            if url:
+                await promise_message(self._runtime, running, url, account)
             await self._answer(channel, running, request.headers, _base_url(scope), preference)
         except CallerLeftError:
             pass  # nothing was dispatched and there is nobody to tell

@@ -43,6 +43,13 @@ from imagegate.ledger.records import (
     storable,
 )
 from imagegate.ledger.reserve import LEASE_S, Reserving
+from imagegate.ledger.webhook_schema import (
+    CHANGE_WEBHOOK,
+    HASTEN_WEBHOOKS,
+    INSERT_WEBHOOK,
+    write_of,
+)
+from imagegate.ledger.webhooks import AddWebhook, ChangeWebhook, HastenWebhooks
 
 _Parameters: TypeAlias = dict[str, object]
 _Write: TypeAlias = tuple[Executable, _Parameters]
@@ -61,6 +68,9 @@ WRITES: tuple[Executable, ...] = (
     people_schema.CHANGE_BUDGET,
     *schema.WRITES,
     money_schema.KEEP_ALIVE,
+    INSERT_WEBHOOK,
+    CHANGE_WEBHOOK,
+    HASTEN_WEBHOOKS,
 )
 """A group runs each of them once, in this order, whatever came first in it."""
 
@@ -69,6 +79,7 @@ EXACT_WRITES = schema.EXACT_WRITES | {
     people_schema.CHANGE_KEY,
     people_schema.CHANGE_BUDGET,
     people_schema.REMOVE_BUDGET,
+    CHANGE_WEBHOOK,
 }
 
 
@@ -168,6 +179,8 @@ def _writes(command: AnyCommand, now_s: float) -> Iterator[_Write]:
             yield _after_the_end(command)
         case KeepAlive() | HoldOrphans():
             yield from _upkeep(command, now_s)
+        case AddWebhook() | ChangeWebhook() | HastenWebhooks():
+            yield write_of(command)
         case _:
             yield from _changes(command)
 

@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 
 from imagegate.ledger.records import Command, Limit, Upkeep
+from imagegate.ledger.webhooks import WebhookCommand
 from imagegate.types import Operation
 
 Role: TypeAlias = Literal["caller", "team_admin", "admin"]
@@ -199,4 +200,4 @@ Change: TypeAlias = (
     | RemoveBudget
 )
 
-AnyCommand: TypeAlias = Command | Change | Upkeep
+AnyCommand: TypeAlias = Command | Change | Upkeep | WebhookCommand

@@ -25,10 +25,12 @@ from imagegate.runtime.supervisor import Supervisor
 from imagegate.settle import Tools
 from imagegate.sinks.hub import Sinks
 from imagegate.transport.download import Downloader
+from imagegate.transport.hooks import HookPoster
 from imagegate.transport.live import Transport
 
 if TYPE_CHECKING:
     from imagegate.ledger.store import SqlLedger
+    from imagegate.runtime.webhooks import Courier
 
 
 class Runtime:
@@ -44,6 +46,7 @@ class Runtime:
         self.background: list[asyncio.Task[object]] = []
         self.private_folder = ""
         self.database: SqlLedger | None = None
+        self.courier: Courier | None = None
 
     @property
     def ledger(self) -> "SqlLedger":
@@ -58,6 +61,8 @@ class Runtime:
         await asyncio.gather(*self.background, return_exceptions=True)
         self.spool.has_leftovers |= self.supervisor.running_count > 0
         await self.supervisor.cancel()
+        if self.courier is not None:
+            await self.courier.aclose()
         await self.tools.sinks.aclose()
         await self.tools.transport.aclose()
         await self.tools.worker.aclose()
@@ -93,7 +98,19 @@ async def open_runtime(settings: Settings, *, embedded: bool) -> Runtime:
         tell_retirements_forever(settings.deployments),
     )
     runtime.background = [asyncio.create_task(each) for each in work]
+    if settings.webhooks.is_on:
+        runtime.courier = _courier(runtime, ledger)
     return runtime
+
+
+def _courier(runtime: Runtime, ledger: "SqlLedger") -> "Courier":
+    """Return what delivers webhooks, at work."""
+    from imagegate.runtime.webhooks import Courier
+
+    poster = HookPoster(runtime.settings.webhooks.allow_hosts)
+    courier = Courier(runtime.settings, runtime.tools, ledger, poster)
+    runtime.background.append(asyncio.create_task(courier.run()))
+    return courier
 
 
 def _open_embedded(settings: Settings) -> Runtime:

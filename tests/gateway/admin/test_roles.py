@@ -21,6 +21,7 @@ MATRIX = {
     "GET /v1/images/calls/{id}/images/{index}": HOLDERS,
     "GET /v1/images/calls/{id}/events": HOLDERS,
     "POST /v1/images/calls/{id}/cancel": HOLDERS,
+    "GET /v1/images/webhooks/secret": HOLDERS,
     "GET /admin/teams": TEAM_ADMINS,
     "POST /admin/teams": ADMINS,
     "GET /admin/teams/{id}": TEAM_ADMINS,

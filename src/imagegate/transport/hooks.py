@@ -1,0 +1,89 @@
+"""Posts to urls that callers named: guarded as downloads are, and without a redirect."""
+
+import asyncio
+import ssl
+from collections.abc import Collection, Mapping
+
+import aiohttp
+from aiohttp.abc import AbstractResolver
+from yarl import URL
+
+from imagegate.transport.addresses import AddressPolicy, UrlRefusedError, check_url, is_public
+from imagegate.transport.guarded import any_address, open_session, reason_of
+
+POST_S_MAX = 15.0
+_HEADERS = {"content-type": "application/json", "user-agent": "imagegate"}
+
+
+class HookError(Exception):
+    """The receiver did not take it; the message names nothing of the url. `status` 0: no answer."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class HookPoster:
+    """Connections to receivers. `allow_hosts` are the operator's own: http and private are fine.
+
+    `resolver` and `tls` replace the system's.
+    """
+
+    def __init__(
+        self,
+        allow_hosts: Collection[str] = (),
+        *,
+        resolver: AbstractResolver | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._allow_hosts = frozenset(host.lower() for host in allow_hosts)
+        self._resolver = resolver
+        self._tls = tls
+        self._sessions: dict[AddressPolicy, aiohttp.ClientSession] = {}
+
+    def policy_for(self, url: str) -> AddressPolicy:
+        """Return which addresses `url` may lead to. Raises `UrlRefusedError` where to none."""
+        target = check_url(url)
+        if target.host in self._allow_hosts:
+            return any_address
+        if target.scheme != "https":
+            raise UrlRefusedError("only https urls are called")
+        if target.is_address and not is_public(target.host):
+            raise UrlRefusedError("its address is not public")
+        return is_public
+
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> None:
+        """Post `body`; raises `HookError` unless the answer is a success in time."""
+        try:
+            async with asyncio.timeout(POST_S_MAX):
+                status = await self._post(url, body, headers)
+        except TimeoutError as error:
+            raise HookError(f"it did not answer within {POST_S_MAX:g} s") from error
+        except (UrlRefusedError, aiohttp.ClientError, OSError) as error:
+            raise HookError(reason_of(error)) from error
+        if not 200 <= status < 300:
+            raise HookError(f"it answered with status {status}", status)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        sessions = list(self._sessions.values())
+        self._sessions.clear()
+        for session in sessions:
+            await session.close()
+
+    async def _post(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
+        session = self._session(self.policy_for(url))
+        async with session.post(
+            URL(check_url(url).url, encoded=True),
+            data=body,
+            headers=dict(headers),
+            allow_redirects=False,
+        ) as response:
+            return response.status
+
+    def _session(self, policy: AddressPolicy) -> aiohttp.ClientSession:
+        if policy not in self._sessions:
+            self._sessions[policy] = open_session(
+                policy, _HEADERS, resolver=self._resolver, tls=self._tls
+            )
+        return self._sessions[policy]
