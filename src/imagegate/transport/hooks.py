@@ -26,17 +26,19 @@ class HookError(Exception):
 class HookPoster:
     """Connections to receivers. `allow_hosts` are the operator's own: http and private are fine.
 
-    `resolver` and `tls` replace the system's.
+    `policy` says which other addresses may be called; `resolver` and `tls` replace the system's.
     """
 
     def __init__(
         self,
         allow_hosts: Collection[str] = (),
         *,
+        policy: AddressPolicy = is_public,
         resolver: AbstractResolver | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._allow_hosts = frozenset(host.lower() for host in allow_hosts)
+        self._policy = policy
         self._resolver = resolver
         self._tls = tls
         self._sessions: dict[AddressPolicy, aiohttp.ClientSession] = {}
@@ -48,9 +50,9 @@ class HookPoster:
             return any_address
         if target.scheme != "https":
             raise UrlRefusedError("only https urls are called")
-        if target.is_address and not is_public(target.host):
+        if target.is_address and not self._policy(target.host):
             raise UrlRefusedError("its address is not public")
-        return is_public
+        return self._policy
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> None:
         """Post `body`; raises `HookError` unless the answer is a success in time."""
