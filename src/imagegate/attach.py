@@ -135,13 +135,13 @@ class Desk:
         self, call: ImageCall, options: CallOptions, terms: AttachTerms
     ) -> RunningCall | None:
         work = self._keyed.get(terms.scoped_key)
-        if work is not None and work.attach is not None:
-            _check_same(work.attach.fingerprint, terms)
+        if work is not None and work.attach is not None and not work.was_in_vain:
+            check_same(work.attach.fingerprint, terms)
             return _join(work, call, options)
         row = await self._tools.ledger.call_by_key(terms.scoped_key)
         if row is None:
             return None
-        _check_same(row.fingerprint or "{}", terms)
+        check_same(row.fingerprint or "{}", terms)
         return await self._reopen(row, call, options, terms)
 
     async def _find_alike(
@@ -273,7 +273,8 @@ def _join(work: Work, call: ImageCall, options: CallOptions) -> RunningCall:
     return work.join(asked, options.timeout_s or work.limit_s or WAIT_S)
 
 
-def _check_same(fingerprint: str, terms: AttachTerms) -> None:
+def check_same(fingerprint: str, terms: AttachTerms) -> None:
+    """Raise `UnprocessableEntityError` where a key's first request asked for something else."""
     names = differing(fingerprint, terms.fingerprint)
     if names:
         raise UnprocessableEntityError(

@@ -1,5 +1,6 @@
 """One try at one deployment: its row, its exchange, its line in the journal, its end."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -19,6 +20,7 @@ from imagegate.wire.exchange import Exchange
 
 REQUEST_ID_HEADERS = ("x-request-id", "apim-request-id", "x-amzn-requestid")
 RELAYED_PREFIX = "x-ratelimit-"
+KEY_CHARS = 40
 
 
 class Attempt:
@@ -57,6 +59,17 @@ class Attempt:
         adapter = plan.deployment.provider.adapter(plan.call.operation)
         assert adapter is not None, "a plan is made only where there is an adapter"
         return adapter(plan.call, plan.deployment.target)
+
+    def idempotency_key(self, callers_key: str) -> str:
+        """Return the key that it is sent with: its own id, unless its caller gave one.
+
+        Then it follows from that, the deployment and the part, so that an upstream can tell the
+        same request of another process, or of another life of this one.
+        """
+        if not callers_key:
+            return self.id
+        text = "\n".join((callers_key, self.plan.deployment.id, str(self.plan.start)))
+        return f"key_{hashlib.sha256(text.encode()).hexdigest()[:KEY_CHARS]}"
 
     def attributes(self) -> dict[str, Attribute]:
         """Return what a trace says of this attempt."""

@@ -260,6 +260,8 @@ class Pipeline:
         conversation = LiveConversation(tools.transport, deployment, attempt.id, spool)
         if trace.is_sent_on or tools.sinks.is_traced:
             conversation.traceparent = trace.traceparent(above)
+        if deployment.provider.takes_idempotency_key:
+            conversation.idempotency_key = attempt.idempotency_key(running.scoped_key)
         attempt.conversation = conversation
         origin, hosts = deployment.target.base_url, deployment.provider.result_hosts
         async with asyncio.timeout(limit_s), conversation:

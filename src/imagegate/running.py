@@ -124,6 +124,11 @@ class Work:
         return self._end is not None
 
     @property
+    def scoped_key(self) -> str:
+        """The idempotency key by which it is found, `""` for none."""
+        return self.attach.scoped_key if self.attach else ""
+
+    @property
     def is_promised(self) -> bool:
         """Whether a caller was told to come for it later: then its images are kept."""
         return any(one.is_promised for one in self._callers)
@@ -147,6 +152,11 @@ class Work:
     def is_unknown(self) -> bool:
         """Whether it ended with a fault after which an image may exist that nobody has."""
         return isinstance(self._end, ImageError) and self._end.fault == "ambiguous"
+
+    @property
+    def was_in_vain(self) -> bool:
+        """Whether it ended for certain without a purchase, and might go better now."""
+        return isinstance(self._end, ImageError) and self._end.fault in ("moment", "deployment")
 
     def has_time_for(self, wait_s: float) -> bool:
         """Return whether a further attempt may begin after `wait_s`: one deadline for all."""

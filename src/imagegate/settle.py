@@ -212,7 +212,7 @@ class Settlement:
         retention_s = self._assets.retention_s
         if running.is_abandoned or is_held:
             retention_s = max(retention_s, self._assets.evidence_s)
-        if running.is_promised or (running.attach and running.attach.key):
+        if self._tools.links and (running.is_promised or running.scoped_key):
             retention_s = max(retention_s, KEYED_S)
         if self._tools.links and running.call.response_format == "url":
             retention_s = max(retention_s, self._assets.url_s)
