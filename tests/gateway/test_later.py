@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -23,10 +23,16 @@ def ask_later(gateway: RunningGateway, call: object = CALL, **headers: str) -> A
     return ask(gateway, call, **{"prefer": "respond-async"} | headers)
 
 
+class Reachable(Protocol):
+    """A gateway on this host."""
+
+    port: int
+
+
 class Feed:
     """The events of a call, read one by one as they come."""
 
-    def __init__(self, gateway: RunningGateway, call_id: str) -> None:
+    def __init__(self, gateway: Reachable, call_id: str) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=WAIT_S_MAX)
         self._connection.request("GET", f"{CALLS}/{call_id}/events")
         self._response = self._connection.getresponse()
@@ -49,7 +55,7 @@ class Feed:
 
 
 @contextmanager
-def feed(gateway: RunningGateway, call_id: str) -> Iterator[Feed]:
+def feed(gateway: Reachable, call_id: str) -> Iterator[Feed]:
     opened = Feed(gateway, call_id)
     try:
         yield opened
