@@ -107,6 +107,24 @@ def test_who_waits_in_vain_is_told_where_to_look(
     assert ended(gateway, told.json()["id"])["state"] == "done"
 
 
+def test_who_polls_may_wait(gateway: RunningGateway, upstream: FakeUpstream) -> None:
+    upstream.reply("hold")
+    path = ask_later(gateway).headers["location"]
+    assert gateway.get(path, prefer="wait=0").json()["state"] == "running"
+    with ThreadPoolExecutor(1) as pool:
+        polled = pool.submit(gateway.get, path, prefer="wait=20")
+        upstream.wait_held()
+        gateway.get("/healthz")
+        upstream.release()
+        assert polled.result().json()["state"] == "done"
+
+
+def test_what_is_told_is_described(gateway: RunningGateway) -> None:
+    told = gateway.get(ask_later(gateway).headers["location"], prefer="wait=20").json()
+    schemas = gateway.get("/openapi.json").json()["components"]["schemas"]
+    assert set(told) <= set(schemas["Call"]["properties"])
+
+
 def test_a_failure_while_its_caller_waits_is_the_answer(
     gateway: RunningGateway, upstream: FakeUpstream
 ) -> None:
@@ -274,6 +292,7 @@ def test_what_was_sent_is_not_taken_back(gateway: RunningGateway, upstream: Fake
     late = gateway.post(f"{CALLS}/{call_id}/cancel", b"")
     assert late.status == 409
     assert "has ended (done)" in late.error["message"]
+    assert late.headers["x-imagegate-call-id"] == call_id
 
 
 @pytest.mark.parametrize("tail", ["", "/events"])

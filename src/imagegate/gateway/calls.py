@@ -16,6 +16,8 @@ from imagegate.errors import BadRequestError, NotFoundError
 from imagegate.fingerprint import asked_for
 from imagegate.gateway.assets import send_asset
 from imagegate.gateway.errors import error_extra
+from imagegate.gateway.prefer import read_preference
+from imagegate.gateway.waiting import wait_ended
 from imagegate.gateway.webhooks import webhook_fields
 from imagegate.ledger.people import Account
 from imagegate.ledger.records import LAST_ID, CallRecord, CallState, LedgerError
@@ -56,10 +58,11 @@ async def list_calls(request: Request) -> Response:
 async def get_call(request: Request) -> Response:
     """Return one call with its attempts, and how it ended: `result` in OpenAI's shape, or `error`.
 
-    `result=false` leaves the images out. Raises `NotFoundError`.
+    `result=false` leaves the images out; `Prefer: wait=20` waits for the end. Raises
+    `NotFoundError`.
     """
     runtime = _runtime(request)
-    stored = await find_call(request, request.path_params["id"])
+    stored = await _find_ended(request)
     fields = call_fields(stored, runtime.pipeline.works.get(stored.call.id))
     is_relayed = stored.call.operation == "responses"  # its words are not kept
     wants_none = request.query_params.get("result") == "false"
@@ -91,6 +94,20 @@ async def get_image(request: Request) -> Response:
 def _runtime(request: Request) -> Runtime:
     runtime: Runtime = request.app.state.gateway.runtime
     return runtime
+
+
+async def _find_ended(request: Request) -> StoredCall:
+    """Return a call, as far as its caller waits when it has ended."""
+    call_id = request.path_params["id"]
+    stored = await find_call(request, call_id)
+    preference = read_preference(request.scope, dict(request.headers.raw))
+    if stored.call.state != "running" or preference is None or not preference.wait_s:
+        return stored
+    try:
+        await wait_ended(request.app.state.gateway, call_id, preference.wait_s)
+    except LedgerError as error:
+        raise ledger_away(error) from error
+    return await find_call(request, call_id)
 
 
 async def find_call(request: Request, call_id: str) -> StoredCall:

@@ -1,6 +1,5 @@
 """Answers that come later: the 202 of a call, its progress as events, and taking it back."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from imagegate.gateway.calls import POLL_AFTER_S, find_call
 from imagegate.gateway.channel import Channel
 from imagegate.gateway.errors import JSON_TYPE, error_extra
 from imagegate.gateway.prefer import Preference
+from imagegate.gateway.waiting import POLL_S, wait_ended
 from imagegate.ledger.records import LedgerError
 from imagegate.running import Work
 from imagegate.runtime.assemble import Runtime
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from imagegate.gateway.app import Gateway
 
 KEEPALIVE_S = 15.0
-POLL_S = 0.5  # how often a call that runs in another process is looked at
 WATCH_S_MAX = 3600.0
 CANCEL_S_MAX = 30.0
 
@@ -65,24 +64,13 @@ async def cancel_call(request: Request) -> Response:
     call_id, state = stored.call.id, stored.call.state
     work = runtime.pipeline.works.get(call_id)
     if state != "running":
-        raise _too_late(f"The call {call_id} has ended ({state})")
+        raise _too_late(call_id, f"It has ended ({state})")
     if work is None:
-        raise _too_late(f"The call {call_id} is in the hands of another process of this gateway")
+        raise _too_late(call_id, "It is in the hands of another process of this gateway")
     if work.has_ended or not work.dispatch.cancel():
-        raise _too_late(f"The call {call_id} was sent; what was sent is bought, and kept")
-    await _wait_ended(work)
+        raise _too_late(call_id, "It was sent, and what was sent is bought and kept")
+    await wait_ended(request.app.state.gateway, call_id, CANCEL_S_MAX)
     return JSONResponse(call_fields(await _read(runtime, call_id)))
-
-
-async def _wait_ended(work: Work) -> None:
-    watcher = work.watch()
-    try:
-        async with asyncio.timeout(CANCEL_S_MAX):
-            await watcher.wait()
-    except ImageError:
-        pass  # as it was meant to end
-    finally:
-        watcher.release()
 
 
 async def _events(gateway: "Gateway", stored: StoredCall) -> AsyncIterator[bytes]:
@@ -160,9 +148,11 @@ def _frame(stored: StoredCall, fields: dict[str, Json]) -> bytes:
     return f"event: {name}\ndata: ".encode() + data + b"\n\n"
 
 
-def _too_late(reason: str) -> ImageError:
-    return BadRequestError(
-        f"{reason}. Nothing was changed: look at {CALLS_PATH}{{id}} for what comes of it.",
+def _too_late(call_id: str, reason: str) -> ImageError:
+    error = BadRequestError(
+        f"The call is not taken back. {reason}: see {CALLS_PATH}{call_id} for what comes of it.",
         code="call_not_cancellable",
         http_status=409,
     )
+    error.call_id = call_id
+    return error
