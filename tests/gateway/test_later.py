@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import pytest
 
+from imagegate.cli.app import run
 from tests.gateway.conftest import Start
 from tests.gateway.pictures import picture
 from tests.gateway.running import WAIT_S_MAX, Answer, Part, RunningGateway
@@ -267,6 +268,19 @@ def test_a_call_that_waits_is_taken_back(patient: RunningGateway, upstream: Fake
     assert answer.json()["cost"] == "0"
     assert (name, call["error"]["code"]) == ("image.call.failed", "call_cancelled")
     assert len(upstream.calls) == 1
+
+
+def test_a_call_is_taken_back_from_the_command_line(
+    patient: RunningGateway, upstream: FakeUpstream, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call_id = waiting_call(patient, upstream)
+    assert run(["calls", "show", call_id, "--gateway", patient.url]) == 0
+    assert "running, waiting" in capsys.readouterr().out
+    for code in (0, 2):
+        assert run(["calls", "cancel", call_id, "--gateway", patient.url]) == code
+    printed = capsys.readouterr()
+    assert "call_cancelled" in printed.out
+    assert "It has ended (failed)" in " ".join(printed.err.split())
 
 
 def test_who_waits_for_a_cancelled_call_is_told(

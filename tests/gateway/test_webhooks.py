@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from imagegate.cli.app import run
 from imagegate.wire.standard_webhooks import read_secret, write_secret
 from tests.gateway.admin.conftest import MASTER_KEY, Operator
 from tests.gateway.conftest import Start
@@ -134,11 +135,15 @@ def test_what_is_not_taken_is_sent_again(hooked: RunningGateway, receiver: PostS
     assert hook_when(hooked, call_id, "delivered")["tries"] == 2
 
 
-def test_who_is_gone_is_not_asked_again(hooked: RunningGateway, receiver: PostServer) -> None:
+def test_who_is_gone_is_not_asked_again(
+    hooked: RunningGateway, receiver: PostServer, capsys: pytest.CaptureFixture[str]
+) -> None:
     receiver.status = 410
     call_id = ask_later(hooked, receiver)
     hook = hook_when(hooked, call_id, "given_up")
     assert hook["error"] == "it answered with status 410"
+    assert run(["calls", "show", call_id, "--gateway", hooked.url]) == 0
+    assert "given_up, tries 1: it answered with" in " ".join(capsys.readouterr().out.split())
 
 
 def test_no_redirect_is_followed(hooked: RunningGateway, receiver: PostServer) -> None:
