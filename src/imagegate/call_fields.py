@@ -1,11 +1,14 @@
 """A call as JSON: what its caller, those who watch it and webhooks are told. Never an image."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from imagegate.assets.store import AssetStore
 from imagegate.catalogue.price import format_usd
 from imagegate.errors import ImageError
 from imagegate.ledger.records import AssetRecord, AttemptRecord
+from imagegate.ledger.review import VerdictRecord
 from imagegate.running import Work
 from imagegate.stored import StoredCall, open_stored
 from imagegate.types import ImageCall, Json
@@ -42,8 +45,16 @@ def call_fields(stored: StoredCall, work: Work | None = None) -> dict[str, Json]
         "progress": _progress(work) if work and stored.call.state == "running" else None,
         "attempts": [_attempt(one) for one in stored.attempts],
         "adjustments": msgspec.to_builtins(stored.adjustments),
+        "guardrails": verdict_fields(stored.verdicts),
+        "held_count": stored.held_count,
         "images": [_image(stored.call.id, *each) for each in enumerate(stored.assets)],
     }
+
+
+def verdict_fields(said: Sequence[VerdictRecord]) -> list[Json]:
+    """Return verdicts as JSON: the names and kinds, never what was found."""
+    names = ("guardrail", "mode", "action", "category")
+    return [{name: getattr(one, name) for name in names} for one in said]
 
 
 def error_of(stored: StoredCall, store: AssetStore) -> ImageError | None:

@@ -110,7 +110,7 @@ def _call_schema() -> Json:
     text, nullable = {"type": "string"}, {"type": ["string", "null"]}
     number, count = {"type": ["number", "null"]}, {"type": "integer"}
     rows = {"type": "array", "items": {"type": "object"}}
-    names = ("attempts", "adjustments", "images", "webhooks")
+    names = ("attempts", "adjustments", "guardrails", "images", "webhooks")
     progress = {
         "phase": {"enum": ["waiting", "sent"]},
         "images_asked": count,
@@ -120,7 +120,7 @@ def _call_schema() -> Json:
     properties["state"] = {"enum": ["running", "done", "failed", "unknown"]}
     properties |= dict.fromkeys(("created_at", "finished_at", "delivered_at"), number)
     properties |= {"cost": text, "error_code": nullable, "end_user": nullable}
-    properties |= {"image_count": count, "attempt_count": count}
+    properties |= {f"{name}_count": count for name in ("image", "attempt", "held")}
     properties["progress"] = {"type": ["object", "null"], "properties": progress}
     properties |= dict.fromkeys(names, rows)
     properties["result"] = {"$ref": _REFERENCES.format(name="ImagesResponse")}
@@ -146,7 +146,7 @@ def _paths() -> Json:
         "get": _get("getAsset", "Fetch an image by its signed url", {"image/*": {}})
         | {"parameters": [_parameter("name", "path", required=True), *signed], "security": []}
     }
-    paths |= _call_paths()
+    paths |= _call_paths() | _review_paths()
     paths["/v1/models"] = {"get": _get("listModels", "List the models that are served")}
     paths["/v1/models/{id}"] = {
         "get": _get("getModel", "Describe one model")
@@ -179,6 +179,31 @@ def _call_paths() -> dict[str, Json]:
         "/v1/images/calls/{id}/events": {"get": events | {"parameters": [by_id]}},
         "/v1/images/calls/{id}/cancel": {"post": cancelled | {"parameters": [by_id]}},
         "/v1/images/webhooks/secret": {"get": secret},
+    }
+
+
+def _review_paths() -> dict[str, Json]:
+    """Return what an admin looks at afterwards, and the trial of a guardrail."""
+    by_id = {"parameters": [_parameter("id", "path", required=True)]}
+    page = [_parameter(name, "query") for name in ("limit", "after")]
+    asked = [*page, *(_parameter(name, "query") for name in ("key", "target", "format"))]
+    trial = [_parameter("name", "path", required=True), _parameter("stage", "query")]
+    bodies = {"application/json": _ref("EditCall"), "multipart/form-data": _ref("EditForm")}
+    image: Json = {"image/*": {}}
+    return {
+        "/admin/audit": {"get": _get("listAudit", "List what admins did") | {"parameters": asked}},
+        "/admin/held": {"get": _get("listHeld", "List held images") | {"parameters": page}},
+        "/admin/held/{id}": {
+            "get": _get("getHeld", "Look at a held image", image) | by_id,
+            "delete": _get("deleteHeld", "Delete a held image") | by_id,
+        },
+        "/admin/held/{id}/release": {
+            "post": _get("releaseHeld", "Let a held image be delivered") | by_id
+        },
+        "/admin/guardrails/{name}/test": {
+            "post": _get("testGuardrail", "Show what a guardrail says")
+            | {"parameters": trial, "requestBody": {"required": True, "content": bodies}}
+        },
     }
 
 
