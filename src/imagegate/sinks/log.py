@@ -32,7 +32,7 @@ logger = logging.getLogger(telemetry.LOGGER)
 
 
 def log_event(event: CallEvent) -> None:
-    """Log a closing event; a success is information, all else a warning."""
+    """Log a closing event; what went wrong behind dispatch is a warning."""
     is_grave = event.ending in ("failed", "unknown")
     level = logging.WARNING if is_grave else logging.INFO
     if logger.isEnabledFor(level):
