@@ -15,7 +15,7 @@ from imagegate.assets.spool import CallSpool
 from imagegate.attempt import Attempt
 from imagegate.config.settings import Deployment
 from imagegate.dispatch import Dispatch
-from imagegate.errors import ImageError, UpstreamTimeoutError
+from imagegate.errors import ImageError, OverloadedError, UpstreamTimeoutError
 from imagegate.guardrails.guards import GuardedCall
 from imagegate.ledger.people import OPERATOR, Account
 from imagegate.ledger.records import AssetRecord
@@ -24,6 +24,7 @@ from imagegate.trace import Trace
 from imagegate.types import Adjustment, AdjustPolicy, ImageCall, ImageResult, PartialImage
 
 LONGEST_SILENCE_S = 3600.0
+WATCHERS_MAX = 100
 
 
 class AttachTerms(Struct, frozen=True):
@@ -181,13 +182,23 @@ class Work:
         return running
 
     def watch(self) -> "RunningCall":
-        """Return the place of somebody who looks on: it changes nothing for the call."""
+        """Return the place of somebody who looks on: it changes nothing for the call.
+
+        Raises as `check_watchers` does.
+        """
         assert not self.is_over
+        self.check_watchers()
         watcher = RunningCall(self, self.call)
+        watcher.on_through = lambda: self._watchers.remove(watcher)
         self._watchers.append(watcher)
         if self._end is not None:
             watcher.tell(self._end)
         return watcher
+
+    def check_watchers(self) -> None:
+        """Raise `OverloadedError` where nobody more may look on."""
+        if len(self._watchers) >= WATCHERS_MAX:
+            raise OverloadedError(f"{WATCHERS_MAX} watch the call {self.id} already; poll it.")
 
     def begin_sending(self, attempt_id: str) -> None:
         """Note that an attempt is sent now. Raises where the call was cancelled before."""

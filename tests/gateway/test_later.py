@@ -4,12 +4,13 @@ import http.client
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol
 
 import pytest
 
 from imagegate.cli.app import run
+from imagegate.running import WATCHERS_MAX
 from tests.gateway.conftest import Start
 from tests.gateway.pictures import picture
 from tests.gateway.running import WAIT_S_MAX, Answer, Part, RunningGateway
@@ -238,6 +239,22 @@ def test_who_watches_and_leaves_changes_nothing(
         answer = asked.result()
     assert answer.status == 200
     assert ask(gateway).headers["x-imagegate-call-id"] != answer.headers["x-imagegate-call-id"]
+
+
+def test_those_who_watch_are_not_too_many(gateway: RunningGateway, upstream: FakeUpstream) -> None:
+    upstream.reply("hold")
+    call_id = ask_later(gateway).json()["id"]
+    path = f"{CALLS}/{call_id}"
+    with ExitStack() as stack:
+        feeds = [stack.enter_context(feed(gateway, call_id)) for _ in range(WATCHERS_MAX)]
+        for events in feeds:
+            events.next()
+        for refused in (gateway.get(path, prefer="wait=9"), gateway.get(f"{path}/events")):
+            assert (refused.status, refused.error["code"]) == (503, "overloaded")
+        assert gateway.get(path).status == 200
+        upstream.wait_held()
+        upstream.release()
+        assert {events.rest()[-1] for events in feeds} == {"image.call.done"}
 
 
 @pytest.fixture

@@ -52,6 +52,9 @@ async def send_accepted(
 async def get_events(request: Request) -> Response:
     """Return a call as events: its state, partial images if there are any, and how it ended."""
     stored = await find_call(request, request.path_params["id"])
+    work = request.app.state.gateway.runtime.pipeline.works.get(stored.call.id)
+    if work is not None:
+        work.check_watchers()  # as long as there is a status to say it by
     headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
     events = _events(request.app.state.gateway, stored)
     return StreamingResponse(events, media_type="text/event-stream", headers=headers)

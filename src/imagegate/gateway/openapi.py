@@ -54,6 +54,7 @@ def build_document() -> Json:
         "openapi": "3.1.0",
         "info": {"title": "imagegate", "version": version("imagegate")},
         "paths": _paths(),
+        "webhooks": {"callEnded": {"post": _message_operation()}},
         "components": {
             "schemas": schemas,
             "securitySchemes": {
@@ -238,6 +239,20 @@ def _accepted() -> Json:
         "description": "the call is under way; Location tells what becomes of it",
         "headers": {name: {"schema": {"type": "string"}} for name in names},
         "content": {"application/json": _ref("Call")},
+    }
+
+
+def _message_operation() -> Json:
+    """Return what is sent to a webhook, by the Standard Webhooks specification."""
+    texts = {name: {"type": "string"} for name in ("type", "timestamp")}
+    data = {"$ref": _REFERENCES.format(name="Call")}
+    message = {"type": "object", "properties": {**texts, "data": data}}
+    signed = [_parameter(f"webhook-{name}", "header") for name in ("id", "timestamp", "signature")]
+    return {
+        "summary": "Tell how a call ended",
+        "parameters": signed,
+        "requestBody": {"content": {"application/json": {"schema": message}}},
+        "responses": {"2XX": {"description": "taken; everything else is sent again"}},
     }
 
 
