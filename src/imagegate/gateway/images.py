@@ -102,9 +102,9 @@ class ImageEndpoint:
         try:
             with trace.step("read"):
                 call = await self._read(request, spool)
-            if preference is not None:
-                preference.check(call)
             if call.operation != "responses":
+                if preference is not None:
+                    preference.check(call)
                 terms = await attach_terms(call, request.headers, account)
                 options = msgspec.structs.replace(options, attach=terms)
             return await self._runtime.pipeline.start(call, spool, options)

@@ -1,6 +1,7 @@
 """Answers that come later: the 202 of a call, its progress as events, and taking it back."""
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -36,7 +37,9 @@ async def send_accepted(
     channel: Channel, runtime: Runtime, call_id: str, preference: Preference
 ) -> None:
     """Tell a caller that its call is under way, and where it will find the answer."""
-    stored = await _read(runtime, call_id)
+    fields: dict[str, Json] = {"id": call_id, "object": "image.call", "state": "running"}
+    with suppress(ImageError):  # it is under way, whatever the ledger can tell of it now
+        fields = call_fields(await _read(runtime, call_id), runtime.pipeline.works.get(call_id))
     head = [
         JSON_TYPE,
         (b"location", f"{CALLS_PATH}{call_id}".encode()),
@@ -45,7 +48,6 @@ async def send_accepted(
         (b"x-litellm-call-id", call_id.encode()),
         *preference.applied,
     ]
-    fields = call_fields(stored, runtime.pipeline.works.get(call_id))
     await channel.send_whole(202, head, msgspec.json.encode(fields))
 
 
