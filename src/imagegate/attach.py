@@ -72,6 +72,14 @@ class Desk:
         self._left: dict[str, list[Left]] = {}
         self._left_order: deque[Left] = deque()
         self._claims: dict[str, asyncio.Event] = {}
+        self.works: dict[str, Work] = {}
+        """The calls that run in this process, by id."""
+
+    def take_over(self, former: "Desk") -> None:
+        """Know what the desk of the settings before knows, and learns: its calls are joined on."""
+        self._keyed, self._alike = former._keyed, former._alike
+        self._left, self._left_order = former._left, former._left_order
+        self._claims, self.works = former._claims, former.works
 
     async def load(self) -> None:
         """Find the calls that were left before this process began. Raises `LedgerError`."""
@@ -108,6 +116,8 @@ class Desk:
 
     def close(self, work: Work) -> None:
         """Forget a call that is over; where nobody has its image, its twin may come for it."""
+        if self.works.get(work.id) is work:
+            del self.works[work.id]
         terms = work.attach
         if terms is None:
             return

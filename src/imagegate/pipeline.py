@@ -43,7 +43,7 @@ from imagegate.reserve import (
     told,
     without_provider,
 )
-from imagegate.router.route import Route, Router
+from imagegate.router.route import Route, Router, staying
 from imagegate.running import CallOptions, RunningCall, Work
 from imagegate.settle import Settlement, Tools
 from imagegate.trace import Trace, identifier
@@ -57,13 +57,17 @@ log = logging.getLogger(telemetry.LOGGER)
 class Pipeline:
     """Runs calls over one snapshot of the settings."""
 
-    def __init__(self, settings: Settings, tools: Tools, router: Router | None = None) -> None:
+    def __init__(self, settings: Settings, tools: Tools, former: "Pipeline | None" = None) -> None:
+        """Take over from `former` what outlasts settings: joinable calls, deployments' health."""
         self._settings = settings
         self._tools = tools
         self._settlement = Settlement(settings, tools)
-        self._router = router or Router(settings.router, clock.chance)
+        self._router = Router(settings.router, clock.chance)
         self.desk = Desk(settings, tools)
-        self.works: dict[str, Work] = {}
+        if former is not None:
+            self.desk.take_over(former.desk)
+            stay = staying(former._settings.deployments, settings.deployments)
+            self._router.take_over(former._router, stay)
 
     async def start(self, call: ImageCall, spool: CallSpool, options: CallOptions) -> RunningCall:
         """Plan the call, write it down (commit 1), and let it run by itself.
@@ -110,6 +114,7 @@ class Pipeline:
         self, call: ImageCall, spool: CallSpool, options: CallOptions, guard: GuardedCall
     ) -> Work:
         trace = guard.trace
+        self._tools.spool.room.take()
         with trace.step("plan"):
             route = self._route(call, options, guard)
         if guard.checks_input:
@@ -117,7 +122,7 @@ class Pipeline:
             route = self._route(call, options, guard)  # other words may be, and time has passed
         with trace.step("admit"):
             roll, attempts, route = await self._admit_somewhere(call, options, route, trace)
-        work = self.works[call.id] = Work(call, spool, self._close, guard)
+        work = self.desk.works[call.id] = Work(call, spool, self._close, guard)
         work.limit_s = options.timeout_s or route.plan.deployment.timeout_s
         if self._settings.log_prompts and _may_log(options.account):
             trace.logged_prompt = call.prompt
@@ -141,7 +146,6 @@ class Pipeline:
         return plan_group_of(call, self._settings, options, group)
 
     def _close(self, work: Work) -> None:
-        del self.works[work.id]
         self.desk.close(work)
         self._settlement.close(work)
 

@@ -44,9 +44,10 @@ def post(
         async with serving(handler, certificate) as site:
             tls = ssl.create_default_context(cafile=certificate) if certificate else None
             resolver = names or Names({HOST: [["127.0.0.1"]], OTHER_HOST: [["127.0.0.1"]]})
-            poster = HookPoster(allow_hosts, policy=policy, resolver=resolver, tls=tls)
+            poster = HookPoster(policy=policy, resolver=resolver, tls=tls)
             try:
-                await poster.post(url.replace("PORT", str(site.port)), BODY, {"webhook-id": "m"})
+                target = url.replace("PORT", str(site.port))
+                await poster.post(target, BODY, {"webhook-id": "m"}, allow_hosts=allow_hosts)
             except HookError as error:
                 return error, site
             finally:

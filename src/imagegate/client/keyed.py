@@ -39,7 +39,7 @@ class KeyedCalls:
     def keep(self, entry: "Entry", call_id: str, terms: "AttachTerms", candidate: int) -> None:
         """Hold the answer of a call that runs, unless it is held already."""
         kept = self._kept.get(terms.key)
-        work = entry.runtime.pipeline.works.get(call_id)
+        work = entry.runtime.pipeline.desk.works.get(call_id)
         if work is None or (kept is not None and kept.place.id == call_id):
             return
         if kept is not None:

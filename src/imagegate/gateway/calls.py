@@ -63,10 +63,10 @@ async def get_call(request: Request) -> Response:
     """
     runtime = _runtime(request)
     stored = await _find_ended(request)
-    fields = call_fields(stored, runtime.pipeline.works.get(stored.call.id))
+    fields = call_fields(stored, runtime.pipeline.desk.works.get(stored.call.id))
     is_relayed = stored.call.operation == "responses"  # its words are not kept
     wants_none = request.query_params.get("result") == "false"
-    if runtime.courier is not None:
+    if runtime.courier is not None and runtime.courier.settings.is_on:
         told = await runtime.courier.of_call(stored.call.id)
         fields["webhooks"] = [webhook_fields(one) for one in told]
     if stored.call.state == "running":

@@ -18,9 +18,11 @@ from imagegate.gateway.channel import Channel
 from imagegate.gateway.errors import JSON_TYPE, error_extra
 from imagegate.gateway.prefer import Preference
 from imagegate.gateway.waiting import POLL_S, wait_ended
+from imagegate.ledger import Ledger
 from imagegate.ledger.records import LedgerError
 from imagegate.running import Work
 from imagegate.runtime.assemble import Runtime
+from imagegate.runtime.snapshot import Snapshot
 from imagegate.stored import StoredCall, read_stored
 from imagegate.types import Json
 from imagegate.wire.openai_calls import KEEPALIVE, build_partial_event, error_fields
@@ -34,12 +36,13 @@ CANCEL_S_MAX = 30.0
 
 
 async def send_accepted(
-    channel: Channel, runtime: Runtime, call_id: str, preference: Preference
+    channel: Channel, snapshot: Snapshot, call_id: str, preference: Preference
 ) -> None:
     """Tell a caller that its call is under way, and where it will find the answer."""
     fields: dict[str, Json] = {"id": call_id, "object": "image.call", "state": "running"}
     with suppress(ImageError):  # it is under way, whatever the ledger can tell of it now
-        fields = call_fields(await _read(runtime, call_id), runtime.pipeline.works.get(call_id))
+        stored = await _read(snapshot.tools.ledger, call_id)
+        fields = call_fields(stored, snapshot.pipeline.desk.works.get(call_id))
     head = [
         JSON_TYPE,
         (b"location", f"{CALLS_PATH}{call_id}".encode()),
@@ -54,7 +57,7 @@ async def send_accepted(
 async def get_events(request: Request) -> Response:
     """Return a call as events: its state, partial images if there are any, and how it ended."""
     stored = await find_call(request, request.path_params["id"])
-    work = request.app.state.gateway.runtime.pipeline.works.get(stored.call.id)
+    work = request.app.state.gateway.runtime.pipeline.desk.works.get(stored.call.id)
     if work is not None:
         work.check_watchers()  # as long as there is a status to say it by
     headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
@@ -67,7 +70,7 @@ async def cancel_call(request: Request) -> Response:
     runtime: Runtime = request.app.state.gateway.runtime
     stored = await find_call(request, request.path_params["id"])
     call_id, state = stored.call.id, stored.call.state
-    work = runtime.pipeline.works.get(call_id)
+    work = runtime.pipeline.desk.works.get(call_id)
     if state != "running":
         raise _too_late(call_id, f"It has ended ({state})")
     if work is None:
@@ -75,18 +78,18 @@ async def cancel_call(request: Request) -> Response:
     if work.has_ended or not work.dispatch.cancel():
         raise _too_late(call_id, "It was sent, and what was sent is bought and kept")
     await wait_ended(request.app.state.gateway, call_id, CANCEL_S_MAX)
-    return JSONResponse(call_fields(await _read(runtime, call_id)))
+    return JSONResponse(call_fields(await _read(runtime.tools.ledger, call_id)))
 
 
 async def _events(gateway: "Gateway", stored: StoredCall) -> AsyncIterator[bytes]:
     """Yield frames until the call has ended, wherever it runs."""
     runtime = gateway.runtime
-    work = runtime.pipeline.works.get(stored.call.id)
+    work = runtime.pipeline.desk.works.get(stored.call.id)
     if stored.call.state == "running":
         frames = _watch(runtime, stored, work) if work else _follow(gateway, stored)
         async for frame in frames:
             yield frame
-        stored = await _read(runtime, stored.call.id)
+        stored = await _read(runtime.tools.ledger, stored.call.id)
     yield _closing_event(runtime, stored)
 
 
@@ -105,7 +108,7 @@ async def _watch(runtime: Runtime, stored: StoredCall, work: Work) -> AsyncItera
                 return
             elif work.dispatch.is_sent != was_sent:
                 was_sent = work.dispatch.is_sent
-                yield _state_event(await _read(runtime, work.id), work)
+                yield _state_event(await _read(runtime.tools.ledger, work.id), work)
             else:
                 yield KEEPALIVE
     finally:
@@ -117,18 +120,17 @@ async def _follow(gateway: "Gateway", stored: StoredCall) -> AsyncIterator[bytes
     yield _state_event(stored, None)
     speak_at_s = clock.monotonic_s() + KEEPALIVE_S
     give_up_at_s = clock.monotonic_s() + WATCH_S_MAX
-    while (await _read(gateway.runtime, stored.call.id)).call.state == "running":
+    while (await _read(gateway.runtime.tools.ledger, stored.call.id)).call.state == "running":
         await clock.sleep(POLL_S)
         now_s = clock.monotonic_s()
-        if gateway.is_draining or now_s >= give_up_at_s:
+        if gateway.traffic.stage == "draining" or now_s >= give_up_at_s:
             return
         if now_s >= speak_at_s:
             speak_at_s = now_s + KEEPALIVE_S
             yield KEEPALIVE
 
 
-async def _read(runtime: Runtime, call_id: str) -> StoredCall:
-    ledger = runtime.tools.ledger
+async def _read(ledger: Ledger, call_id: str) -> StoredCall:
     try:
         call = await ledger.get_call(call_id)
         assert call is not None, "rows of calls stay"

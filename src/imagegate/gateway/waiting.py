@@ -19,7 +19,7 @@ async def wait_ended(gateway: "Gateway", call_id: str, wait_s: float) -> None:
 
     Raises `LedgerError`.
     """
-    work = gateway.runtime.pipeline.works.get(call_id)
+    work = gateway.runtime.pipeline.desk.works.get(call_id)
     with suppress(TimeoutError):
         async with asyncio.timeout(wait_s):
             await (_watch(work) if work else _follow(gateway, call_id))
@@ -37,7 +37,7 @@ async def _watch(work: Work) -> None:
 
 async def _follow(gateway: "Gateway", call_id: str) -> None:
     ledger = gateway.runtime.tools.ledger
-    while not gateway.is_draining:
+    while gateway.traffic.stage != "draining":
         call = await ledger.get_call(call_id)
         if call is None or call.state != "running":
             return

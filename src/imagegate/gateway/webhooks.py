@@ -11,7 +11,6 @@ from imagegate.ledger.people import Account
 from imagegate.ledger.records import LedgerError
 from imagegate.ledger.webhooks import WebhookRecord
 from imagegate.running import RunningCall
-from imagegate.runtime.assemble import Runtime
 from imagegate.runtime.webhooks import Courier
 from imagegate.transport.addresses import UrlRefusedError
 from imagegate.types import Json
@@ -22,7 +21,7 @@ _HEADER = HEADER.encode()
 
 async def get_secret(request: Request) -> JSONResponse:
     """Return the secret by which the messages of the caller's team, or of its key, are signed."""
-    courier = _courier(request.app.state.gateway.runtime)
+    courier = _checked(request.app.state.gateway.runtime.courier)
     secret = courier.secret_of(holder_of(request.state.account))
     return JSONResponse({"secret": secret}, headers={"cache-control": "no-store"})
 
@@ -34,7 +33,7 @@ def holder_of(account: Account) -> str:
 
 def read_url(
     headers: Mapping[bytes, bytes],
-    runtime: Runtime,
+    courier: Courier | None,
     account: Account,
     preference: Preference | None,
 ) -> str:
@@ -43,12 +42,12 @@ def read_url(
     `""` for nowhere. Raises `BadRequestError` where the header's url is never posted to.
     """
     if _HEADER not in headers:
-        is_later = preference is not None and runtime.courier is not None
-        settings = runtime.settings.webhooks
-        return settings.url_for(account.key_id, account.team_id) if is_later else ""
+        if preference is None or courier is None or not courier.settings.is_on:
+            return ""
+        return courier.settings.url_for(account.key_id, account.team_id)
     url = headers[_HEADER].decode("latin-1").strip()
     try:
-        _courier(runtime).check(url)
+        _checked(courier).check(url)
     except UrlRefusedError as error:
         raise BadRequestError(
             f"The url in {HEADER} is not called: {error}. Give a public https url.", param=HEADER
@@ -57,11 +56,11 @@ def read_url(
 
 
 async def promise_message(
-    runtime: Runtime, running: RunningCall, url: str, account: Account
+    courier: Courier | None, running: RunningCall, url: str, account: Account
 ) -> None:
     """Note that a call is told of. Raises where that is not sure; the call goes on all the same."""
     try:
-        await _courier(runtime).add(running, url, holder_of(account))
+        await _checked(courier).add(running, url, holder_of(account))
     except LedgerError as error:
         running.abandon()
         failed = OverloadedError(
@@ -85,12 +84,12 @@ def webhook_fields(webhook: WebhookRecord) -> dict[str, Json]:
     }
 
 
-def _courier(runtime: Runtime) -> Courier:
-    if runtime.courier is None:
+def _checked(courier: Courier | None) -> Courier:
+    if courier is None or not courier.settings.is_on:
         raise BadRequestError(
             "This gateway sends no webhooks: its operator has to set webhooks.secret. Poll the "
             "call instead.",
             param=HEADER,
             code="webhooks_off",
         )
-    return runtime.courier
+    return courier

@@ -8,7 +8,7 @@ import asyncio
 import datetime
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 
@@ -17,12 +17,14 @@ import msgspec
 from imagegate import clock, telemetry
 from imagegate.call_fields import call_fields, error_of
 from imagegate.config.settings import Settings
+from imagegate.config.webhooks import WebhookSettings
 from imagegate.ledger.records import ConflictError, LedgerError
 from imagegate.ledger.store import SqlLedger
 from imagegate.ledger.webhook_schema import SELECT_DUE, SELECT_OF_CALL
 from imagegate.ledger.webhooks import AddWebhook, ChangeWebhook, HastenWebhooks, WebhookRecord
 from imagegate.linker import Linker
 from imagegate.running import RunningCall
+from imagegate.runtime.snapshot import Snapshot
 from imagegate.settle import Tools
 from imagegate.stored import StoredCall, read_stored
 from imagegate.transport.hooks import POST_S_MAX, HookError, HookPoster
@@ -42,26 +44,27 @@ log = logging.getLogger(telemetry.LOGGER)
 
 
 class Courier:
-    """Delivers the messages of one ledger, as far as they are due."""
+    """Delivers the messages of one ledger, as far as they are due, by the settings of now."""
 
-    def __init__(
-        self, settings: Settings, tools: Tools, ledger: SqlLedger, poster: HookPoster
-    ) -> None:
-        self._tools = tools
+    def __init__(self, snapshot: Callable[[], Snapshot], ledger: SqlLedger) -> None:
+        self._snapshot = snapshot
         self._ledger = ledger
-        self._poster = poster
-        self._roots = [read_secret(one.reveal()) for one in settings.webhooks.secrets]
-        self._linker = _linker(settings, tools)
+        self._poster = HookPoster()
         self._posts: set[asyncio.Task[None]] = set()
         self._is_due = asyncio.Event()
 
+    @property
+    def settings(self) -> WebhookSettings:
+        """What the operator wants of webhooks now."""
+        return self._snapshot().settings.webhooks
+
     def secret_of(self, holder: str) -> str:
         """Return the secret by which this holder's messages are signed."""
-        return write_secret(derive_key(self._roots[0], holder))
+        return write_secret(self._keys_of(holder)[0])
 
     def check(self, url: str) -> None:
         """Raise `UrlRefusedError` for a url that is never posted to."""
-        self._poster.policy_for(url)
+        self._poster.policy_for(url, self.settings.allow_hosts)
 
     async def add(self, running: RunningCall, url: str, holder: str) -> None:
         """Promise a message about a call; durable when this returns. Raises `LedgerError`."""
@@ -103,7 +106,13 @@ class Courier:
         await asyncio.gather(*self._posts, return_exceptions=True)
         await self._poster.aclose()
 
+    def _keys_of(self, holder: str) -> list[bytes]:
+        roots = (read_secret(one.reveal()) for one in self.settings.secrets)
+        return [derive_key(root, holder) for root in roots]
+
     async def _send_due(self) -> None:
+        if not self.settings.is_on:
+            return
         room = POSTS_MAX - len(self._posts)
         parameters = {"b_now": clock.now_s(), "b_limit": room}
         for webhook in await self._ledger.select(WebhookRecord, SELECT_DUE, **parameters):
@@ -136,10 +145,10 @@ class Courier:
         call = await self._ledger.get_call(webhook.call_id)
         assert call is not None, "rows of calls stay"
         body = self._body(await read_stored(self._ledger, call))
-        keys = [derive_key(root, webhook.holder) for root in self._roots]
-        headers = sign(keys, webhook.id, int(clock.now_s()), body)
+        headers = sign(self._keys_of(webhook.holder), webhook.id, int(clock.now_s()), body)
+        allow_hosts = self.settings.allow_hosts
         try:
-            await self._poster.post(webhook.url, body, headers)
+            await self._poster.post(webhook.url, body, headers, allow_hosts=allow_hosts)
         except HookError as error:
             return _failed(webhook, error, clock.now_s())
         return msgspec.structs.replace(
@@ -168,12 +177,13 @@ class Courier:
         )
 
     def _fields(self, stored: StoredCall) -> Mapping[str, Json]:
-        fields = call_fields(stored)
-        if self._linker is not None:
-            url_of = partial(self._linker.url_of, now_s=clock.now_s())
+        snapshot = self._snapshot()
+        fields, linker = call_fields(stored), _linker(snapshot.settings, snapshot.tools)
+        if linker is not None:
+            url_of = partial(linker.url_of, now_s=clock.now_s())
             urls = [{"url": url_of(asset)} for asset in stored.assets]
             fields["images"] = [a | b for a, b in zip(fields["images"], urls, strict=True)]
-        error = error_of(stored, self._tools.store)
+        error = error_of(stored, snapshot.tools.store)
         return fields | (error_fields(error) if error else {})
 
 

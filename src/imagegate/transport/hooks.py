@@ -31,22 +31,20 @@ class HookPoster:
 
     def __init__(
         self,
-        allow_hosts: Collection[str] = (),
         *,
         policy: AddressPolicy = is_public,
         resolver: AbstractResolver | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._allow_hosts = frozenset(host.lower() for host in allow_hosts)
         self._policy = policy
         self._resolver = resolver
         self._tls = tls
         self._sessions: dict[AddressPolicy, aiohttp.ClientSession] = {}
 
-    def policy_for(self, url: str) -> AddressPolicy:
+    def policy_for(self, url: str, allow_hosts: Collection[str]) -> AddressPolicy:
         """Return which addresses `url` may lead to. Raises `UrlRefusedError` where to none."""
         target = check_url(url)
-        if target.host in self._allow_hosts:
+        if target.host in {host.lower() for host in allow_hosts}:
             return any_address
         if target.scheme != "https":
             raise UrlRefusedError("only https urls are called")
@@ -54,11 +52,19 @@ class HookPoster:
             raise UrlRefusedError("its address is not public")
         return self._policy
 
-    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> None:
+    async def post(
+        self,
+        url: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        *,
+        allow_hosts: Collection[str] = (),
+    ) -> None:
         """Post `body`; raises `HookError` unless the answer is a success in time."""
         try:
+            session = self._session(self.policy_for(url, allow_hosts))
             async with asyncio.timeout(POST_S_MAX):
-                status = await self._post(url, body, headers)
+                status = await _post(session, url, body, headers)
         except TimeoutError as error:
             raise HookError(f"it did not answer within {POST_S_MAX:g} s") from error
         except (UrlRefusedError, aiohttp.ClientError, OSError) as error:
@@ -73,19 +79,19 @@ class HookPoster:
         for session in sessions:
             await session.close()
 
-    async def _post(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
-        session = self._session(self.policy_for(url))
-        async with session.post(
-            URL(check_url(url).url, encoded=True),
-            data=body,
-            headers=dict(headers),
-            allow_redirects=False,
-        ) as response:
-            return response.status
-
     def _session(self, policy: AddressPolicy) -> aiohttp.ClientSession:
         if policy not in self._sessions:
             self._sessions[policy] = open_session(
                 policy, _HEADERS, resolver=self._resolver, tls=self._tls
             )
         return self._sessions[policy]
+
+
+async def _post(
+    session: aiohttp.ClientSession, url: str, body: bytes, headers: Mapping[str, str]
+) -> int:
+    target = URL(check_url(url).url, encoded=True)
+    async with session.post(
+        target, data=body, headers=dict(headers), allow_redirects=False
+    ) as response:
+        return response.status
