@@ -14,11 +14,12 @@ import msgspec
 from msgspec import Struct
 
 from imagegate import clock
+from imagegate.call_options import AttachTerms, CallOptions
 from imagegate.config.settings import Settings
 from imagegate.errors import ImageError, OverloadedError, UnprocessableEntityError
 from imagegate.fingerprint import differing
 from imagegate.ledger.records import CallRecord, Delivered, FreeKey, LedgerError
-from imagegate.running import AttachTerms, CallOptions, Outcome, RunningCall, Work
+from imagegate.running import Outcome, RunningCall, Work
 from imagegate.settle import Tools
 from imagegate.stored import Opened, open_stored, read_stored
 from imagegate.types import ImageCall

@@ -4,7 +4,6 @@ Several callers may stand at one work: a repeated request attaches to what was b
 """
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping
 
 import msgspec
@@ -13,64 +12,17 @@ from msgspec import Struct
 from imagegate import clock
 from imagegate.assets.spool import CallSpool
 from imagegate.attempt import Attempt
+from imagegate.call_options import AttachTerms
 from imagegate.config.settings import Deployment
 from imagegate.dispatch import Dispatch
 from imagegate.errors import ImageError, OverloadedError, UpstreamTimeoutError
 from imagegate.guardrails.guards import GuardedCall
-from imagegate.ledger.people import OPERATOR, Account
 from imagegate.ledger.records import AssetRecord
 from imagegate.telemetry import Verdict
-from imagegate.trace import Trace
-from imagegate.types import Adjustment, AdjustPolicy, ImageCall, ImageResult, PartialImage
+from imagegate.types import Adjustment, ImageCall, ImageResult, PartialImage
 
 LONGEST_SILENCE_S = 3600.0
 WATCHERS_MAX = 100
-
-
-class AttachTerms(Struct, frozen=True):
-    """What decides whether a request is one that was made before.
-
-    `holder` is who may share its calls, `fingerprint` what it asks for, `key` its
-    `Idempotency-Key` (`""`: none). `is_retry`: its client says that it sent it before; `is_new`:
-    its caller wants another image, whatever was made before.
-    """
-
-    fingerprint: str
-    holder: str = ""
-    key: str = ""
-    is_retry: bool = False
-    is_new: bool = False
-
-    @property
-    def scoped_key(self) -> str:
-        """The key as the ledger has it, `""` for none; two holders never share one.
-
-        A hash: whatever a caller puts into that header, it is in no row.
-        """
-        if not self.key:
-            return ""
-        return hashlib.sha256(f"{self.holder}/{self.key}".encode()).hexdigest()
-
-
-class CallOptions(Struct, frozen=True):
-    """What a caller may say about the handling of a call; None: the operator's choice.
-
-    `max_cost_e10` is in 1e-10 USD; `timeout_s` how long the caller waits. `trace` is what was
-    noted before the call was read; `guardrails` are further ones for this call, by name.
-    `retries_max` may be fewer than the operator's, never more. Without `attach` every call is a
-    new one. `account` is who calls.
-    """
-
-    adjust: AdjustPolicy | None = None
-    max_cost_e10: int | None = None
-    timeout_s: float | None = None
-    end_user: str = ""
-    trace: Trace | None = None
-    guardrails: tuple[str, ...] = ()
-    tags: tuple[str, ...] = ()
-    retries_max: int | None = None
-    attach: AttachTerms | None = None
-    account: Account = OPERATOR
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -94,8 +46,9 @@ class Outcome(Struct, frozen=True, kw_only=True):
 class Work:
     """A call that was admitted. Callers come and go; the work goes on.
 
-    `unkept` is what attempts brought and retention lets go unless all callers leave. `on_over` is
-    called once, when both the work and all its callers are through: then its files are given back.
+    Of `limit_s`, `waited_s` had passed in the queue before it began. `unkept` is what attempts
+    brought and retention lets go unless all callers leave. `on_over` is called once, when both the
+    work and all its callers are through: then its files are given back.
     """
 
     def __init__(
@@ -115,6 +68,7 @@ class Work:
         self.partial_count = 0
         self.started_at = clock.now_s()
         self.limit_s: float | None = None
+        self.waited_s = 0.0
         self.is_over = False
         self.keeps_all = False
         self.unkept: list[tuple[Attempt, ImageResult]] = []
@@ -168,14 +122,14 @@ class Work:
     def has_time_for(self, wait_s: float) -> bool:
         """Return whether a further attempt may begin after `wait_s`: one deadline for all."""
         limit_s = LONGEST_SILENCE_S if self.limit_s is None else self.limit_s
-        return clock.now_s() + wait_s < self.started_at + limit_s
+        return clock.now_s() + wait_s < self.started_at + limit_s - self.waited_s
 
     def join(self, call: ImageCall, limit_s: float | None = None) -> "RunningCall":
         """Return the place of one caller, who asked by `call` and waits `limit_s` at most."""
         assert not self.is_over
         running = RunningCall(self, call)
         if limit_s is not None:
-            running.limit_wait(limit_s)
+            running.limit_wait(limit_s, 0.0 if self._callers else self.waited_s)
         self._callers.append(running)
         if self._end is not None:
             running.tell(self._end)
@@ -286,9 +240,9 @@ class RunningCall:
         has_hung_up = self.has_hung_up is not None and self.has_hung_up()
         return not (self.is_through or self.is_gone or has_hung_up)
 
-    def limit_wait(self, seconds: float) -> None:
-        """End this caller's wait after `seconds`; the purchase goes on behind it."""
-        self._deadline = self._loop.call_later(seconds, self._expire, seconds)
+    def limit_wait(self, seconds: float, waited_s: float = 0.0) -> None:
+        """End this caller's wait after `seconds` in all; the purchase goes on behind it."""
+        self._deadline = self._loop.call_later(seconds - waited_s, self._expire, seconds)
 
     async def wait(self) -> Outcome:
         """Return the outcome, or raise the call's `ImageError`.

@@ -97,7 +97,7 @@ def test_what_makes_no_images_is_skipped_with_its_unset_variables(tmp_path: Path
     assert skipped["claude"].reason == "provider 'anthropic' is not available in this version"
     assert skipped["nano"].reason == "provider 'fal_ai' is not available in this version"
     assert "'embedding'" in skipped["embed"].reason
-    assert "wildcard" in skipped["all"].reason
+    assert "its model_name has none" in skipped["all"].reason
     assert skipped["claude"].line == 11
 
 

@@ -19,8 +19,9 @@ from imagegate.wire.openai_fields import check_fields, check_image_count, requir
 
 if TYPE_CHECKING:
     from imagegate.assets.spool import CallSpool
+    from imagegate.call_options import AttachTerms, CallOptions
     from imagegate.config.settings import Settings
-    from imagegate.running import AttachTerms, CallOptions, RunningCall
+    from imagegate.running import RunningCall
 
 RETRY_WAIT_S = 0.5
 RETRY_WAIT_S_MAX = 60.0
@@ -174,8 +175,8 @@ class Course:
         key = self._request.idempotency_key
         if not key:
             return None
+        from imagegate.call_options import AttachTerms
         from imagegate.fingerprint import fingerprint
-        from imagegate.running import AttachTerms
 
         asked = structs.replace(call, model=self._request.model or "")
         terms = AttachTerms(fingerprint=await fingerprint(asked, ""), key=key)
@@ -209,7 +210,7 @@ def _provider(model: str) -> str:
 
 
 def _options(request: Request[Any], terms: "AttachTerms | None" = None) -> "CallOptions":
-    from imagegate.running import CallOptions
+    from imagegate.call_options import CallOptions
 
     limit = request.max_cost_usd
     return CallOptions(

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from imagegate.errors import BadRequestError
 
 if TYPE_CHECKING:
+    from imagegate.call_options import AttachTerms
     from imagegate.client.pool import Entry
-    from imagegate.running import AttachTerms, RunningCall
+    from imagegate.running import RunningCall
 
 KEYS_MAX = 256
 KEY_CHARS_MAX = 255

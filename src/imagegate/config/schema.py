@@ -23,10 +23,10 @@ from imagegate.config.fields import (
     Section,
     Text,
     not_bool,
-    one_mapping,
     yes_no,
 )
 from imagegate.config.guards import Severity
+from imagegate.config.routing_schema import CallLimits, Fallbacks, Overrides, RouterSettings
 from imagegate.config.webhook_schema import Webhooks
 from imagegate.types import Json
 
@@ -91,7 +91,9 @@ class DeploymentParams(LiteLLMSection):
     ipm: Count | None = None
     """Images a minute that it may take."""
     max_in_flight: Count | None = None
-    """Requests at the same time that it may take."""
+    """Requests at the same time that it may take; the next ones wait in a queue."""
+    max_parallel_requests: Count | None = None
+    """LiteLLM's name of `max_in_flight`."""
     tags: list[Text] = []
     """What requests with `x-imagegate-tags` look for, with `enable_tag_filtering`."""
     cooldown_time: Seconds | None = None
@@ -120,45 +122,6 @@ class ModelEntry(LiteLLMSection):
     """Also spelled `params`."""
     model_info: ModelInfo = ModelInfo()
     """What is known about the model: `mode`, `base_model`, `id`."""
-
-
-class GroupAlias(LiteLLMSection):
-    """An alias written as a mapping."""
-
-    model: Text
-
-
-Fallbacks = Annotated[dict[str, list[Text]], BeforeValidator(one_mapping)]
-
-
-class RouterSettings(LiteLLMSection):
-    """`router_settings`. What is here wins over the same in `litellm_settings`."""
-
-    routing_strategy: Literal[
-        "simple-shuffle", "least-busy", "latency-based-routing", "cost-based-routing"
-    ] = "simple-shuffle"
-    """How one of several deployments is picked."""
-    num_retries: Retries | None = None
-    """Further attempts at a deployment that failed for the moment and bought nothing."""
-    retry_after: Retention = 0.0
-    """The least wait before such an attempt, in seconds."""
-    allowed_fails: Retries | None = None
-    """So many failures of a deployment in a minute are borne."""
-    cooldown_time: Seconds = 5.0
-    """How long a failing deployment rests, in seconds; doubled with each rest in a row."""
-    fallbacks: Fallbacks | None = None
-    """Model groups that are asked where a group has nothing left, by group."""
-    default_fallbacks: list[Text] | None = None
-    """Model groups that are asked after any group's own fallbacks."""
-    content_policy_fallbacks: Fallbacks | None = None
-    """Model groups that are asked where a provider refused a prompt, by group; off by default."""
-    enable_tag_filtering: bool = False
-    """Requests go to deployments with one of their tags."""
-
-    model_group_alias: dict[str, str | GroupAlias] = {}
-    """Further names of model groups."""
-    timeout: Seconds | None = None
-    """Default of `timeout` in the params."""
 
 
 class LiteLLMSettings(LiteLLMSection):
@@ -193,7 +156,7 @@ class LiteLLMSettings(LiteLLMSection):
     """Prompts are never logged here unless `log_prompts` says so; true wins over it."""
 
 
-class GeneralSettings(LiteLLMSection):
+class GeneralSettings(CallLimits):
     """`general_settings`."""
 
     master_key: SecretStr | None = None
@@ -385,6 +348,8 @@ class ConfigFile(Section):
     """The deployments."""
     router_settings: RouterSettings = RouterSettings()
     """LiteLLM's section, below."""
+    overrides: Overrides = Overrides()
+    """What one request may change of the routing, below."""
     litellm_settings: LiteLLMSettings = LiteLLMSettings()
     """LiteLLM's section, below."""
     general_settings: GeneralSettings = GeneralSettings()
@@ -442,6 +407,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("model_list[].litellm_params", DeploymentParams),
     ("model_list[].model_info", ModelInfo),
     ("router_settings", RouterSettings),
+    ("overrides", Overrides),
     ("litellm_settings", LiteLLMSettings),
     ("general_settings", GeneralSettings),
     ("server", Server),

@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from imagegate import clock
 from imagegate.assets.spool import CallSpool
+from imagegate.call_options import HasLeft
 from imagegate.closing import refused_event
 from imagegate.errors import ImageError, OverloadedError, UpstreamTimeoutError
 from imagegate.gateway.answer import echoes_quality, send_answer
@@ -20,6 +21,7 @@ from imagegate.gateway.events import send_events
 from imagegate.gateway.intake import Intake, Request
 from imagegate.gateway.later import send_accepted
 from imagegate.gateway.options import read_options
+from imagegate.gateway.overrides import take_overrides
 from imagegate.gateway.prefer import Preference, read_preference
 from imagegate.gateway.repeat import attach_terms
 from imagegate.gateway.responses import send_response
@@ -72,7 +74,7 @@ class ImageEndpoint:
             trace.belong(account.key_id, account.team_id)
             preference = read_preference(scope, request.headers)
             url = read_url(request.headers, self._courier, account, preference)
-            running = await self._start(request, trace, account, preference)
+            running = await self._start(request, trace, account, preference, channel.left)
             running.has_hung_up = channel.has_left
             if url:
                 await promise_message(self._courier, running, url, account)
@@ -103,14 +105,22 @@ class ImageEndpoint:
             )
 
     async def _start(
-        self, request: Request, trace: Trace, account: Account, preference: Preference | None
+        self,
+        request: Request,
+        trace: Trace,
+        account: Account,
+        preference: Preference | None,
+        has_left: HasLeft,
     ) -> RunningCall:
         """Read the call and start it; from here on its files are its own."""
-        options = msgspec.structs.replace(read_options(request.headers, account), trace=trace)
+        options = read_options(request.headers, account)
+        options = msgspec.structs.replace(options, trace=trace, has_left=has_left)
         spool = self._runtime.spool.open_call(trace.call_id)
         try:
             with trace.step("read"):
                 call = await self._read(request, spool)
+            settings = self._runtime.settings
+            call, options = take_overrides(call, request.headers, options, settings)
             if call.operation != "responses":
                 if preference is not None:
                     preference.check(call)

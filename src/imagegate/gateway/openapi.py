@@ -11,6 +11,12 @@ from starlette.responses import JSONResponse
 from imagegate.catalogue.known_models import KnownImageModel
 from imagegate.types import ImageCall, Json, Usage
 
+_OVERRIDES: dict[str, Json] = {
+    "timeout": {"type": "number", "description": "seconds until the caller gets 504"},
+    "num_retries": {"type": "integer", "minimum": 0},
+    "fallbacks": {"type": "array", "items": {"type": "string"}, "maxItems": 8},
+    "disable_fallbacks": {"type": "boolean"},
+}
 _NOT_FIELDS = ("id", "operation", "images", "mask", "markup", "extra")
 _INPUT: Json = {
     "type": "object",
@@ -76,7 +82,7 @@ def call_properties() -> dict[str, Json]:
     known = {"type": "string", "examples": list(get_args(KnownImageModel))}
     fields["model"] = known | {"description": "a model group of this gateway"}
     fields["n"] |= {"minimum": 1, "maximum": 10}
-    return fields
+    return fields | _OVERRIDES
 
 
 def _edit_schema() -> Json:
@@ -214,8 +220,9 @@ def _image_operation(name: str, summary: str) -> Json:
         "edits": {"multipart/form-data": _ref("EditForm"), "application/json": _ref("EditCall")},
         "variations": {"multipart/form-data": _ref("VariationForm")},
     }
-    own = ("adjust", "max-cost", "timeout", "end-user", "tags", "retries", "new-call", "webhook")
-    headers = ("Idempotency-Key", "Prefer", *(f"x-imagegate-{header}" for header in own))
+    own = ("adjust", "max-cost", "end-user", "tags", "new-call", "webhook")
+    way = ("timeout", "retries", "fallbacks", "disable-fallbacks")
+    headers = ("Idempotency-Key", "Prefer", *(f"x-imagegate-{header}" for header in (*own, *way)))
     answer = {"application/json": _ref("ImagesResponse")}
     if name != "variations":
         answer |= _EVENTS
