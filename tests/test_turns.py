@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from imagegate.call_options import CallOptions
 from imagegate.catalogue.rows import builtin_catalogue
 from imagegate.config.settings import Deployment, QueueSettings, RouterSettings, Routing
 from imagegate.errors import ImageError
@@ -17,7 +18,6 @@ from imagegate.ledger.people import Account
 from imagegate.plan import Plan
 from imagegate.providers import provider_for
 from imagegate.router.route import Route, Router
-from imagegate.running import CallOptions
 from imagegate.trace import Trace
 from imagegate.turns import Turn, Turns
 from imagegate.types import ImageCall

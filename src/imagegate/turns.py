@@ -11,12 +11,12 @@ from typing import Any
 from msgspec import Struct
 
 from imagegate import clock
+from imagegate.call_options import CallOptions, HasLeft
 from imagegate.config.settings import QueueSettings
 from imagegate.errors import ImageError, OverloadedError
 from imagegate.ledger.people import Account
 from imagegate.router.gate import Gate, Ticket
 from imagegate.router.route import Route, Router
-from imagegate.running import CallOptions, HasLeft
 from imagegate.trace import Trace
 
 RETRY_S = 5.0
