@@ -7,6 +7,7 @@ second (`settle.py`) writes assets, usage and cost before the first byte is deli
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 
 import msgspec
@@ -15,11 +16,12 @@ from imagegate import clock, telemetry
 from imagegate.assets.spool import CallSpool
 from imagegate.attach import Desk, KeyTakenError, key_taken
 from imagegate.attempt import Attempt, internal_error
+from imagegate.call_options import CallOptions, apart_by_guardrails, end_user_of
 from imagegate.candidates import blamed, group_of, plan_group_of
 from imagegate.config.settings import Settings
+from imagegate.dispatch import cancelled
 from imagegate.errors import BadRequestError, ImageError
 from imagegate.fan_out import Part, Roll, all_of, conclude
-from imagegate.fingerprint import with_guardrails
 from imagegate.guardrails.guards import GuardedCall
 from imagegate.keep import collect
 from imagegate.ledger.people import Account
@@ -42,9 +44,9 @@ from imagegate.reserve import (
     without_provider,
 )
 from imagegate.router.route import Route, Router, Wishes, staying
-from imagegate.running import CallOptions, RunningCall, Work
+from imagegate.running import RunningCall, Work
 from imagegate.settle import Settlement, Tools
-from imagegate.trace import Trace, identifier
+from imagegate.trace import Trace
 from imagegate.transport.live import LiveConversation
 from imagegate.transport.run import run
 from imagegate.turns import Turn, Turns
@@ -92,7 +94,7 @@ class Pipeline:
         end_user, group = end_user_of(call, options), group_of(call.model, self._settings)
         guards = self._tools.guards
         call, guard = guards.choose(call, options.guardrails, trace, end_user, group)
-        options = _with_guardrails(options, guard)
+        options = apart_by_guardrails(options, guard.names, guard.end_user)
         try:
             return await self._start(call, spool, options, guard)
         except KeyTakenError:
@@ -104,6 +106,7 @@ class Pipeline:
         async with self.desk.place(call, options) as place:
             if place.joined is not None:
                 spool.close()
+                self._settlement.tell_joined_at_end(place.joined, guard.trace)
                 return place.joined
             work = await self._begin(call, spool, options, guard)
             running = work.join(work.call, work.limit_s)
@@ -131,7 +134,7 @@ class Pipeline:
         except BaseException:
             self.turns.end(turn)
             raise
-        work = Work(call, spool, self._close, guard)
+        work = self.desk.works[call.id] = Work(call, spool, self._close, guard)
         work.limit_s = options.timeout_s or route.plan.deployment.timeout_s
         work.waited_s = turn.waited_s
         if self._settings.log_prompts and _may_log(options.account):
@@ -217,8 +220,10 @@ class Pipeline:
             result = await self._converse(running, attempt)
         except ImageError as error:
             self._end_step(route, attempt, error, begun_s)
+            running.dispatch.end(attempt.id, error)
             following = await self._go_on(running, roll, attempt, error, route)
             if following is None:
+                error = cancelled() if running.dispatch.is_cancelled else error
                 return (await self._settlement.lose(running, attempt, roll, error),)
             attempts, route = following
         else:
@@ -247,7 +252,10 @@ class Pipeline:
         if step is None or not running.has_time_for(step.wait_s):
             return None
         if step.wait_s:
-            await clock.sleep(step.wait_s)
+            with suppress(ImageError):
+                await running.dispatch.unless_cancelled(clock.sleep(step.wait_s))
+        if running.dispatch.is_cancelled:
+            return None
         attempts = await self._move_on(roll, attempt, error, step)
         if not attempts:
             return None
@@ -275,10 +283,13 @@ class Pipeline:
         with trace.step("prepare", above):
             attempt.plan = await prepare_attempt(attempt.plan, spool, tools.worker)
         attempt.is_guarded = running.guard.checks_output
+        running.begin_sending(attempt.id)
         tools.spool.journal.append(attempt.opened())
         conversation = LiveConversation(tools.transport, deployment, attempt.id, spool)
         if trace.is_sent_on or tools.sinks.is_traced:
             conversation.traceparent = trace.traceparent(above)
+        if deployment.provider.takes_idempotency_key:
+            conversation.idempotency_key = attempt.idempotency_key(running.scoped_key)
         attempt.conversation = conversation
         origin, hosts = deployment.target.base_url, deployment.provider.result_hosts
         async with asyncio.timeout(limit_s), conversation:
@@ -296,10 +307,9 @@ class Pipeline:
         plan = attempt.plan
         first, *parts = further = self._enter(roll, step, plan.call.n, plan.start)
         records = tuple(part.record for part in parts)
+        ended = attempt.failed(error, is_replaced=True)
         try:
-            await self._tools.ledger.commit(
-                Redispatch(first.record, attempt.failed(error), records)
-            )
+            await self._tools.ledger.commit(Redispatch(first.record, ended, records))
         except LedgerError:
             roll.strike(further)
             return ()
@@ -366,24 +376,9 @@ class Pipeline:
         await self._tools.ledger.commit(admit)
 
 
-def end_user_of(call: ImageCall, options: CallOptions) -> str:
-    """Return the person behind the caller, as far as the caller says; "" where it does not."""
-    given = options.end_user or call.safety_identifier or call.user or ""
-    return identifier(given) if given else ""
-
-
 def _may_log(account: Account) -> bool:
     """Return whether a prompt may go to the sinks where the operator wants them: a team decides."""
     return account.team_id is None or account.prompt_storage == "text"
-
-
-def _with_guardrails(options: CallOptions, guard: GuardedCall) -> CallOptions:
-    """Return the options by whose terms only calls are joined that met the same guardrails."""
-    if options.attach is None or not guard.names:
-        return options
-    text = with_guardrails(options.attach.fingerprint, [*guard.names, guard.end_user])
-    terms = msgspec.structs.replace(options.attach, fingerprint=text)
-    return msgspec.structs.replace(options, attach=terms)
 
 
 def _passed_over(route: Route, error: BaseException) -> Route:

@@ -16,10 +16,16 @@ from imagegate.errors import (
     UpstreamFailedError,
     UpstreamUnreachableError,
 )
-from imagegate.fan_out import gravest, join_results
+from imagegate.fan_out import gravest, join_results, shortfall
 from imagegate.ledger import Ledger
 from imagegate.ledger.answers import read_brought, read_told
-from imagegate.ledger.records import AssetRecord, AttemptRecord, CallRecord, cost_e10_of
+from imagegate.ledger.records import (
+    AssetRecord,
+    AttemptRecord,
+    AttemptState,
+    CallRecord,
+    cost_e10_of,
+)
 from imagegate.ledger.review import VerdictRecord
 from imagegate.providers import provider_for
 from imagegate.running import Outcome
@@ -27,6 +33,8 @@ from imagegate.types import Adjustment, Blob, ImageCall, ImageResult
 from imagegate.wire.provider import Target
 
 End: TypeAlias = Outcome | ImageError
+
+_FAILED: tuple[AttemptState, ...] = ("unsent", "refused", "unknown")
 
 
 class StoredCall(Struct, frozen=True, eq=False):
@@ -119,6 +127,7 @@ def _outcome(stored: StoredCall, files: dict[str, KeptFile], asked: ImageCall) -
     settled = stored.settled
     results = [_result(stored, one, files) for one in settled]
     warnings = [text for one in settled for text in read_brought(one.answer).warnings]
+    warnings += shortfall(asked, len(stored.assets), _lost(stored))
     return Outcome(
         call=asked,
         result=join_results(results),
@@ -130,6 +139,20 @@ def _outcome(stored: StoredCall, files: dict[str, KeptFile], asked: ImageCall) -
         upstream_headers=_request_id(settled[0]),
         assets=stored.assets,
     )
+
+
+def _lost(stored: StoredCall) -> list[ImageError]:
+    """Return why parts of a call that delivers others are missing."""
+    return [
+        _held(one) if one.id in stored.held else _told(one)
+        for one in stored.attempts
+        if one.id in stored.held or (one.state in _FAILED and not _is_replaced(one))
+    ]
+
+
+def _is_replaced(attempt: AttemptRecord) -> bool:
+    told = read_told(attempt.answer)
+    return told is not None and told.is_replaced
 
 
 def _result(stored: StoredCall, attempt: AttemptRecord, files: dict[str, KeptFile]) -> ImageResult:
@@ -164,7 +187,7 @@ def _request_id(attempt: AttemptRecord) -> dict[str, str]:
 
 
 def _error(stored: StoredCall) -> ImageError:
-    failed = [one for one in stored.attempts if one.state in ("unsent", "refused", "unknown")]
+    failed = [one for one in stored.attempts if one.state in _FAILED]
     error = gravest([_told(one) for one in failed]) if failed else _process_ended("")
     error.call_id = stored.call.id
     error.attempts = tuple(_reports(failed))
@@ -173,10 +196,14 @@ def _error(stored: StoredCall) -> ImageError:
 
 def _refusal(stored: StoredCall) -> ImageError:
     """Return why what was bought may not be delivered: a guardrail of ours held it back."""
-    held = [read_told(one.answer) for one in stored.attempts if one.id in stored.held]
-    error = gravest([told.error() if told else unchecked() for told in held])
+    error = gravest([_held(one) for one in stored.attempts if one.id in stored.held])
     error.call_id = stored.call.id
     return error
+
+
+def _held(attempt: AttemptRecord) -> ImageError:
+    told = read_told(attempt.answer)
+    return told.error() if told else unchecked()
 
 
 def unchecked() -> ImageError:

@@ -61,6 +61,27 @@ def test_a_replay_tells_the_refusal_again(
     assert len(upstream.bill) == 1
 
 
+def test_a_later_answer_tells_the_refusal(start: Start, upstream: FakeUpstream) -> None:
+    gateway = start(GUARDRAIL.format(mode="post_call", default_on=True))
+    told = ask(gateway, prefer="respond-async")
+    assert told.status == 202
+    call_id = told.json()["id"]
+    gateway.get(told.headers["location"], prefer="wait=20")
+    assert_held(gateway, call_id)
+    [*_, (_, call)] = gateway.get(f"/v1/images/calls/{call_id}/events").events
+    assert call["error"]["code"] == "content_policy_violation"
+    assert call["images"] == []
+
+
+def test_what_a_guardrail_refuses_at_once_is_answered_at_once(
+    start: Start, upstream: FakeUpstream
+) -> None:
+    gateway = start(GUARDRAIL.format(mode="pre_call", default_on=True))
+    answer = ask(gateway, prefer="respond-async")
+    assert (answer.status, answer.error["code"]) == (400, "content_policy_violation")
+    assert not upstream.bill
+
+
 def test_a_retry_without_a_key_tells_it_too(start: Start, upstream: FakeUpstream) -> None:
     gateway = start(GUARDRAIL.format(mode="post_call", default_on=True))
     first = ask(gateway)
