@@ -16,6 +16,7 @@ from imagegate.config.litellm import (
     PARAMS_NOT_HERE,
     PROVIDERS_NOT_HERE,
     RESPONSES_MODE,
+    policy_of,
 )
 from imagegate.config.resolve import ENV_PREFIX, WantedAt
 from imagegate.config.routing import routing_of
@@ -183,6 +184,7 @@ class Entries:
             settings=settings,
             defaults={**extra, **(params.extra_body or {})},
             variations=params.variations,
+            adjust=policy_of(params.drop_params),
             routing=routing_of(params),
             serves="responses" if info.mode == RESPONSES_MODE else "images",
             token_prices=_token_prices({**(info.model_extra or {}), **(params.model_extra or {})}),

@@ -62,8 +62,9 @@ class Deployment(Struct, frozen=True, kw_only=True):
     `id` is stable for the same settings. `model` is the catalogue row that decides limits and
     price, None where the model is unknown to the catalogue; `assumed` is then what such models
     may take, without a price. `defaults` are image parameters of the operator that a call may
-    override. One that `serves` responses is a text model's; `images` are the image deployments at
-    the same place by their group, which its image tool may use, and its `model` has prices only.
+    override; `adjust` is its own policy. One that `serves` responses is a text model's; `images`
+    are the image deployments at the same place by their group, which its image tool may use, and
+    its `model` has prices only.
     """
 
     id: str
@@ -77,6 +78,7 @@ class Deployment(Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     defaults: Mapping[str, Json] = {}
     variations: Literal["no", "edit"] = "no"
+    adjust: AdjustPolicy | None = None
     routing: Routing = Routing()
     serves: Literal["images", "responses"] = "images"
     images: Mapping[str, "Deployment"] = {}
