@@ -140,6 +140,7 @@ def _assemble(
         headers=headers,
         defaults=defaults,
         variations=wanted.variations,
+        adjust=wanted.adjust,
         routing=wanted.routing,
         serves=wanted.serves,
     )

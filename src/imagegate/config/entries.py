@@ -16,6 +16,7 @@ from imagegate.config.litellm import (
     PARAMS_NOT_HERE,
     PROVIDERS_NOT_HERE,
     RESPONSES_MODE,
+    policy_of,
 )
 from imagegate.config.patterns import MARK
 from imagegate.config.resolve import ENV_PREFIX, WantedAt
@@ -188,6 +189,7 @@ class Entries:
             settings=settings,
             defaults={**extra, **(params.extra_body or {})},
             variations=params.variations,
+            adjust=policy_of(params.drop_params),
             routing=routing_of(params, self._config),
             serves="responses" if info.mode == RESPONSES_MODE else "images",
             token_prices=_token_prices({**(info.model_extra or {}), **(params.model_extra or {})}),

@@ -98,6 +98,9 @@ class DeploymentParams(LiteLLMSection):
     """What requests with `x-imagegate-tags` look for, with `enable_tag_filtering`."""
     cooldown_time: Seconds | None = None
     """Its own rest after failures, in seconds."""
+    drop_params: bool | None = None
+    """true: what the model does not take is translated or left out, false: refused. A caller's \
+`x-imagegate-adjust` wins; without either the whole file's `adjust`."""
     variations: Annotated[Literal["no", "edit"], BeforeValidator(yes_no)] = "no"
     """`edit`: answer image variations by an edit."""
 

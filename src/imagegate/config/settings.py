@@ -64,10 +64,11 @@ class Deployment(Struct, frozen=True, kw_only=True):
     `id` is stable for the same settings. `model` is the catalogue row that decides limits and
     price, None where the model is unknown to the catalogue; `assumed` is then what such models
     may take, without a price. `defaults` are image parameters of the operator that a call may
-    override. One that `serves` responses is a text model's; `images` are the image deployments at
-    the same place by their group, which its image tool may use, and its `model` has prices only.
-    A wildcard entry's own has a `*` in its group, and `named` returns the deployment of one name,
-    None where it serves none of that name; such a one says in `pattern` what it was made from.
+    override; `adjust` is its own policy. One that `serves` responses is a text model's; `images`
+    are the image deployments at the same place by their group, which its image tool may use, and
+    its `model` has prices only. A wildcard entry's own has a `*` in its group, and `named` returns
+    the deployment of one name, None where it serves none of that name; such a one says in
+    `pattern` what it was made from.
     """
 
     id: str
@@ -81,6 +82,7 @@ class Deployment(Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     defaults: Mapping[str, Json] = {}
     variations: Literal["no", "edit"] = "no"
+    adjust: AdjustPolicy | None = None
     routing: Routing = Routing()
     serves: Literal["images", "responses"] = "images"
     images: Mapping[str, "Deployment"] = {}

@@ -6,7 +6,7 @@ from typing import Literal
 from msgspec import Struct
 
 from imagegate.config.settings import Routing
-from imagegate.types import Json, Secret
+from imagegate.types import AdjustPolicy, Json, Secret
 
 TOKEN_PRICES = {
     "input_cost_per_token": "text_in_e10",
@@ -47,6 +47,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     settings: Mapping[str, Json] = {}
     defaults: Mapping[str, Json] = {}
     variations: Literal["no", "edit"] = "no"
+    adjust: AdjustPolicy | None = None
     routing: Routing = Routing()
     serves: Literal["images", "responses"] = "images"
     token_prices: Mapping[str, Json] = {}

@@ -160,7 +160,9 @@ def _paths() -> Json:
         | {"parameters": [_parameter("id", "path", required=True)]}
     }
     paths["/healthz"] = {"get": _get("healthz", "Say that the process lives") | {"security": []}}
-    paths["/readyz"] = {"get": _get("readyz", "Say whether calls are taken") | {"security": []}}
+    ready = _get("readyz", "Say whether calls are taken")
+    ready["responses"] |= {"503": {"description": "not now, and why"}}
+    paths["/readyz"] = {"get": ready | {"security": []}}
     return paths
 
 
