@@ -324,3 +324,15 @@ def test_who_waits_outlasts_a_new_configuration(
     upstream.release()
     assert {one.result().status for one in asked} == {200}
     assert prompts(upstream) == ["first", "second", "third"]
+
+
+def test_a_later_answer_comes_with_the_place(serve: Serve, upstream: FakeUpstream) -> None:
+    crowd = serve(params="max_in_flight: 1")
+    upstream.reply("hold")
+    first = crowd.ask("a")
+    upstream.wait_held()
+    later = crowd.ask("b", prefer="respond-async")
+    crowd.wait_queued(1)
+    assert prompts(upstream) == ["a"]
+    upstream.release()
+    assert (first.result().status, later.result().status) == (200, 202)
