@@ -188,6 +188,11 @@ def _print_call(call: Json) -> None:
         )
     for change in call["adjustments"]:
         console.print(f"  {change['param']}: asked {change['asked']!r}, sent {change['sent']!r}")
+    for said in call["guardrails"]:
+        verdict = f"{said['action']} {said['category']}".strip()
+        console.print(f"  guardrail {said['guardrail']} ({said['mode']}): {verdict}")
+    if call["held_count"]:
+        console.print(f"  held: {call['held_count']}, see `imagegate held`")
     for hook in call.get("webhooks", ()):
         told = f": {hook['error']}" if hook["error"] else ""
         console.print(f"  webhook {hook['url']}: {hook['state']}, tries {hook['tries']}{told}")
