@@ -1,7 +1,7 @@
 """Whether a call may still be taken back: as long as nothing of it is sent or may have been bought.
 
 The seam between an admitted call's waits and its upstreams: all that it waits for before it is sent
-waits inside `unless_cancelled`. (Before it is admitted it has no row: who leaves takes it back.)
+(its turn, a pause) it waits for inside `unless_cancelled`.
 """
 
 import asyncio

@@ -6,15 +6,15 @@ second (`settle.py`) writes assets, usage and cost before the first byte is deli
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
-
-import msgspec
+from typing import Any
 
 from imagegate import clock, telemetry
+from imagegate.admission import Admission
 from imagegate.assets.spool import CallSpool
-from imagegate.attach import Desk, KeyTakenError, key_taken
+from imagegate.attach import Desk, KeyTakenError
 from imagegate.attempt import Attempt, internal_error
 from imagegate.call_options import CallOptions, apart_by_guardrails, end_user_of
 from imagegate.candidates import blamed, group_of, plan_group_of
@@ -26,30 +26,18 @@ from imagegate.guardrails.guards import GuardedCall
 from imagegate.keep import collect
 from imagegate.ledger.people import Account
 from imagegate.ledger.records import (
-    Admit,
-    BudgetDeniedError,
-    CallRecord,
-    ConflictError,
     LedgerError,
     Redispatch,
 )
-from imagegate.ledger.review import VerdictRecord
 from imagegate.pixels import encode_result, prepare_attempt
 from imagegate.plan import Plan
-from imagegate.reserve import (
-    dearest_e10,
-    stored_prompt,
-    tags_json,
-    told,
-    without_provider,
-)
 from imagegate.router.route import Route, Router, Wishes, staying
 from imagegate.running import RunningCall, Work
 from imagegate.settle import Settlement, Tools
 from imagegate.trace import Trace
 from imagegate.transport.live import LiveConversation
 from imagegate.transport.run import run
-from imagegate.turns import Turn, Turns
+from imagegate.turns import Turn, Turns, elsewhere
 from imagegate.types import ImageCall, ImageResult
 
 log = logging.getLogger(telemetry.LOGGER)
@@ -65,6 +53,7 @@ class Pipeline:
         self._settlement = Settlement(settings, tools)
         self.router = Router(settings.router, clock.chance)
         self.turns = Turns(settings.queue, self.router)
+        self._admission = Admission(settings, tools, self.router)
         self.desk = Desk(settings, tools)
         if former is not None:
             self.desk.take_over(former.desk)
@@ -123,23 +112,29 @@ class Pipeline:
         if guard.checks_input:
             call = await guard.check_input(call)
             route = self._route(call, options, guard)  # other words may be, and time has passed
-        turn = await self.turns.take(
-            route, partial(self._route, call, options, guard), options, trace
-        )
+        take = partial(self.turns.take, route, partial(self._route, call, options, guard))
+        if options.is_later and self.turns.must_wait(route, options):
+            turn: Turn | Route = route  # it is written before it waits: its caller does not
+        else:
+            turn = await take(options, trace)
         try:
             with trace.step("admit"):
-                roll, attempts, route = await self._admit_somewhere(
-                    call, options, turn.route, trace
-                )
+                roll, attempts, route = await self._admission.admit(call, options, turn, trace)
         except BaseException:
-            self.turns.end(turn)
+            if isinstance(turn, Turn):
+                self.turns.end(turn)
             raise
         work = self.desk.works[call.id] = Work(call, spool, self._close, guard)
         work.limit_s = options.timeout_s or route.plan.deployment.timeout_s
-        work.waited_s = turn.waited_s
         if self._settings.log_prompts and _may_log(options.account):
             trace.logged_prompt = call.prompt
-        self._tools.start_task(work.id, self._live(work, roll, attempts, route, turn))
+        if isinstance(turn, Turn):
+            work.waited_s = turn.waited_s
+            make = partial(self._make_in_turn, work, roll, attempts, route, turn)
+        else:
+            take = partial(take, options.waiting(), trace)
+            make = partial(self._wait_and_make, work, roll, attempts, take)
+        self._tools.start_task(work.id, self._live(work, roll, attempts[0], make))
         return work
 
     def _route(self, call: ImageCall, options: CallOptions, guard: GuardedCall) -> Route:
@@ -166,15 +161,14 @@ class Pipeline:
         self,
         running: Work,
         roll: Roll,
-        attempts: Sequence[Attempt],
-        route: Route,
-        turn: Turn,
+        first: Attempt,
+        make: Callable[[], Coroutine[Any, Any, tuple[Part, ...]]],
     ) -> None:
         """Make all parts at once and leave one verdict."""
         guard, settlement = running.guard, self._settlement
         guard.begin(running.call)
         try:
-            parts = await self._make_all(running, roll, attempts, route)
+            parts = await make()
             outcome = conclude(running.call, parts, roll, partial=self._settings.partial)
         except ImageError as error:
             # Of all or nothing this is nothing: what was paid for is kept all the same.
@@ -183,9 +177,9 @@ class Pipeline:
             await guard.end()
             await guard.observe(running.call, None)
             await settlement.record_verdicts(running)
-            settlement.tell_failure(running, attempts[0], error, roll)
+            settlement.tell_failure(running, first, error, roll)
         except Exception as bug:
-            settlement.tell_failure(running, attempts[0], internal_error(bug), roll)
+            settlement.tell_failure(running, first, internal_error(bug), roll)
             raise
         else:
             running.succeed(outcome)
@@ -197,6 +191,46 @@ class Pipeline:
         finally:
             guard.stop()
             running.finish()
+
+    async def _wait_and_make(
+        self,
+        running: Work,
+        roll: Roll,
+        attempts: Sequence[Attempt],
+        take: Callable[[], Coroutine[Any, Any, Turn]],
+    ) -> tuple[Part, ...]:
+        """Make all parts of a call that is written down already when its turn has come."""
+        try:
+            turn = await running.dispatch.unless_cancelled(take())
+        except ImageError as error:
+            lost = [await self._settlement.lose(running, one, roll, error) for one in attempts]
+            return tuple(lost)
+        running.started_at = clock.now_s()
+        attempts = await self._go_to(turn.route, roll, attempts)
+        return await self._make_in_turn(running, roll, attempts, turn.route, turn)
+
+    async def _go_to(
+        self, route: Route, roll: Roll, attempts: Sequence[Attempt]
+    ) -> Sequence[Attempt]:
+        """Return attempts where there is a place, which may be elsewhere than was written down."""
+        placed: list[Attempt] = []
+        for attempt in attempts:
+            if attempt.plan.deployment.id == route.plan.deployment.id:
+                placed.append(attempt)
+            else:
+                moved = await self._move_on(roll, attempt, elsewhere(route), route)
+                placed.extend(moved or [attempt])
+        surplus = len(placed) - route.plan.requests
+        self.router.begin(route, max(surplus, 0), clock.monotonic_s())
+        self.router.cancel(route, max(-surplus, 0))
+        return placed
+
+    async def _make_in_turn(
+        self, running: Work, roll: Roll, attempts: Sequence[Attempt], route: Route, turn: Turn
+    ) -> tuple[Part, ...]:
+        try:
+            return await self._make_all(running, roll, attempts, route)
+        finally:
             self.turns.end(turn)
 
     async def _make_all(
@@ -305,7 +339,7 @@ class Pipeline:
     ) -> Sequence[Attempt]:
         """Return attempts at another deployment; none where they got no row: nothing is sent."""
         plan = attempt.plan
-        first, *parts = further = self._enter(roll, step, plan.call.n, plan.start)
+        first, *parts = further = self._admission.enter(roll, step, plan.call.n, plan.start)
         records = tuple(part.record for part in parts)
         ended = attempt.failed(error, is_replaced=True)
         try:
@@ -318,77 +352,7 @@ class Pipeline:
         self._tools.spool.journal.end(attempt.id)
         return further
 
-    async def _admit_somewhere(
-        self, call: ImageCall, options: CallOptions, route: Route, trace: Trace
-    ) -> tuple[Roll, Sequence[Attempt], Route]:
-        """Write the call down (commit 1) at the first deployment that there is room for.
-
-        The route is begun, and ended where this raises. A provider whose budget is full is passed
-        over; every other refusal is the caller's answer.
-        """
-        verdicts = trace.unwritten_verdicts()
-        while True:
-            roll = Roll(call, self._tools.spool.owner)
-            attempts = self._enter(roll, route, call.n)
-            try:
-                group = route.plan.deployment.group
-                await self._admit(call, options, attempts, verdicts, group=group)
-            except BaseException as error:
-                self.router.cancel(route, len(attempts))
-                route = _passed_over(route, error)
-                self.router.begin(route, route.plan.requests, clock.monotonic_s())
-            else:
-                return roll, attempts, route
-
-    def _enter(self, roll: Roll, route: Route, count: int, start: int = 0) -> tuple[Attempt, ...]:
-        """Return attempts at the route's deployment, each with what is to be set aside for it."""
-        attempts = roll.enter(route.plan, count, start)
-        for attempt in attempts:
-            attempt.reserve(dearest_e10(attempt.plan, (route.plan, *route.left), self._settings))
-        return attempts
-
-    async def _admit(
-        self,
-        call: ImageCall,
-        options: CallOptions,
-        attempts: Sequence[Attempt],
-        verdicts: tuple[VerdictRecord, ...],
-        *,
-        group: str,
-    ) -> None:
-        account = options.account
-        record = CallRecord(
-            id=call.id,
-            operation=call.operation,
-            model=group,
-            key_id=account.key_id,
-            team_id=account.team_id,
-            end_user=end_user_of(call, options),
-            tags=tags_json(options),
-            prompt=stored_prompt(call.prompt, account.prompt_storage),
-            created_at=clock.now_s(),
-            owner=self._tools.spool.owner,
-            fingerprint=options.attach.fingerprint if options.attach else None,
-            idempotency_key=(options.attach.scoped_key or None) if options.attach else None,
-        )
-        first, *parts = (attempt.record for attempt in attempts)
-        admit = Admit(record, first, tuple(parts), account.limits, call.n, verdicts)
-        await self._tools.ledger.commit(admit)
-
 
 def _may_log(account: Account) -> bool:
     """Return whether a prompt may go to the sinks where the operator wants them: a team decides."""
     return account.team_id is None or account.prompt_storage == "text"
-
-
-def _passed_over(route: Route, error: BaseException) -> Route:
-    """Return the route without the provider whose budget is full; raises every other refusal."""
-    if isinstance(error, ConflictError):
-        raise key_taken() from error
-    if not isinstance(error, LedgerError):
-        raise error
-    plans = (route.plan, *route.left)
-    left = without_provider(plans, error) if isinstance(error, BudgetDeniedError) else ()
-    if not left:
-        raise told(error) from error
-    return msgspec.structs.replace(route, plan=left[0], left=tuple(left[1:]))
