@@ -18,13 +18,7 @@ from imagegate.ledger.records import (
     LedgerError,
 )
 from imagegate.ledger.review import VerdictRecord
-from imagegate.reserve import (
-    dearest_e10,
-    stored_prompt,
-    tags_json,
-    told,
-    without_provider,
-)
+from imagegate.reserve import dearest_e10, stored_prompt, tags_json, told, without_provider
 from imagegate.router.route import Route, Router
 from imagegate.settle import Tools
 from imagegate.trace import Trace

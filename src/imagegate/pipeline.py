@@ -25,10 +25,7 @@ from imagegate.fan_out import Part, Roll, all_of, conclude
 from imagegate.guardrails.guards import GuardedCall
 from imagegate.keep import collect
 from imagegate.ledger.people import Account
-from imagegate.ledger.records import (
-    LedgerError,
-    Redispatch,
-)
+from imagegate.ledger.records import LedgerError, Redispatch
 from imagegate.pixels import encode_result, prepare_attempt
 from imagegate.plan import Plan
 from imagegate.router.route import Route, Router, Wishes, staying
@@ -206,8 +203,11 @@ class Pipeline:
             lost = [await self._settlement.lose(running, one, roll, error) for one in attempts]
             return tuple(lost)
         running.started_at = clock.now_s()
-        attempts = await self._go_to(turn.route, roll, attempts)
-        return await self._make_in_turn(running, roll, attempts, turn.route, turn)
+        try:
+            attempts = await self._go_to(turn.route, roll, attempts)
+            return await self._make_all(running, roll, attempts, turn.route)
+        finally:
+            self.turns.end(turn)
 
     async def _go_to(
         self, route: Route, roll: Roll, attempts: Sequence[Attempt]
