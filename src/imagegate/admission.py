@@ -1,14 +1,15 @@
-"""Commit 1: a call and its attempts are written down, with what is set aside for them."""
+"""Commit 1: a call and what is set aside for it are written down before anything is sent."""
 
 from collections.abc import Sequence
 
-from msgspec.structs import replace
+import msgspec
 
 from imagegate import clock
 from imagegate.attach import key_taken
 from imagegate.attempt import Attempt
 from imagegate.call_options import CallOptions, end_user_of
 from imagegate.config.settings import Settings
+from imagegate.errors import ImageError
 from imagegate.fan_out import Roll
 from imagegate.ledger.records import (
     Admit,
@@ -16,30 +17,40 @@ from imagegate.ledger.records import (
     CallRecord,
     ConflictError,
     LedgerError,
+    Redispatch,
 )
 from imagegate.ledger.review import VerdictRecord
-from imagegate.reserve import dearest_e10, stored_prompt, tags_json, told, without_provider
+from imagegate.reserve import (
+    dearest_e10,
+    stored_prompt,
+    tags_json,
+    told,
+    without_provider,
+)
 from imagegate.router.route import Route, Router
-from imagegate.settle import Tools
+from imagegate.settle import Settlement, Tools
 from imagegate.trace import Trace
-from imagegate.turns import Turn
+from imagegate.turns import Turn, elsewhere
 from imagegate.types import ImageCall
 
 
 class Admission:
-    """Admits calls into the ledger."""
+    """Gives calls and attempts their rows; without one, nothing is sent."""
 
-    def __init__(self, settings: Settings, tools: Tools, router: Router) -> None:
+    def __init__(
+        self, settings: Settings, tools: Tools, router: Router, settlement: Settlement
+    ) -> None:
         self._settings = settings
         self._tools = tools
         self._router = router
+        self._settlement = settlement
 
     async def admit(
         self, call: ImageCall, options: CallOptions, turn: Turn | Route, trace: Trace
     ) -> tuple[Roll, Sequence[Attempt], Route]:
         """Write the call down (commit 1) at the first deployment that a budget has room for.
 
-        The route of a `turn` is begun, and ended where this raises; without one it waits yet. A
+        The route of a `turn` is begun, and ended where this raises; a route alone waits yet. A
         provider whose budget is full is passed over; every other refusal is the caller's answer.
         """
         is_begun = isinstance(turn, Turn)
@@ -47,10 +58,10 @@ class Admission:
         verdicts = trace.unwritten_verdicts()
         while True:
             roll = Roll(call, self._tools.spool.owner)
-            attempts = self.enter(roll, route, call.n)
+            attempts = self._enter(roll, route, call.n)
             try:
                 group = route.plan.deployment.group
-                await self._admit(call, options, attempts, verdicts, group=group)
+                await self._write(call, options, attempts, verdicts, group=group)
             except BaseException as error:
                 if is_begun:
                     self._router.cancel(route, len(attempts))
@@ -60,14 +71,51 @@ class Admission:
             else:
                 return roll, attempts, route
 
-    def enter(self, roll: Roll, route: Route, count: int, start: int = 0) -> tuple[Attempt, ...]:
+    async def readmit(
+        self, roll: Roll, attempt: Attempt, error: ImageError, step: Route
+    ) -> Sequence[Attempt]:
+        """Return attempts at another deployment; none where they got no row: nothing is sent."""
+        plan = attempt.plan
+        first, *parts = further = self._enter(roll, step, plan.call.n, plan.start)
+        records = tuple(part.record for part in parts)
+        ended = attempt.failed(error, is_replaced=True)
+        try:
+            await self._tools.ledger.commit(Redispatch(first.record, ended, records))
+        except LedgerError:
+            roll.strike(further)
+            return ()
+        roll.replace(attempt, error)
+        self._settlement.keep_evidence(attempt, error)
+        self._tools.spool.journal.end(attempt.id)
+        return further
+
+    async def move(
+        self, roll: Roll, attempts: Sequence[Attempt], route: Route
+    ) -> Sequence[Attempt]:
+        """Return attempts where there is a place, which may be elsewhere than was written down.
+
+        The route is begun for as many requests as these are.
+        """
+        placed: list[Attempt] = []
+        for attempt in attempts:
+            if attempt.plan.deployment.id == route.plan.deployment.id:
+                placed.append(attempt)
+            else:
+                moved = await self.readmit(roll, attempt, elsewhere(route), route)
+                placed.extend(moved or [attempt])
+        surplus = len(placed) - route.plan.requests
+        self._router.begin(route, max(surplus, 0), clock.monotonic_s())
+        self._router.cancel(route, max(-surplus, 0))
+        return placed
+
+    def _enter(self, roll: Roll, route: Route, count: int, start: int = 0) -> tuple[Attempt, ...]:
         """Return attempts at the route's deployment, each with what is to be set aside for it."""
         attempts = roll.enter(route.plan, count, start)
         for attempt in attempts:
             attempt.reserve(dearest_e10(attempt.plan, (route.plan, *route.left), self._settings))
         return attempts
 
-    async def _admit(
+    async def _write(
         self,
         call: ImageCall,
         options: CallOptions,
@@ -106,4 +154,4 @@ def _passed_over(route: Route, error: BaseException) -> Route:
     left = without_provider(plans, error) if isinstance(error, BudgetDeniedError) else ()
     if not left:
         raise told(error) from error
-    return replace(route, plan=left[0], left=tuple(left[1:]))
+    return msgspec.structs.replace(route, plan=left[0], left=tuple(left[1:]))

@@ -4,7 +4,6 @@ Two commits are waited for. The first writes the call and its attempt before any
 second (`settle.py`) writes assets, usage and cost before the first byte is delivered.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
@@ -17,25 +16,21 @@ from imagegate.assets.spool import CallSpool
 from imagegate.attach import Desk, KeyTakenError
 from imagegate.attempt import Attempt, internal_error
 from imagegate.call_options import CallOptions, apart_by_guardrails, end_user_of
-from imagegate.candidates import blamed, group_of, plan_group_of
+from imagegate.candidates import group_of, plan_group_of
 from imagegate.config.settings import Settings
+from imagegate.converse import converse
 from imagegate.dispatch import cancelled
 from imagegate.errors import BadRequestError, ImageError
 from imagegate.fan_out import Part, Roll, all_of, conclude
 from imagegate.guardrails.guards import GuardedCall
-from imagegate.keep import collect
 from imagegate.ledger.people import Account
-from imagegate.ledger.records import LedgerError, Redispatch
-from imagegate.pixels import encode_result, prepare_attempt
 from imagegate.plan import Plan
 from imagegate.router.route import Route, Router, Wishes, staying
 from imagegate.running import RunningCall, Work
 from imagegate.settle import Settlement, Tools
 from imagegate.trace import Trace
-from imagegate.transport.live import LiveConversation
-from imagegate.transport.run import run
-from imagegate.turns import Turn, Turns, elsewhere
-from imagegate.types import ImageCall, ImageResult
+from imagegate.turns import Turn, Turns
+from imagegate.types import ImageCall
 
 log = logging.getLogger(telemetry.LOGGER)
 
@@ -50,7 +45,7 @@ class Pipeline:
         self._settlement = Settlement(settings, tools)
         self.router = Router(settings.router, clock.chance)
         self.turns = Turns(settings.queue, self.router)
-        self._admission = Admission(settings, tools, self.router)
+        self._admission = Admission(settings, tools, self.router, self._settlement)
         self.desk = Desk(settings, tools)
         if former is not None:
             self.desk.take_over(former.desk)
@@ -204,26 +199,10 @@ class Pipeline:
             return tuple(lost)
         running.started_at = clock.now_s()
         try:
-            attempts = await self._go_to(turn.route, roll, attempts)
+            attempts = await self._admission.move(roll, attempts, turn.route)
             return await self._make_all(running, roll, attempts, turn.route)
         finally:
             self.turns.end(turn)
-
-    async def _go_to(
-        self, route: Route, roll: Roll, attempts: Sequence[Attempt]
-    ) -> Sequence[Attempt]:
-        """Return attempts where there is a place, which may be elsewhere than was written down."""
-        placed: list[Attempt] = []
-        for attempt in attempts:
-            if attempt.plan.deployment.id == route.plan.deployment.id:
-                placed.append(attempt)
-            else:
-                moved = await self._move_on(roll, attempt, elsewhere(route), route)
-                placed.extend(moved or [attempt])
-        surplus = len(placed) - route.plan.requests
-        self.router.begin(route, max(surplus, 0), clock.monotonic_s())
-        self.router.cancel(route, max(-surplus, 0))
-        return placed
 
     async def _make_in_turn(
         self, running: Work, roll: Roll, attempts: Sequence[Attempt], route: Route, turn: Turn
@@ -251,7 +230,7 @@ class Pipeline:
         """Try one deployment after the other for one part, as the faults allow."""
         begun_s = clock.monotonic_s()
         try:
-            result = await self._converse(running, attempt)
+            result = await converse(running, attempt, self._settings, self._tools)
         except ImageError as error:
             self._end_step(route, attempt, error, begun_s)
             running.dispatch.end(attempt.id, error)
@@ -290,67 +269,11 @@ class Pipeline:
                 await running.dispatch.unless_cancelled(clock.sleep(step.wait_s))
         if running.dispatch.is_cancelled:
             return None
-        attempts = await self._move_on(roll, attempt, error, step)
+        attempts = await self._admission.readmit(roll, attempt, error, step)
         if not attempts:
             return None
         self.router.begin(step, len(attempts), clock.monotonic_s())
         return attempts, step
-
-    async def _converse(self, running: Work, attempt: Attempt) -> ImageResult:
-        """Run the attempt's exchange; whatever it brought is checked and in the spool."""
-        limit_s = attempt.plan.deployment.timeout_s + self._settings.late_s
-        try:
-            with running.trace.step("attempt", "", attempt.attributes()) as step:
-                attempt.span_id = step.span_id
-                return await self._exchange(running, attempt, limit_s)
-        except TimeoutError as error:
-            raise attempt.late(limit_s) from error
-        except ImageError as error:
-            raise blamed(error, attempt.plan.deployment, self._settings) from error
-        except Exception as bug:
-            log.exception(telemetry.TASK_CRASHED, extra={"call_id": running.id})
-            raise internal_error(bug) from bug
-
-    async def _exchange(self, running: Work, attempt: Attempt, limit_s: float) -> ImageResult:
-        tools, spool, deployment = self._tools, running.spool, attempt.plan.deployment
-        trace, above = running.trace, attempt.span_id
-        with trace.step("prepare", above):
-            attempt.plan = await prepare_attempt(attempt.plan, spool, tools.worker)
-        attempt.is_guarded = running.guard.checks_output
-        running.begin_sending(attempt.id)
-        tools.spool.journal.append(attempt.opened())
-        conversation = LiveConversation(tools.transport, deployment, attempt.id, spool)
-        if trace.is_sent_on or tools.sinks.is_traced:
-            conversation.traceparent = trace.traceparent(above)
-        if deployment.provider.takes_idempotency_key:
-            conversation.idempotency_key = attempt.idempotency_key(running.scoped_key)
-        attempt.conversation = conversation
-        origin, hosts = deployment.target.base_url, deployment.provider.result_hosts
-        async with asyncio.timeout(limit_s), conversation:
-            with trace.step("upstream", above):
-                result = await run(attempt.exchange(), conversation, running.show)
-            with trace.step("collect", above):
-                result = await collect(result, origin, spool, tools.downloader, hosts=hosts)
-        result, attempt.plan = await encode_result(result, attempt.plan, spool, tools.worker)
-        return result
-
-    async def _move_on(
-        self, roll: Roll, attempt: Attempt, error: ImageError, step: Route
-    ) -> Sequence[Attempt]:
-        """Return attempts at another deployment; none where they got no row: nothing is sent."""
-        plan = attempt.plan
-        first, *parts = further = self._admission.enter(roll, step, plan.call.n, plan.start)
-        records = tuple(part.record for part in parts)
-        ended = attempt.failed(error, is_replaced=True)
-        try:
-            await self._tools.ledger.commit(Redispatch(first.record, ended, records))
-        except LedgerError:
-            roll.strike(further)
-            return ()
-        roll.replace(attempt, error)
-        self._settlement.keep_evidence(attempt, error)
-        self._tools.spool.journal.end(attempt.id)
-        return further
 
 
 def _may_log(account: Account) -> bool:

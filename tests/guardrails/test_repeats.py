@@ -7,6 +7,7 @@ import pytest
 
 from imagegate.config.load import load_settings
 from tests.gateway.running import Answer, RunningGateway
+from tests.gateway.test_later import feed
 from tests.guardrails.conftest import Start
 from tests.upstream.fake import FakeUpstream
 
@@ -128,3 +129,23 @@ def test_no_call_falls_back_past_a_guardrail(start: Start, upstream: FakeUpstrea
     gateway = start(text.replace("[other]\n", "[official]\n", 1))  # where nobody is led to
     upstream.reply("status:rate_limit")
     assert ask(gateway).status == 200
+
+
+@pytest.mark.parametrize("mode", ["during_call", "post_call"])
+def test_the_events_of_a_held_call_tell_no_image(
+    start: Start, upstream: FakeUpstream, mode: str
+) -> None:
+    gateway = start(GUARDRAIL.format(mode=mode, default_on=True))
+    upstream.reply("hold")
+    begun = ask(gateway, prefer="respond-async")
+    assert begun.status == 202
+    call_id = begun.headers["x-imagegate-call-id"]
+    with feed(gateway, call_id) as watched:
+        upstream.wait_held()
+        upstream.release()
+        names = watched.rest()
+    assert "partial" not in " ".join(names)
+    body = gateway.get(f"/v1/images/calls/{call_id}/events").body
+    assert b"content_policy_violation" in body
+    assert b"b64_json" not in body
+    assert_held(gateway, call_id)
