@@ -114,7 +114,9 @@ class ImageEndpoint:
     ) -> RunningCall:
         """Read the call and start it; from here on its files are its own."""
         options = read_options(request.headers, account)
-        options = msgspec.structs.replace(options, trace=trace, has_left=has_left)
+        options = msgspec.structs.replace(
+            options, trace=trace, has_left=has_left, is_later=preference is not None
+        )
         spool = self._runtime.spool.open_call(trace.call_id)
         try:
             with trace.step("read"):
