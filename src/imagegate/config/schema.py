@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from imagegate.config.guards import GuardHit, Severity
+from imagegate.config.settings import DOCS_URL
 from imagegate.telemetry import GuardMode
 from imagegate.types import Json
 
@@ -272,6 +273,8 @@ class Server(Section):
     """Calls in work at the same time; the next is refused with 503."""
     public_url: Annotated[str, Field(pattern=r"^https?://[^/?#@\s]+(/[^?#\s]*)?$")] | None = None
     """Where callers reach this gateway, for the urls of images; else the address they came to."""
+    docs_url: Annotated[str, Field(pattern=r"^[^#\s]+$")] = DOCS_URL
+    """Where the page of all findings is; `error.imagegate.doc_url` leads there."""
     drain_s: Seconds = 900.0
     """How long a stopping gateway waits for its calls, in seconds."""
 

@@ -121,6 +121,10 @@ class Note(Struct, frozen=True):
     text: str
 
 
+DOCS_URL = "docs/reference/findings.md"
+"""Where findings are explained, in this repository."""
+
+
 class ServerSettings(Struct, frozen=True, kw_only=True):
     """How the gateway listens and what it accepts; sizes in bytes, times in seconds."""
 
@@ -133,6 +137,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     image_pixels_max: int = 40_000_000
     calls_max: int = 1000
     public_url: str | None = None
+    docs_url: str = DOCS_URL
     drain_s: float = 900.0
 
 

@@ -246,13 +246,14 @@ async def _answer_no_route(request: Request, error: Exception) -> Response:
     is_image_route = find_operation(path)[0] is not None
     if error.status_code == 405 or (error.status_code == 404 and is_image_route):
         allowed = "POST" if is_image_route else _methods_of(path)
-        return _answer_wrong_method(request.method, path, allowed)
+        return _answer_wrong_method(request, path, allowed)
     if error.status_code == 404:
         return errors.error_response(
             NotFoundError(
                 f"There is no {request.method} {path} here. Served are: {_SERVED}.",
                 code="unknown_url",
-            )
+            ),
+            errors.docs_url_of(request),
         )
     return await errors.answer_http(request, error)
 
@@ -262,10 +263,10 @@ def _methods_of(path: str) -> str:
     return ", ".join(sorted(found))
 
 
-def _answer_wrong_method(method: str, path: str, allowed: str) -> Response:
+def _answer_wrong_method(request: Request, path: str, allowed: str) -> Response:
     error = ImageError(
-        f"{path} takes {allowed}, not {method}.", code="method_not_allowed", http_status=405
+        f"{path} takes {allowed}, not {request.method}.", code="method_not_allowed", http_status=405
     )
-    response = errors.error_response(error)
+    response = errors.error_response(error, errors.docs_url_of(request))
     response.headers["allow"] = allowed
     return response

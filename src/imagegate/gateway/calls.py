@@ -16,7 +16,7 @@ from imagegate.catalogue.price import format_usd
 from imagegate.errors import BadRequestError, NotFoundError
 from imagegate.fingerprint import asked_for
 from imagegate.gateway.assets import send_asset
-from imagegate.gateway.errors import error_extra
+from imagegate.gateway.errors import docs_url_of, error_extra
 from imagegate.gateway.linker import Linker
 from imagegate.ledger.people import Account
 from imagegate.ledger.records import (
@@ -64,7 +64,7 @@ async def get_call(request: Request) -> Response:
     `result=false` leaves the images out. Raises `NotFoundError`.
     """
     runtime = _runtime(request)
-    stored = await _stored(request)
+    stored = await find_call(request, request.path_params["id"])
     fields = _summary(stored) | {
         "attempts": [_attempt(one) for one in stored.attempts],
         "adjustments": msgspec.to_builtins(stored.adjustments),
@@ -81,7 +81,7 @@ async def get_call(request: Request) -> Response:
 
 async def get_image(request: Request) -> Response:
     """Return one image of a call, whole or a range of it; `index` counts from 0."""
-    stored = await _stored(request)
+    stored = await find_call(request, request.path_params["id"])
     index = request.path_params["index"].partition(".")[0]
     if not index.isdecimal() or int(index) >= len(stored.assets):
         raise NotFoundError(
@@ -97,8 +97,8 @@ def _runtime(request: Request) -> Runtime:
     return runtime
 
 
-async def _stored(request: Request) -> StoredCall:
-    call_id = request.path_params["id"]
+async def find_call(request: Request, call_id: str) -> StoredCall:
+    """Return a call that the caller may see. Raises `NotFoundError` for every other."""
     ledger = _runtime(request).tools.ledger
     try:
         call = await ledger.get_call(call_id)
@@ -120,7 +120,7 @@ def _may_see(account: Account, call: CallRecord) -> bool:
 def _end(request: Request, stored: StoredCall, opened: Opened) -> dict[str, Json]:
     end = opened.end
     if not isinstance(end, Outcome):
-        return error_fields(end, error_extra(end))
+        return error_fields(end, error_extra(end, docs_url_of(request)))
     result = end.result
     links, settings = _runtime(request).tools.links, _runtime(request).settings
     if links and _asked_for_urls(stored.call):

@@ -39,6 +39,7 @@ class ImageEndpoint:
         self._gatekeeper = gatekeeper
         self._intake = Intake(runtime)
         self._calls_max = runtime.settings.server.calls_max
+        self._docs_url = runtime.settings.server.docs_url
         self.running_count = 0
         self.is_draining = False
 
@@ -46,7 +47,7 @@ class ImageEndpoint:
         self, scope: Scope, receive: Receive, send: Send, operation: Operation, path_model: str
     ) -> None:
         """Answer one request; `path_model` is the model named by the path, `""` for none."""
-        channel = Channel(receive, send)
+        channel = Channel(receive, send, self._docs_url)
         call_id = clock.new_id("call")
         trace = Trace(call_id)
         running: RunningCall | None = None
@@ -207,4 +208,5 @@ async def _send_error(channel: Channel, error: ImageError, call_id: str) -> None
     if channel.is_head_sent:
         return  # uvicorn closes a connection whose answer has no end
     error.call_id = error.call_id or call_id
-    await channel.send_whole(error.http_status, error_headers(error), error_body(error))
+    body = error_body(error, channel.docs_url)
+    await channel.send_whole(error.http_status, error_headers(error), body)

@@ -6,6 +6,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from imagegate.config.settings import DOCS_URL
 from imagegate.errors import ImageError
 from imagegate.gateway.errors import error_body, error_headers
 
@@ -98,7 +99,7 @@ class GatewayProtocol(HttpToolsProtocol):
 
 def _answer(error: ImageError) -> bytes:
     """Return a whole answer for a request that never reached the application."""
-    body = error_body(error)
+    body = error_body(error, DOCS_URL)
     status = HTTPStatus(error.http_status)
     headers = [
         *error_headers(error),

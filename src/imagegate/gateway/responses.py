@@ -35,7 +35,8 @@ async def _send_stream(channel: Channel, running: RunningCall) -> bool:
     except ImageError as error:
         if not channel.is_head_sent:
             raise
-        return await stream.send((build_error_event(error, error_extra(error)),), more=False)
+        told = build_error_event(error, error_extra(error, channel.docs_url))
+        return await stream.send((told,), more=False)
     if ANSWER in outcome.result.extra:  # asked for events, it answered with JSON
         body = build_json(outcome.result.extra[ANSWER])
         return await send_answer(channel, running, outcome, body)
