@@ -12,6 +12,7 @@ from imagegate.catalogue.adjust import Encoding, check_call, encoding_for
 from imagegate.catalogue.check import KNOWN_VALUES, check_shape, check_universe
 from imagegate.catalogue.model import Model
 from imagegate.catalogue.price import PriceRange, estimate, sum_prices
+from imagegate.catalogue.relay import relay_range
 from imagegate.catalogue.rows import builtin_catalogue
 from imagegate.config.retirement import has_life_cycle, has_own_base, retirement_of
 from imagegate.config.settings import Deployment
@@ -136,6 +137,7 @@ def _relayed(call: ImageCall, deployment: Deployment) -> Plan:
         call=with_tool(call, target.upstream_model, drawer, header),
         n_max=1,
         tool_model=row,
+        price=relay_range(deployment.model, row, call),
     )
 
 

@@ -26,6 +26,7 @@ from imagegate.gateway import (
     models,
     openapi,
     preview,
+    responses,
 )
 from imagegate.gateway.admin import budgets, end_users, keys, spend, teams
 from imagegate.gateway.admin import calls as admin_calls
@@ -78,6 +79,10 @@ ROUTES: tuple[Resource, ...] = (
     Resource("/v1/images/calls", calls.list_calls, roles=ADMIN),
     Resource("/v1/images/calls/{id}", calls.get_call),
     Resource("/v1/images/calls/{id}/images/{index}", calls.get_image),
+    *(
+        Resource(f"{prefix}/responses/{{id}}", responses.refuse_get)
+        for prefix in ("/v1", "", "/openai/v1")
+    ),
     Resource("/v1/diagnose", diagnose.diagnose, method="POST"),
     Resource(
         "/admin/guardrails/{name}/test", guardrails.test_guardrail, method="POST", roles=ADMIN
