@@ -179,6 +179,22 @@ def test_text_without_prices_is_unknown_and_with_them_exact(start: Start) -> Non
     assert float(cost) == pytest.approx(drawn + written)
 
 
+@pytest.mark.parametrize(
+    "tool_usage",
+    [
+        # What was not counted is told as zero: the image cost something all the same.
+        {"image_gen": USAGE | {"input_tokens": 0, "output_tokens": 0}},
+        {"image_gen": USAGE, "web_search": {"num_requests": 1}},
+        {},
+    ],
+)
+def test_a_part_without_count_or_price_leaves_the_cost_unknown(
+    tool_usage: dict[str, Any], start: Start
+) -> None:
+    gateway, _ = start((200, {}, RESPONSE | {"tool_usage": tool_usage}))
+    assert respond(gateway, model="priced").headers["x-imagegate-cost"] == "unknown"
+
+
 # One image at most (gpt-image-2 high at 1024x1024), and the text model's tokens.
 PRICED = {"model": "priced", "tools": [{**TOOLS[0], "quality": "low"}]}
 

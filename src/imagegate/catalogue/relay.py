@@ -72,6 +72,8 @@ def relay_charge(
     text_model: Model | None, image_model: Model | None, call: ImageCall, result: ImageResult
 ) -> int | None:
     """Return what a response cost; None where a part of it has no price or no count."""
+    if _was_searched(result):
+        return None  # a search has a price of its own, which nobody here knows
     drawn = _drawn(image_model, call, result)
     price = text_model.price if text_model else None
     written = _written(price, result.extra.get("text_usage"))
@@ -79,9 +81,16 @@ def relay_charge(
 
 
 def _drawn(model: Model | None, call: ImageCall, result: ImageResult) -> int | None:
-    if result.usage is None:
+    is_counted = result.usage is not None and result.usage.output_tokens > 0
+    if result.usage is None or (result.images and not is_counted):
         return None if result.images else 0
     return cost_of(model, call, result.usage) if model else None
+
+
+def _was_searched(result: ImageResult) -> bool:
+    tools = (result.raw_usage or {}).get("tool_usage")
+    search = tools.get("web_search") if isinstance(tools, Mapping) else None
+    return isinstance(search, Mapping) and bool(_count(search, "num_requests"))
 
 
 def _written(price: Price | None, usage: Json) -> int | None:

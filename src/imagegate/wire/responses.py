@@ -24,8 +24,8 @@ from imagegate.wire.exchange import (
 )
 from imagegate.wire.json_body import DataUrl, build_json
 from imagegate.wire.lift import Base64, Lifted
-from imagegate.wire.openai_errors import read_words
-from imagegate.wire.openai_images import parse_usage
+from imagegate.wire.openai_errors import map_refusal, read_words
+from imagegate.wire.openai_images import parse_usage, refusal_of
 
 TOOL = "image_generation"
 ITEM = "image_generation_call"
@@ -217,10 +217,14 @@ def _follow() -> Generator[Command, Answer, ImageResult]:
     images: list[Image] = []
     items: list[Json] = []
     final: Json = None
+    has_begun = False
     while (event := (yield from next_event())) is not None:
-        yield from emit(_progress(event))
         value = event.data.json()
         kind = value.get("type") if isinstance(value, dict) else None
+        if kind == "error":
+            raise _refusal(event, value, has_begun=has_begun)
+        has_begun = True
+        yield from emit(_progress(event))
         if kind == _ITEM_DONE:
             items.append(value.get("item"))
             images += _item_images(value.get("item"), event.data)
@@ -232,6 +236,14 @@ def _follow() -> Generator[Command, Answer, ImageResult]:
             "The upstream's event stream ended before the response did. It may have been billed."
         )
     return _result(final, images, items)
+
+
+def _refusal(event: Event, fields: Mapping[str, Json], *, has_begun: bool) -> ImageError:
+    """Return what an `error` event means; of work that had begun a part may have been billed."""
+    error = map_refusal(*refusal_of(event, fields))
+    if has_begun and error.fault != "call":
+        return UpstreamFailedError(error.message, upstream=error.upstream)
+    return error
 
 
 def _progress(event: Event) -> PartialImage:
