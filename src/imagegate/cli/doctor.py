@@ -25,6 +25,7 @@ from imagegate.diagnosis.doctor import Doctor, open_doctor
 from imagegate.diagnosis.evidence import build_evidence, build_markdown, build_script
 from imagegate.errors import BadRequestError, ImageError
 from imagegate.runtime.canary import buy_smallest, price_text
+from imagegate.runtime.premises import examine_premises
 from imagegate.types import Json
 
 CONFIG_EXIT = 10
@@ -68,17 +69,19 @@ def doctor(
     if compare and len(chosen) != len(compare):
         raise BadRequestError("--compare takes two deployments by their ids; a group has several")
     checkups = asyncio.run(_examine(settings, chosen))
+    premises = () if compare or deployment else (asyncio.run(examine_premises(settings)),)
     if paid:
         checkups = _with_images(settings, chosen, checkups, bundle, is_asked=not yes)
     if bundle:
-        _write_bundle(bundle, checkups)
+        _write_bundle(bundle, (*premises, *checkups))
     if json:
-        sys.stdout.write(jsonlib.dumps(_told(faults, checkups, bool(compare))) + "\n")
+        told = _told(faults, premises, checkups, is_compared=bool(compare))
+        sys.stdout.write(jsonlib.dumps(told) + "\n")
     elif compare:
         doctor_report.show_comparison(compare_two(*checkups), *compare)
     else:
-        doctor_report.show(faults, checkups, settings, is_paid=paid)
-    return _exit_code(faults, checkups, is_compared=bool(compare))
+        doctor_report.show(faults, premises, checkups, settings, is_paid=paid)
+    return _exit_code(faults, premises, checkups, is_compared=bool(compare))
 
 
 def _settings(config: Path | None) -> tuple[Settings, tuple[ConfigFault, ...]]:
@@ -205,10 +208,15 @@ def _buy(settings: Settings, deployment: Deployment, folder: Path | None) -> tup
 
 
 def _told(
-    faults: Sequence[ConfigFault], checkups: Sequence[Checkup], is_compared: bool
+    faults: Sequence[ConfigFault],
+    premises: Sequence[Checkup],
+    checkups: Sequence[Checkup],
+    *,
+    is_compared: bool,
 ) -> dict[str, Json]:
     evidence = build_evidence(checkups, at=_now())
     told: dict[str, Json] = {"object": "checkup", "configuration": msgspec.to_builtins(faults)}
+    told["installation"] = [msgspec.to_builtins(step) for one in premises for step in one.steps]
     if is_compared:
         told["comparison"] = msgspec.to_builtins(compare_two(*checkups))
     return told | evidence
@@ -230,9 +238,13 @@ def _now() -> str:
 
 
 def _exit_code(
-    faults: Sequence[ConfigFault], checkups: Sequence[Checkup], *, is_compared: bool
+    faults: Sequence[ConfigFault],
+    premises: Sequence[Checkup],
+    checkups: Sequence[Checkup],
+    *,
+    is_compared: bool,
 ) -> int:
     if is_compared:
         return compare_two(*checkups).exit_code
-    codes = [step.exit_code for one in checkups for step in one.faults]
+    codes = [step.exit_code for one in (*premises, *checkups) for step in one.faults]
     return CONFIG_EXIT if faults else next(iter(codes), 0)

@@ -18,11 +18,16 @@ _COMMAND = re.compile(r"(?:curl|az|aws|openssl|getent|timedatectl|imagegate)\b")
 
 
 def show(
-    faults: Sequence[ConfigFault], checkups: Sequence[Checkup], settings: Settings, *, is_paid: bool
+    faults: Sequence[ConfigFault],
+    premises: Sequence[Checkup],
+    checkups: Sequence[Checkup],
+    settings: Settings,
+    *,
+    is_paid: bool,
 ) -> None:
     """Print the verdict, all faults, what to look at, and what works."""
     console = Console(highlight=False, soft_wrap=True)
-    found = _grouped(checkups)
+    found = _grouped((*premises, *checkups))
     count = len(faults) + len(found)
     console.print(Text(_verdict(count, checkups, is_paid=is_paid), style=_style(count)))
     number = 0
@@ -34,8 +39,8 @@ def show(
         number += 1
         title = f"{number} {', '.join(names)} ({step.probe} {step.title}): {step.text}"
         _print_entry(console, title, step.owner, step.next)
-    _print_warnings(console, checkups)
-    _print_rest(console, checkups, settings)
+    _print_warnings(console, (*premises, *checkups))
+    _print_rest(console, (*premises, *checkups), settings)
 
 
 def show_comparison(comparison: Comparison, first: str, second: str) -> None:

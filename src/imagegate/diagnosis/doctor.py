@@ -20,9 +20,10 @@ from imagegate.diagnosis.questions import Answered, Questions
 from imagegate.diagnosis.status_page import Incident, read_incidents
 from imagegate.errors import ImageError, UpstreamUnreachableError
 from imagegate.transport.auth import fingerprint, secrets_of
-from imagegate.transport.live import LiveConversation, Transport
+from imagegate.transport.live import Transport
 from imagegate.transport.reach import reach
 from imagegate.transport.run import run
+from imagegate.transport.timed import TimedConversation
 from imagegate.wire.probes import Ask, ProbeAnswer, ask_one
 
 PROBE_S_MAX = 10.0
@@ -108,7 +109,7 @@ class Doctor:
         started_s = clock.monotonic_s()
         try:
             async with asyncio.timeout(self._probe_s_max):
-                answer = await self._converse(ask, deployment, spool)
+                answer, phases_s = await self._converse(ask, deployment, spool)
         except TimeoutError:
             return Answered(None, _too_slow(deployment, self._probe_s_max), None, self._probe_s_max)
         except ImageError as error:
@@ -116,15 +117,18 @@ class Doctor:
         finally:
             spool.close()
         refused = None if answer.is_success else deployment.provider.read_error(answer.response)
-        seen = _seen(answer, secrets_of(deployment.credential))
+        seen = _seen(answer, secrets_of(deployment.credential), phases_s)
         return Answered(answer, refused, seen, clock.monotonic_s() - started_s)
 
-    async def _converse(self, ask: Ask, deployment: Deployment, spool: CallSpool) -> ProbeAnswer:
-        conversation = LiveConversation(
+    async def _converse(
+        self, ask: Ask, deployment: Deployment, spool: CallSpool
+    ) -> tuple[ProbeAnswer, Mapping[str, float]]:
+        conversation = TimedConversation(
             self._transport, deployment, spool.call_id, spool, is_logged=False
         )
         async with conversation:
-            return await run(ask(deployment.target), conversation, lambda _: None)
+            answer = await run(ask(deployment.target), conversation, lambda _: None)
+        return answer, conversation.phases_s
 
 
 @asynccontextmanager
@@ -141,7 +145,7 @@ async def open_doctor(
         spool.close()
 
 
-def _seen(answer: ProbeAnswer, secrets: Sequence[str]) -> Seen:
+def _seen(answer: ProbeAnswer, secrets: Sequence[str], phases_s: Mapping[str, float]) -> Seen:
     request, response = answer.request, answer.response
     now = datetime.datetime.fromtimestamp(clock.now_s(), datetime.UTC)
     return Seen(
@@ -156,6 +160,7 @@ def _seen(answer: ProbeAnswer, secrets: Sequence[str]) -> Seen:
         },
         text=checkup.shown_text(response.text(), secrets) if not answer.is_success else "",
         at=now.isoformat(timespec="seconds"),
+        phases_s=phases_s,
     )
 
 

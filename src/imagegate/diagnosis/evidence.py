@@ -55,7 +55,7 @@ def _told(one: Checkup) -> dict[str, Json]:
 
 def _told_step(step: Step) -> dict[str, Json]:
     plain: dict[str, Json] = msgspec.to_builtins(step)
-    shown = {name: value for name, value in plain.items() if value not in ("", 0, 0.0, None)}
+    shown = {name: value for name, value in plain.items() if value not in ("", 0, 0.0, None, {})}
     if step.finding:
         shown["finding"] = step.finding.fields()
     if step.seen:
@@ -95,7 +95,8 @@ def _heading(one: Checkup) -> str:
 
 def _sections(one: Checkup) -> list[str]:
     lines = [
-        f"- {step.probe} {step.title}: **{step.state}** {step.text}".rstrip() for step in one.steps
+        f"- {step.probe} {step.title}: **{step.state}** {step.text}".rstrip() + _phases(step)
+        for step in one.steps
     ]
     parts = ["\n".join(lines)]
     for step in one.faults:
@@ -107,6 +108,12 @@ def _sections(one: Checkup) -> list[str]:
                 f"```\nHTTP {step.seen.status}\n{head}\n\n{text}\n```"
             )
     return parts
+
+
+def _phases(step: Step) -> str:
+    phases_s = step.phases_s or (step.seen.phases_s if step.seen else {})
+    told = ", ".join(f"{name} {seconds * 1000:.0f} ms" for name, seconds in phases_s.items())
+    return f" ({told})" if told else ""
 
 
 def repro(one: Checkup) -> str:
