@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from imagegate.cli.failure import error_console
+from imagegate.cli.finding import WIDTH_MAX, print_rows, print_words, verdict_rows
 from imagegate.cli.gateway_reader import open_gateway
 from imagegate.diagnosis import explain as engine
 from imagegate.diagnosis.our_errors import today_of
@@ -21,12 +22,8 @@ from imagegate.diagnosis.paste import PASTE_CHARS_MAX, parse_paste
 from imagegate.errors import BadRequestError, Finding
 from imagegate.types import Json
 
-WIDTH_MAX = 80
-TEXT_LINES_MAX = 6
 ATTEMPTS_SHOWN_MAX = 4
 CALL_ID = re.compile(r"call_[0-9A-Za-z]{26}")
-_LABEL = 9
-_COMMAND = re.compile(r"(?:curl|az|aws|npm|ollama|gcloud|codex) ")
 _STYLES = {"high": "bold red", "medium": "bold yellow", "low": "bold"}
 
 
@@ -92,48 +89,17 @@ def _show(finding: Finding, attempts: Sequence[Json]) -> None:
     verdict = f"{finding.surface}: {finding.cause}"
     style = _STYLES[finding.confidence] if finding.is_decided else "bold"
     console.print(Text("\n".join(textwrap.wrap(verdict, WIDTH_MAX)), style=style))
-    for label, value in _rows(finding):
-        console.print(Text.assemble((f"{label:{_LABEL}}", "dim"), _wrap(value)))
-    for number, attempt in enumerate(attempts[:ATTEMPTS_SHOWN_MAX], 1):
-        line = f"{attempt['deployment']}: {attempt['state']}, {attempt['finding']['cause']}"
-        console.print(Text.assemble((f"{f'try {number}':{_LABEL}}", "dim"), _wrap(line)))
-    lines = [line[:WIDTH_MAX] for line in _said(finding)]
-    if lines:
-        console.print(Text("it said:\n" + "\n".join(lines), style="dim"))
+    print_rows(console, [*verdict_rows(finding), *_sources(finding)])
+    shown = enumerate(attempts[:ATTEMPTS_SHOWN_MAX], 1)
+    print_rows(console, [(f"try {number}", _attempt(attempt)) for number, attempt in shown])
+    print_words(console, finding.text)
 
 
-def _rows(finding: Finding) -> Iterator[tuple[str, str]]:
-    sure = (
-        f"{finding.confidence}; not if {finding.unless}" if finding.unless else finding.confidence
-    )
-    rows = (
-        ("owner", f"{finding.owner}: {finding.who}" if finding.is_decided else "undecided"),
-        ("through", ", ".join(finding.via)),
-        ("next", finding.next),
-        ("do not", finding.do_not),
-        ("bill", finding.cost),
-        ("sure", sure),
-        ("keep", ", ".join(finding.evidence)),
-        ("rule", f"{finding.rule} ({finding.source})" if finding.source else finding.rule),
-    )
-    return ((label, value) for label, value in rows if value)
+def _sources(finding: Finding) -> Iterator[tuple[str, str]]:
+    if finding.evidence:
+        yield "keep", ", ".join(finding.evidence)
+    yield "rule", f"{finding.rule} ({finding.source})" if finding.source else finding.rule
 
 
-def _wrap(value: str) -> str:
-    """Return a value for its column; a command stays on one line, to be copied as it is."""
-    command, _, prose = value.partition("; ") if _COMMAND.match(value) else ("", "", value)
-    room = WIDTH_MAX - _LABEL
-    lines = textwrap.wrap(prose, room, break_long_words=False, break_on_hyphens=False)
-    return ("\n" + " " * _LABEL).join([command, *lines] if command else lines)
-
-
-def _said(finding: Finding) -> list[str]:
-    """Return the upstream's own words, cut for the screen; `--json` has all of them."""
-    lines = [
-        part
-        for line in finding.text.splitlines()
-        if line.strip()
-        for part in textwrap.wrap(line, WIDTH_MAX, drop_whitespace=False)
-    ]
-    more = len(lines) - TEXT_LINES_MAX
-    return lines if more <= 0 else [*lines[:TEXT_LINES_MAX], f"... {more} more lines: --json"]
+def _attempt(attempt: Json) -> str:
+    return f"{attempt['deployment']}: {attempt['state']}, {attempt['finding']['cause']}"

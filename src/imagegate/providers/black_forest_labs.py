@@ -7,6 +7,7 @@ a url of the image that lives for minutes. The submit says what is charged, in c
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import partial
+from urllib.parse import quote
 
 import msgspec
 from msgspec import Struct
@@ -253,7 +254,7 @@ def probe_account(target: Target) -> ProbeExchange:
 def probe_invalid(target: Target) -> ProbeExchange:
     """Send a job whose fields have wrong types: a prompt alone is not asked for by every model."""
     body = {"seed": "none", "output_format": "none"}
-    return (yield from ask_invalid(f"{_base(target)}/{target.upstream_model}", body))
+    return (yield from ask_invalid(f"{_base(target)}/{quote(target.upstream_model)}", body))
 
 
 PROVIDER = Provider(
