@@ -12,7 +12,7 @@ from imagegate.diagnosis.observation import Observation
 from imagegate.diagnosis.paste import parse_paste
 from tests.diagnosis.texts import TODAY, Row, explain_text, rows, undecidable
 
-REFERENCE, OTHERS = rows("rows"), rows("others")
+REFERENCE, OTHERS = rows("rows"), [*rows("others"), *rows("wild")]
 # Numbers of the reference table that have a row; the others are not in it.
 NUMBERS = {
     *(1, 2, 3, 4, 6, 7, 9, 10, 12, 13, 14, 16, 17, 18, 19, 21, 22, 23, 27, 28, 29, 31, 32, 33),

@@ -48,7 +48,7 @@ _DOTNET = re.compile(
 )
 _BOTO = re.compile(r"An error occurred \((?P<code>\w+)\) when calling the \w+ operation")
 _GENAI = re.compile(r"\b[45]\d\d (?P<code>[A-Z]+(?:_[A-Z]+)*)\.")
-_OBJECT_START = re.compile(r"[{\[]\s*[\"'{\[]")
+_OBJECT_START = re.compile(r"\{\s*[\"']|\[\s*[\"'{\[]")
 _HTML = re.compile(r"^\s*(?:<!doctype html|<html|<head|<body)", re.IGNORECASE)
 _TAGS = re.compile(r"<(script|style)\b.{0,4000}?</\1>|<[^>]{0,500}>", re.IGNORECASE | re.DOTALL)
 _CUT_END = re.compile(r"(?:…|\.\.\.|\[truncated\])\s*$")

@@ -38,7 +38,8 @@ def peel(seen: Seen, exceptions: Mapping[str, str]) -> Observation | None:
     found = _LITELLM.search(seen.observation.body if is_printed else seen.error.message)
     if found and found["who"].lower() in exceptions:
         rest = _GROUP.sub("", found["rest"])
-        return _deeper(seen.observation, rest, exceptions[found["who"].lower()])
+        [status] = seen.facts["status"]  # LiteLLM repeats its upstream's
+        return _deeper(seen.observation, rest, exceptions[found["who"].lower()], int(status))
     metadata = error.get("metadata")
     if isinstance(metadata, dict) and metadata.get("raw"):
         provider = str(metadata.get("provider_name", "")).lower()
