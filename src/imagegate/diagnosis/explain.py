@@ -29,7 +29,25 @@ def explain(observation: Observation) -> Finding:
         layers.append(inner)
     findings = [_finding(seen, via, rules) for seen, via in reversed(layers)]
     found = next((finding for finding in findings if finding.is_decided), findings[0])
+    if found.owner == "caller" and _is_operators(layers[0][0]):
+        found = as_operators(found)
     return msgspec.structs.replace(found, text=redact(observation.body))
+
+
+def as_operators(finding: Finding) -> Finding:
+    """Return the finding with whoever runs the gateway as its owner."""
+    operator = load_rules().owner["operator"]
+    return msgspec.structs.replace(
+        finding, owner="operator", who=operator.who, exit_code=operator.exit_code
+    )
+
+
+def _is_operators(seen: Seen) -> bool:
+    """Return whether a gateway of ours says that what failed belongs to its operator."""
+    value = seen.error.value if isinstance(seen.error.value, dict) else {}
+    error = value.get("error")
+    ours = error.get("imagegate") if isinstance(error, dict) else None
+    return isinstance(ours, dict) and ours.get("owner") == "operator"
 
 
 def _inner(seen: Seen, via: tuple[str, ...], rules: Rules) -> tuple[Seen, tuple[str, ...]] | None:
@@ -61,13 +79,19 @@ def _finding(seen: Seen, via: tuple[str, ...], rules: Rules) -> Finding:
         do_not=fill(rule.do_not),
         unless=fill(rule.unless),
         cost=rule.cost,
-        confidence=min(rule.confidence, surface.sure, key=_ORDER.index),
+        confidence=min(rule.confidence, surface.sure, _heard(seen), key=_ORDER.index),
         rule=rule.id,
         via=via,
         evidence=rule.evidence,
         source=rule.source,
         exit_code=rule.exit_code or owner.exit_code,
     )
+
+
+def _heard(seen: Seen) -> Confidence:
+    """Return how sure anybody can be of it: what was printed in a text may be quoted there."""
+    is_printed = "text" in seen.facts["shape"] and "none" in seen.facts["header"]
+    return "medium" if is_printed else "high"
 
 
 def _speaker(seen: Seen, rules: Rules) -> Surface:

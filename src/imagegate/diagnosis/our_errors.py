@@ -3,12 +3,9 @@
 import datetime
 import json
 
-import msgspec
-
 from imagegate import clock
-from imagegate.diagnosis.explain import explain
+from imagegate.diagnosis.explain import as_operators, explain
 from imagegate.diagnosis.observation import Observation
-from imagegate.diagnosis.rules import load_rules
 from imagegate.errors import Finding, ImageError, UpstreamWords
 
 
@@ -25,10 +22,7 @@ def finding_for_caller(error: ImageError, today: datetime.date | None = None) ->
     finding = explain(observe(error, today))
     if finding.owner != "caller" or error.owner != "operator":
         return finding
-    operator = load_rules().owner["operator"]
-    return msgspec.structs.replace(
-        finding, owner="operator", who=operator.who, exit_code=operator.exit_code
-    )
+    return as_operators(finding)
 
 
 def observe(error: ImageError, today: datetime.date | None = None) -> Observation:
