@@ -79,6 +79,16 @@ class Surface:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
 
+class Anything(dict[str, Any]):
+    """Answers that say one thing to every GET, and one to every POST."""
+
+    def __init__(self, said: tuple[Any, Any]) -> None:
+        self._said = said
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self._said[key.startswith("POST")]
+
+
 def error(message: str, code: str | None, kind: str = "invalid_request_error") -> dict[str, Any]:
     """Return an error in OpenAI's shape."""
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}

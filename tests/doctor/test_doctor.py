@@ -16,7 +16,7 @@ from imagegate.cli.app import run
 from imagegate.config.load import inspect_settings, load_settings
 from imagegate.diagnosis.checkup import Checkup, judge_clock
 from imagegate.diagnosis.doctor import open_doctor
-from tests.doctor.surface import MISSING_PROMPT, Surface, error, models
+from tests.doctor.surface import MISSING_PROMPT, Anything, Surface, error, models
 from tests.upstream.fake import FakeUpstream
 
 OPENAI = {"openai-version": "2020-10-01", "x-request-id": "req_1", "openai-processing-ms": "5"}
@@ -281,6 +281,7 @@ def test_the_bundle_shows_the_fault_again_and_holds_no_secret(
     folder = tmp_path / "bundle"
     run(["doctor", "--config", broken, "--deployment", "keyed", "--bundle", str(folder)])
     texts = {file.name: file.read_text() for file in folder.iterdir()}
+    assert "name, connection, TLS: **ok** (dns " in texts["evidence.md"]
     assert sorted(texts) == ["evidence.json", "evidence.md", "repro.sh"]
     assert not [name for name, text in texts.items() if KEY in text]
     (deployment,) = json.loads(texts["evidence.json"])["deployments"]
@@ -295,6 +296,37 @@ def test_the_bundle_shows_the_fault_again_and_holds_no_secret(
     shown = subprocess.run([str(script)], env=env, capture_output=True, text=True, check=True)
     assert "401" in shown.stdout
     assert surface.asked[-1].headers["authorization"] == f"Bearer {KEY}"
+
+
+@pytest.mark.parametrize(
+    ("params", "variable", "header"),
+    [
+        ("model: azure/m", "AZURE_API_KEY", "api-key"),
+        ("model: gemini/m", "GEMINI_API_KEY", "x-goog-api-key"),
+        ("model: black_forest_labs/m", "BFL_API_KEY", "x-key"),
+        ("model: openrouter/a/m", "OPENROUTER_API_KEY", "authorization"),
+    ],
+)
+def test_the_script_signs_in_as_the_provider_wants_it(
+    params: str, variable: str, header: str, tmp_path: Path
+) -> None:
+    refused = (403, {}, {"error": {"message": "no", "code": "no"}, "detail": "no"})
+    with Surface(Anything((refused, refused))) as surface:
+        path = config(tmp_path, f"{params}, api_base: '{surface.url}/it'")
+        run(["doctor", "--config", path, "--bundle", str(tmp_path / "bundle")])
+        asked = surface.asked[-1]
+        env = {"PATH": os.environ["PATH"], variable: KEY}
+        script = [str(tmp_path / "bundle" / "repro.sh")]
+        shown = subprocess.run(script, env=env, capture_output=True, text=True, check=True)
+        again = surface.asked[-1]
+    assert "HTTP/1.1 403" in shown.stdout
+    assert KEY in again.headers[header]
+    assert (again.method, again.path, again.body) == (asked.method, asked.path, asked.body)
+    without = subprocess.run(
+        script, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False
+    )
+    assert without.returncode != 0
+    assert "_API_KEY to the key" in without.stderr
 
 
 def test_a_file_that_cannot_be_read_at_all(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from imagegate.diagnosis.doctor import open_doctor
 from imagegate.providers import PROVIDERS, provider_for
 from imagegate.wire.exchange import Send
 from imagegate.wire.provider import Provider
-from tests.doctor.surface import Asked, Surface, models
+from tests.doctor.surface import Anything, Asked, Surface, models
 from tests.exchanges import case as cases
 
 # What a question asks for, with `m` as the model; P5's body says why it is refused.
@@ -60,16 +60,6 @@ TRAITS = {
     "vertex_location": "l",
     "aws_region_name": "us-west-2",
 }
-
-
-class Anything(dict[str, Any]):
-    """Answers of a surface that says one thing to every GET, and one to every POST."""
-
-    def __init__(self, said: tuple[Any, Any]) -> None:
-        self._said = said
-
-    def get(self, key: str, default: Any = None) -> Any:
-        return self._said[key.startswith("POST")]
 
 
 REFUSED = (

@@ -20,9 +20,9 @@ REQUEST_IDS = ("x-request-id", "apim-request-id", "x-amzn-requestid", "x-litellm
 _TEXT_CHARS_MAX = 8192
 _KEY_VARIABLE = "PROVIDER_API_KEY"
 _SIGN_IN: Mapping[str, str] = {
-    "bearer": '-H "Authorization: Bearer ${variable}"',
-    "api-key": '-H "api-key: ${variable}"',
-    "header": '-H "{header}: ${variable}"',
+    "bearer": '-H "Authorization: Bearer {key}"',
+    "api-key": '-H "api-key: {key}"',
+    "header": '-H "{header}: {key}"',
     "google": '-H "Authorization: Bearer $(gcloud auth print-access-token)"',
     "entra": (
         '-H "Authorization: Bearer $(az account get-access-token --resource '
@@ -143,9 +143,17 @@ def build_script(checkups: Sequence[Checkup]) -> str:
 
 def _sign_in(one: Checkup) -> str:
     provider = provider_for(one.provider)
-    variables = provider.api_key_env if provider else ()
     return _SIGN_IN.get(one.sign_in, "").format(
-        variable=variables[0] if variables else _KEY_VARIABLE,
+        key=_from_environment(provider.api_key_env if provider else ()),
         header=provider.auth_header if provider else "",
         region=one.account.get("aws_region_name", "REGION"),
     )
+
+
+def _from_environment(variables: Sequence[str]) -> str:
+    """Return the shell's words for the first variable that is set; without one the script ends."""
+    first, *others = variables or (_KEY_VARIABLE,)
+    words = f"${{{(others or [first])[-1]}:?set {first} to the key}}"
+    for name in reversed((first, *others[:-1]) if others else ()):
+        words = f"${{{name}:-{words}}}"
+    return words

@@ -181,7 +181,14 @@ class Questions:
         assert answered.error is not None
         finding = checkup.finding_of(answered.error, answered.seen, self._deployment)
         base_url = self._deployment.target.base_url
-        return msgspec.structs.replace(finding, next=finding.next.replace("$BASE_URL", base_url))
+        following = finding.next.replace("$BASE_URL", base_url)
+        if not finding.is_decided:
+            name = self._deployment.id
+            following = (
+                f"imagegate doctor --deployment {name} --bundle evidence; its repro.sh sends this "
+                "request again, its evidence.md is for the provider's support."
+            )
+        return msgspec.structs.replace(finding, next=following)
 
     def _add(self, step: Step, answered: Answered) -> None:
         self._steps.append(
