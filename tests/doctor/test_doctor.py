@@ -14,8 +14,9 @@ import pytest
 
 from imagegate.cli.app import run
 from imagegate.config.load import inspect_settings, load_settings
-from imagegate.diagnosis.checkup import Checkup, judge_clock
+from imagegate.diagnosis.checkup import Checkup
 from imagegate.diagnosis.doctor import open_doctor
+from imagegate.diagnosis.way import judge_clock
 from tests.doctor.surface import MISSING_PROMPT, Anything, Surface, error, models
 from tests.upstream.fake import FakeUpstream
 
@@ -237,6 +238,19 @@ def test_an_incident_is_told_from_the_status_page(
     told = " ".join(capsys.readouterr().out.split())
     assert "Images fail (since 2026-11-20T09:00:00Z, not over yet)" in told
     assert "Old" not in told
+
+
+@pytest.mark.parametrize(("page", "state"), [("<html>", "unclear"), ({"incidents": []}, "ok")])
+def test_a_status_page_without_an_incident_is_told_too(
+    page: Any, state: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Surface({**ANSWERS, "GET /status.json": (200, {}, page)}) as surface:
+        more = f"status_pages: {{openai_compatible: '{surface.url}/status.json'}}"
+        one = f"model: openai/gpt-image-2, api_base: '{surface.url}/good/v1'"
+        run(["doctor", "--json", "--config", config(tmp_path, one, more=more)])
+    (found,) = json.loads(capsys.readouterr().out)["deployments"]
+    states = {step["title"]: step["state"] for step in found["steps"]}
+    assert states["status page"] == state
 
 
 # --- what costs -------------------------------------------------------------------------------

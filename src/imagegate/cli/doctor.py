@@ -23,6 +23,7 @@ from imagegate.diagnosis.checkup import Checkup, Step
 from imagegate.diagnosis.compare import compare as compare_two
 from imagegate.diagnosis.doctor import Doctor, open_doctor
 from imagegate.diagnosis.evidence import build_evidence, build_markdown, build_script
+from imagegate.diagnosis.way import judge_incidents
 from imagegate.errors import BadRequestError, ImageError
 from imagegate.runtime.canary import buy_smallest, price_text
 from imagegate.runtime.premises import examine_premises
@@ -139,17 +140,7 @@ async def _with_incidents(
         url = settings.status_pages.get(one.provider.name)
         if url and one.provider.name not in steps:
             incidents = await asked.read_status_page(url, one)
-            steps[one.provider.name] = tuple(
-                Step(
-                    probe="P1",
-                    title="status page",
-                    state="warning",
-                    text=f"{one.provider.name} tells of an incident: {incident.text}.",
-                    next=f"Wait for its end before you change anything: {incident.url or url}",
-                    owner="provider",
-                )
-                for incident in incidents
-            )
+            steps[one.provider.name] = judge_incidents(incidents, one.provider.name, url)
     return tuple(
         msgspec.structs.replace(one, steps=(*one.steps, *steps.get(one.provider, ())))
         for one in checkups

@@ -21,27 +21,12 @@ from imagegate.errors import (
     UpstreamCredentialError,
     UpstreamModelNotFoundError,
 )
-from imagegate.transport.reach import Reached
 from imagegate.wire.probes import ProbeAnswer
 
 State: TypeAlias = Literal["ok", "fault", "warning", "unclear", "skipped"]
 
-CLOCK_OFF_S_MAX = 300.0
 NAMES_SHOWN_MAX = 6
-_NETWORK_EXIT, _CALLER_EXIT, _ACCOUNT_EXIT, _RETIRED_EXIT = 15, 10, 11, 12
-_WAY = "name, connection, TLS"
-_HURDLES = {
-    "name": ("its name is not resolved", "getent hosts {host}; check api_base, DNS and proxies."),
-    "connection": (
-        "nothing listens there, or a firewall is between",
-        "curl -sv {url} -o /dev/null; in a container, localhost is the container itself.",
-    ),
-    "tls": (
-        "the TLS handshake fails",
-        "openssl s_client -connect {host}:{port}; a company's own CA belongs in SSL_CERT_FILE.",
-    ),
-    "proxy": ("the proxy cannot be reached", "Correct HTTPS_PROXY, or put the host in NO_PROXY."),
-}
+_CALLER_EXIT, _ACCOUNT_EXIT, _RETIRED_EXIT = 10, 11, 12
 
 
 class Seen(Struct, frozen=True, kw_only=True):
@@ -160,49 +145,6 @@ def _parse_fault(text: str, remedy: str) -> Step:
         next=remedy,
         owner="caller",
         exit_code=_CALLER_EXIT,
-    )
-
-
-# --- P1: the way there ------------------------------------------------------------------------
-
-
-def judge_reach(reached: Reached, url: str) -> Step:
-    """Return whether name, connection and TLS work."""
-    if not reached.hurdle:
-        return Step(
-            probe="P1",
-            title=_WAY,
-            state="ok",
-            elapsed_s=reached.elapsed_s,
-            phases_s=reached.phases_s,
-        )
-    what, remedy = _HURDLES[reached.hurdle]
-    return Step(
-        probe="P1",
-        title=_WAY,
-        state="fault",
-        text=f"{reached.host}:{reached.port} cannot be reached: {what} ({reached.reason}).",
-        next=remedy.format(host=reached.host, port=reached.port, url=url),
-        owner="network",
-        exit_code=_NETWORK_EXIT,
-        elapsed_s=reached.elapsed_s,
-        phases_s=reached.phases_s,
-    )
-
-
-def judge_clock(offset_s: float) -> Step | None:
-    """Return a fault where this host's clock is off; tokens and signatures fail then."""
-    if abs(offset_s) <= CLOCK_OFF_S_MAX:
-        return None
-    direction = "behind" if offset_s > 0 else "ahead of"
-    return Step(
-        probe="P1",
-        title="clock",
-        state="fault",
-        text=f"This host's clock is {abs(offset_s):.0f} s {direction} the provider's.",
-        next="timedatectl; switch NTP on. Signed requests and tokens fail until then.",
-        owner="network",
-        exit_code=_NETWORK_EXIT,
     )
 
 

@@ -14,7 +14,7 @@ from yarl import URL
 from imagegate import clock
 from imagegate.assets.spool import CallSpool, Spool
 from imagegate.config.settings import AssetSettings, Credential, Deployment
-from imagegate.diagnosis import checkup
+from imagegate.diagnosis import checkup, way
 from imagegate.diagnosis.checkup import Checkup, Seen, Step
 from imagegate.diagnosis.questions import Answered, Questions
 from imagegate.diagnosis.status_page import Incident, read_incidents
@@ -86,8 +86,13 @@ class Doctor:
             steps=tuple(steps),
         )
 
-    async def read_status_page(self, url: str, deployment: Deployment) -> tuple[Incident, ...]:
-        """Return the incidents that a provider tells of; no credential goes to its status page."""
+    async def read_status_page(
+        self, url: str, deployment: Deployment
+    ) -> tuple[Incident, ...] | None:
+        """Return the incidents that a provider tells of, None where that cannot be read there.
+
+        No credential goes to a status page.
+        """
         bare = msgspec.structs.replace(deployment, credential=Credential(), headers={})
         answered = await self._ask(lambda _: ask_one(url), bare)
         now = datetime.datetime.fromtimestamp(clock.now_s(), datetime.UTC)
@@ -97,7 +102,7 @@ class Doctor:
     async def _go_there(self, deployment: Deployment) -> list[Step]:
         base_url = deployment.target.base_url
         proxy = self._transport.proxy_for(URL(base_url, encoded=True))
-        first = checkup.judge_reach(await reach(base_url, proxy), base_url)
+        first = way.judge_reach(await reach(base_url, proxy), base_url)
         if first.state == "fault":
             return [first]
         asked = Questions(self._ask, deployment)

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from imagegate import clock
 from imagegate.config.settings import Deployment
-from imagegate.diagnosis import checkup
+from imagegate.diagnosis import checkup, way
 from imagegate.diagnosis.checkup import Seen, Step
 from imagegate.errors import Finding, ImageError, UpstreamModelNotFoundError
 from imagegate.wire.probes import Ask, ProbeAnswer
@@ -156,7 +156,7 @@ class Questions:
     def _check_clock(self, headers: Mapping[str, str]) -> None:
         self._has_clock = True
         offset_s = _clock_offset_s(headers.get("date", ""))
-        step = checkup.judge_clock(offset_s) if offset_s is not None else None
+        step = way.judge_clock(offset_s) if offset_s is not None else None
         if step:
             self._steps.append(step)
 
