@@ -312,6 +312,16 @@ def test_the_bundle_shows_the_fault_again_and_holds_no_secret(
     assert surface.asked[-1].headers["authorization"] == f"Bearer {KEY}"
 
 
+def test_two_places_make_the_same_smallest_image(tmp_path: Path, upstream: FakeUpstream) -> None:
+    place = f"api_base: '{upstream.v1}'"
+    known, proxy = f"model: openai/gpt-image-2, {place}, base_model: gpt-image-2", "model: openai/x"
+    path = config(tmp_path, f"{proxy}, {place}", known)
+    assert run(["doctor", "--config", path, "--compare", "d0", "d1", "--paid", "--yes"]) == 0
+    first, second = (json.loads(call.body) for call in upstream.calls[-2:])
+    assert first | {"model": ""} == second | {"model": ""}
+    assert first["quality"] == "low"
+
+
 @pytest.mark.parametrize(
     ("params", "variable", "header"),
     [

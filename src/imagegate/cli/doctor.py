@@ -5,7 +5,7 @@ import datetime
 import json as jsonlib
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -72,7 +72,8 @@ def doctor(
     checkups = asyncio.run(_examine(settings, chosen))
     premises = () if compare or deployment else (asyncio.run(examine_premises(settings)),)
     if paid:
-        checkups = _with_images(settings, chosen, checkups, bundle, is_asked=not yes)
+        like = next((one for one in chosen if one.model), None) if compare else None
+        checkups = _with_images(settings, chosen, checkups, bundle, like, is_asked=not yes)
     if bundle:
         _write_bundle(bundle, (*premises, *checkups))
     if json:
@@ -155,28 +156,32 @@ def _with_images(
     chosen: Sequence[Deployment],
     checkups: tuple[Checkup, ...],
     folder: Path | None,
+    like: Deployment | None,
     *,
     is_asked: bool,
 ) -> tuple[Checkup, ...]:
-    """Return the checkups with the smallest image of each that had no fault, if that is wanted."""
+    """Return the checkups with the smallest image of each that had no fault, if that is wanted.
+
+    All make the image that is smallest for `like`, where it is given.
+    """
     healthy = [
         (one, found)
         for one, found in zip(chosen, checkups, strict=True)
         if not found.faults and one.serves == "images"
     ]
-    if not healthy or (is_asked and not _agrees(one for one, _ in healthy)):
+    if not healthy or (is_asked and not _agrees([one for one, _ in healthy], like)):
         return checkups
-    bought = {one.id: _buy(settings, one, folder) for one, _ in healthy}
+    bought = {one.id: _buy(settings, one, folder, like) for one, _ in healthy}
     return tuple(
         msgspec.structs.replace(found, steps=(*found.steps, *bought.get(found.deployment, ())))
         for found in checkups
     )
 
 
-def _agrees(deployments: Iterable[Deployment]) -> bool:
+def _agrees(deployments: Sequence[Deployment], like: Deployment | None) -> bool:
     console = error_console()
     for one in deployments:
-        console.print(f"{one.id}: the smallest image, about {price_text(one)}", markup=False)
+        console.print(f"{one.id}: the smallest image, about {price_text(one, like)}", markup=False)
     if not sys.stdin.isatty():
         console.print("Nothing was bought: there is nobody to ask. --yes buys without asking.")
         return False
@@ -184,8 +189,10 @@ def _agrees(deployments: Iterable[Deployment]) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def _buy(settings: Settings, deployment: Deployment, folder: Path | None) -> tuple[Step, ...]:
-    step, image = asyncio.run(buy_smallest(settings, deployment))
+def _buy(
+    settings: Settings, deployment: Deployment, folder: Path | None, like: Deployment | None
+) -> tuple[Step, ...]:
+    step, image = asyncio.run(buy_smallest(settings, deployment, like))
     if image:
         place = folder or Path()
         place.mkdir(parents=True, exist_ok=True)
