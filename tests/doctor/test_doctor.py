@@ -17,7 +17,7 @@ from imagegate.config.load import inspect_settings, load_settings
 from imagegate.diagnosis.checkup import Checkup
 from imagegate.diagnosis.doctor import open_doctor
 from imagegate.diagnosis.way import judge_clock
-from tests.doctor.surface import MISSING_PROMPT, Anything, Surface, error, models
+from tests.doctor.surface import MISSING_PROMPT, Surface, error, models
 from tests.upstream.fake import FakeUpstream
 
 OPENAI = {"openai-version": "2020-10-01", "x-request-id": "req_1", "openai-processing-ms": "5"}
@@ -335,7 +335,7 @@ def test_the_script_signs_in_as_the_provider_wants_it(
     params: str, variable: str, header: str, tmp_path: Path
 ) -> None:
     refused = (403, {}, {"error": {"message": "no", "code": "no"}, "detail": "no"})
-    with Surface(Anything((refused, refused))) as surface:
+    with Surface({"GET *": refused, "POST *": refused}) as surface:
         path = config(tmp_path, f"{params}, api_base: '{surface.url}/it'")
         run(["doctor", "--config", path, "--bundle", str(tmp_path / "bundle")])
         asked = surface.asked[-1]

@@ -15,7 +15,7 @@ from imagegate.diagnosis.doctor import open_doctor
 from imagegate.providers import PROVIDERS, provider_for
 from imagegate.wire.exchange import Send
 from imagegate.wire.provider import Provider
-from tests.doctor.surface import Anything, Asked, Surface, models
+from tests.doctor.surface import Asked, Surface, models
 from tests.exchanges import case as cases
 
 # What a question asks for, with `m` as the model; P5's body says why it is refused.
@@ -71,7 +71,7 @@ LISTED = (200, {}, models("m", "n"))
 
 
 def examine(provider: Provider, folder: Path, said: Any) -> tuple[Checkup, list[Asked]]:
-    with Surface(Anything(said)) as surface:
+    with Surface({"GET *": said[0], "POST *": said[1]}) as surface:
         held = next(iter(cases.cases_of(provider.name)), None)
         traits = {**(held.target.traits if held else {}), **TRAITS}
         traits |= {"surface": "deployments", "api_version": _version(provider)}

@@ -90,8 +90,9 @@ def _show(finding: Finding, attempts: Sequence[Json]) -> None:
     style = _STYLES[finding.confidence] if finding.is_decided else "bold"
     console.print(Text("\n".join(textwrap.wrap(verdict, WIDTH_MAX)), style=style))
     print_rows(console, [*verdict_rows(finding), *_sources(finding)])
-    shown = enumerate(attempts[:ATTEMPTS_SHOWN_MAX], 1)
-    print_rows(console, [(f"try {number}", _attempt(attempt)) for number, attempt in shown])
+    if len(attempts) > 1:
+        shown = enumerate(attempts[:ATTEMPTS_SHOWN_MAX], 1)
+        print_rows(console, [(f"try {number}", _attempt(attempt)) for number, attempt in shown])
     print_words(console, finding.text)
 
 

@@ -44,14 +44,16 @@ async def get_asset(request: Request) -> Response:
     return send_asset(request, asset, max(0, int(expires) - int(clock.now_s())))
 
 
-def send_asset(request: Request, asset: AssetRecord, age_s: int) -> Response:
+def send_asset(
+    request: Request, asset: AssetRecord, age_s: int, *, may_be_held: bool = False
+) -> Response:
     """Return a kept image, or the range of it that was asked for; it may be cached for `age_s`.
 
     Raises `NotFoundError` where its file is gone.
     """
     runtime: Runtime = request.app.state.gateway.runtime
     try:
-        source = runtime.tools.store.open_kept(asset.file)
+        source = runtime.tools.store.open_kept(asset.file, may_be_held=may_be_held)
     except OSError as error:
         raise _gone(asset.id) from error
     blob = Blob(source, asset.offset, asset.length, asset.encoding, asset.escaped)

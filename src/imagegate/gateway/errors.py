@@ -89,9 +89,10 @@ def docs_url_of(request: Request) -> str:
     return settings.server.docs_url
 
 
-def error_response(error: ImageError, docs_url: str) -> Response:
+def error_response(error: ImageError, request: Request) -> Response:
     """Return the answer of a Starlette route for `error`."""
-    response = Response(error_body(error, docs_url), status_code=error.http_status)
+    body = error_body(error, docs_url_of(request))
+    response = Response(body, status_code=error.http_status)
     for name, value in error_headers(error):
         response.headers[name.decode()] = value.decode()
     return response
@@ -100,16 +101,16 @@ def error_response(error: ImageError, docs_url: str) -> Response:
 async def answer_error(request: Request, error: Exception) -> Response:
     """Answer an error of ours that a Starlette route raised."""
     assert isinstance(error, ImageError)
-    return error_response(error, docs_url_of(request))
+    return error_response(error, request)
 
 
 async def answer_bug(request: Request, error: Exception) -> Response:
     """Answer an exception that nobody expected in a Starlette route."""
-    return error_response(internal_error(error), docs_url_of(request))
+    return error_response(internal_error(error), request)
 
 
 async def answer_http(request: Request, error: Exception) -> Response:
     """Answer Starlette's own refusals in OpenAI's shape."""
     assert isinstance(error, HTTPException)
     shown = ImageError(error.detail, code="invalid_request", http_status=error.status_code)
-    return error_response(shown, docs_url_of(request))
+    return error_response(shown, request)

@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 
 from imagegate.errors import UPSTREAM_TEXT_BYTES_MAX
+from imagegate.ledger.review import Judge, VerdictRecord
 from imagegate.types import Operation
 
 CallState: TypeAlias = Literal["running", "done", "failed", "unknown"]
@@ -187,6 +188,7 @@ class Admit(Struct, frozen=True):
     parts: tuple[AttemptRecord, ...] = ()
     limits: tuple[Limit, ...] = ()
     images: int = 1
+    verdicts: tuple[VerdictRecord, ...] = ()
 
 
 class Redispatch(Struct, frozen=True):
@@ -206,6 +208,7 @@ class Settle(Struct, frozen=True):
     attempt: AttemptEnd
     assets: tuple[AssetRecord, ...] = ()
     call: CallEnd | None = None
+    verdicts: tuple[VerdictRecord, ...] = ()
 
 
 class Fail(Struct, frozen=True):
@@ -213,6 +216,7 @@ class Fail(Struct, frozen=True):
 
     attempt: AttemptEnd
     call: CallEnd | None = None
+    verdicts: tuple[VerdictRecord, ...] = ()
 
 
 class CloseCall(Struct, frozen=True):
@@ -261,7 +265,7 @@ class HoldOrphans(Struct, frozen=True):
 Upkeep: TypeAlias = KeepAlive | HoldOrphans
 
 Command: TypeAlias = (
-    Admit | Redispatch | Settle | Fail | CloseCall | Keep | Delivered | FreeKey | ForgetFile
+    Admit | Redispatch | Settle | Fail | CloseCall | Keep | Delivered | FreeKey | ForgetFile | Judge
 )
 
 

@@ -32,7 +32,7 @@ from sqlalchemy import (
     update,
 )
 
-REVISION = "0003"
+REVISION = "0004"
 VERSION_TABLE = "imagegate_version"
 
 metadata = MetaData()
