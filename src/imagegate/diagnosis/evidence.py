@@ -152,8 +152,8 @@ def _sign_in(one: Checkup) -> str:
 
 def _from_environment(variables: Sequence[str]) -> str:
     """Return the shell's words for the first variable that is set; without one the script ends."""
-    first, *others = variables or (_KEY_VARIABLE,)
-    words = f"${{{(others or [first])[-1]}:?set {first} to the key}}"
-    for name in reversed((first, *others[:-1]) if others else ()):
-        words = f"${{{name}:-{words}}}"
-    return words
+    names = variables or (_KEY_VARIABLE,)
+    words = f":?set {names[0]} to the key"
+    for name in reversed(names):
+        words = f":-${{{name}{words}}}"
+    return words.removeprefix(":-")

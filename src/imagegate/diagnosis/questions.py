@@ -130,16 +130,21 @@ class Questions:
         self._add(Step(probe="P6", title="known good model", state=state, text=text), answered)
 
     async def _ask(self, ask: Ask | None, probe: str, title: str) -> Answered | None:
-        """Return what came; what brought no answer at all is a fault, told at once."""
+        """Return what came; what brought no answer at all is a fault, told at once.
+
+        A control plane that is out of reach is none: images are made without it.
+        """
         if ask is None:
             return None
-        answered = await self._ask_it(ask, self._place_of(ask))
+        place = self._place_of(ask)
+        answered = await self._ask_it(ask, place)
         if answered.answer is None:
             assert answered.error is not None
             finding = checkup.finding_of(answered.error, None, self._deployment)
             step = checkup.judge_refusal(probe, title, answered.error, finding, None)
             text = answered.error.message
-            self._add(msgspec.structs.replace(step, state="fault", text=text), answered)
+            state: checkup.State = "fault" if place is self._deployment else "unclear"
+            self._add(msgspec.structs.replace(step, state=state, text=text), answered)
         elif not self._has_clock:
             self._check_clock(answered.answer.response.headers)
         return answered
