@@ -41,7 +41,7 @@ from imagegate.reserve import (
     told,
     without_provider,
 )
-from imagegate.router.route import Route, Router
+from imagegate.router.route import Route, Router, staying
 from imagegate.running import CallOptions, RunningCall, Work
 from imagegate.settle import Settlement, Tools
 from imagegate.trace import Trace, identifier
@@ -55,12 +55,17 @@ log = logging.getLogger(telemetry.LOGGER)
 class Pipeline:
     """Runs calls over one snapshot of the settings."""
 
-    def __init__(self, settings: Settings, tools: Tools, router: Router | None = None) -> None:
+    def __init__(self, settings: Settings, tools: Tools, former: "Pipeline | None" = None) -> None:
+        """Take over from `former` what outlasts settings: joinable calls, deployments' health."""
         self._settings = settings
         self._tools = tools
         self._settlement = Settlement(settings, tools)
-        self._router = router or Router(settings.router, clock.chance)
+        self._router = Router(settings.router, clock.chance)
         self.desk = Desk(settings, tools)
+        if former is not None:
+            self.desk.take_over(former.desk)
+            stay = staying(former._settings.deployments, settings.deployments)
+            self._router.take_over(former._router, stay)
 
     async def start(self, call: ImageCall, spool: CallSpool, options: CallOptions) -> RunningCall:
         """Plan the call, write it down (commit 1), and let it run by itself.
@@ -106,6 +111,7 @@ class Pipeline:
         self, call: ImageCall, spool: CallSpool, options: CallOptions, guard: GuardedCall
     ) -> Work:
         trace = guard.trace
+        self._tools.spool.room.take()
         with trace.step("plan"):
             route = self._route(call, options, guard)
         if guard.checks_input:

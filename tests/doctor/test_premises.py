@@ -80,11 +80,20 @@ def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
     assert "cannot be written to" in step.text
 
 
-def test_a_disk_that_fills_up(tmp_path: Path) -> None:
-    assets = AssetSettings(folder=str(tmp_path), answer_bytes_max=2**60)
+@pytest.mark.parametrize(
+    ("limit", "state", "words"),
+    [
+        ({"answer_bytes_max": 2**60}, "warning", "less than one answer may take"),
+        ({"free_bytes_min": 2**60}, "fault", "buys nothing"),
+    ],
+)
+def test_a_disk_that_fills_up(
+    limit: dict[str, int], state: str, words: str, tmp_path: Path
+) -> None:
+    assets = AssetSettings(folder=str(tmp_path), **limit)
     step = steps_of(settings_of(tmp_path, assets=assets))["asset folder"]
-    assert step.state == "warning"
-    assert "less than one answer may have" in step.text
+    assert step.state == state
+    assert words in step.text
 
 
 def test_the_command_tells_it_beside_the_deployments(

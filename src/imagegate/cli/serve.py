@@ -36,7 +36,8 @@ open("circle.png", "wb").write(base64.b64decode(result.data[0].b64_json))"""
 def serve(*, config: Path | None = None, host: str | None = None, port: int | None = None) -> int:
     """Start the gateway. Without a configuration it serves drawings of its own, for nothing.
 
-    Ctrl-C lets running calls end first; a second one leaves at once.
+    Ctrl-C lets running calls end first; a second one leaves at once. A changed file is read anew,
+    as at SIGHUP; one with faults changes nothing.
 
     Parameters
     ----------
@@ -47,11 +48,12 @@ def serve(*, config: Path | None = None, host: str | None = None, port: int | No
     port
         Port to listen on; 4000 unless the file says otherwise.
     """
-    settings = load_settings(None if config is None else str(config), host, port)
+    load = partial(load_settings, None if config is None else str(config), host, port)
+    settings = load()
     _tell(settings)
     writer = attach_log(sys.stderr, settings.log_format)
     try:
-        return serve_gateway(settings, on_ready=partial(_announce, settings))
+        return serve_gateway(settings, on_ready=partial(_announce, settings), load=load)
     except OSError as error:
         raise ConfigError(
             f"the gateway cannot work in {settings.assets.folder}: {error.strerror or error}. Make "

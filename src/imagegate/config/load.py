@@ -227,6 +227,7 @@ def _build(
             *(*notes_read, *entries.notes, *notes_found, *notes_key),
             *(*_callback_notes(sinks), *retirement_notes(deployments, _today())),
         ),
+        files=(source.name, *(str(_at(source.folder, name)) for name in config.catalogue)),
     )
 
 
@@ -346,7 +347,7 @@ def _catalogue(config: "ConfigFile", folder: FilePath, faults: Faults) -> Catalo
     catalogue = builtin_catalogue()
     for index, name in enumerate(config.catalogue):
         try:
-            text = (folder / FilePath(name).expanduser()).read_text("utf-8")
+            text = _at(folder, name).read_text("utf-8")
             catalogue = read_rows(text, name, catalogue)
         except ConfigError as error:
             faults.add(("catalogue", index), error.message)
@@ -384,7 +385,7 @@ def _adjust(config: "ConfigFile") -> AdjustPolicy:
 def _assets(config: "ConfigFile", folder: FilePath, home: FilePath) -> AssetSettings:
     values = config.assets.model_dump(exclude={"folder"})
     given = config.assets.folder
-    place = folder / FilePath(given).expanduser() if given else home / "assets"
+    place = _at(folder, given) if given else home / "assets"
     return AssetSettings(folder=str(place), **values)
 
 
@@ -405,4 +406,8 @@ def _database(
     if not url.startswith(DATABASE_SCHEME) or url == DATABASE_SCHEME:
         faults.add(("database_url",), f"must be {DATABASE_SCHEME}PATH or postgresql://...")
         return url
-    return f"{DATABASE_SCHEME}{folder / FilePath(url.removeprefix(DATABASE_SCHEME)).expanduser()}"
+    return f"{DATABASE_SCHEME}{_at(folder, url.removeprefix(DATABASE_SCHEME))}"
+
+
+def _at(folder: FilePath, name: str) -> FilePath:
+    return folder / FilePath(name).expanduser()

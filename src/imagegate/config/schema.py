@@ -275,8 +275,11 @@ class Server(Section):
     """Where callers reach this gateway, for the urls of images; else the address they came to."""
     docs_url: Annotated[str, Field(pattern=r"^[^#\s]+$")] = DOCS_URL
     """Where the page of all findings is; `error.imagegate.doc_url` leads there."""
-    drain_s: Seconds = 900.0
-    """How long a stopping gateway waits for its calls, in seconds."""
+    drain_s: Seconds | None = None
+    """How long a stopping gateway waits for its calls, in seconds; by default the longest \
+`timeout` of all deployments and `late_s`."""
+    drain_notice_s: Retention = 5.0
+    """How long after SIGTERM calls are still taken while `/readyz` says 503, in seconds."""
 
 
 class Assets(Section):
@@ -294,6 +297,8 @@ class Assets(Section):
     """`process` survives a kill, `power` a power cut."""
     answer_bytes_max: Count = 256 * 1024 * 1024
     """Largest answer of an upstream, decoded, in bytes."""
+    free_bytes_min: Annotated[int, BeforeValidator(_not_bool), Field(ge=0)] = 512 * 1024 * 1024
+    """With less room on the folder's disk nothing is bought, in bytes; 8 MiB more a call."""
     url_s: Seconds = 3600.0
     """How long the url of an image may be fetched, in seconds; it is kept as long."""
 

@@ -14,6 +14,8 @@ from imagegate.config.sinks import SinkSettings
 from imagegate.types import AdjustPolicy, Json, Secret
 from imagegate.wire.provider import Provider, Target
 
+ANSWER_BYTES_MAX = 256 * 1024 * 1024
+
 CredentialKind: TypeAlias = Literal[
     "none", "bearer", "api-key", "header", "entra", "sigv4", "google"
 ]
@@ -126,7 +128,10 @@ DOCS_URL = "docs/reference/findings.md"
 
 
 class ServerSettings(Struct, frozen=True, kw_only=True):
-    """How the gateway listens and what it accepts; sizes in bytes, times in seconds."""
+    """How the gateway listens and what it accepts; sizes in bytes, times in seconds.
+
+    Without a `drain_s` a stopping gateway waits as long as the longest call may take.
+    """
 
     host: str = "127.0.0.1"
     port: int = 4000
@@ -138,7 +143,8 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     calls_max: int = 1000
     public_url: str | None = None
     docs_url: str = DOCS_URL
-    drain_s: float = 900.0
+    drain_s: float | None = None
+    drain_notice_s: float = 5.0
 
 
 class AssetSettings(Struct, frozen=True, kw_only=True):
@@ -149,12 +155,13 @@ class AssetSettings(Struct, frozen=True, kw_only=True):
     evidence_s: float = 7 * 24 * 3600.0
     bytes_max: int = 10 * 1024**3
     durability: Literal["process", "power"] = "process"
-    answer_bytes_max: int = 256 * 1024 * 1024
+    answer_bytes_max: int = ANSWER_BYTES_MAX
+    free_bytes_min: int = 512 * 1024 * 1024
     url_s: float = 3600.0
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """Everything that a runtime is built from."""
+    """Everything that a runtime is built from; `files` are those that it was read from."""
 
     deployments: tuple[Deployment, ...]
     catalogue: Catalogue
@@ -179,3 +186,4 @@ class Settings(Struct, frozen=True, kw_only=True):
     guardrails: tuple[GuardrailSettings, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[Note, ...] = ()
+    files: tuple[str, ...] = ()

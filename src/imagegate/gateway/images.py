@@ -20,9 +20,10 @@ from imagegate.gateway.linker import Linker
 from imagegate.gateway.options import read_options
 from imagegate.gateway.repeat import attach_terms
 from imagegate.gateway.responses import send_response
+from imagegate.gateway.traffic import Traffic
 from imagegate.ledger.people import Account
 from imagegate.running import Outcome, RunningCall
-from imagegate.runtime.assemble import Runtime
+from imagegate.runtime.snapshot import Snapshot
 from imagegate.trace import Trace, parse_traceparent
 from imagegate.types import ImageCall, Operation
 from imagegate.wire.openai_calls import build_answer
@@ -32,16 +33,15 @@ OVERLOADED_RETRY_S = 5.0
 
 
 class ImageEndpoint:
-    """Serves image calls; counts those that are in flight."""
+    """Serves image calls by one snapshot; counts those that are in flight."""
 
-    def __init__(self, runtime: Runtime, gatekeeper: Gatekeeper) -> None:
+    def __init__(self, runtime: Snapshot, gatekeeper: Gatekeeper, traffic: Traffic) -> None:
         self._runtime = runtime
         self._gatekeeper = gatekeeper
+        self._traffic = traffic
         self._intake = Intake(runtime)
         self._calls_max = runtime.settings.server.calls_max
         self._docs_url = runtime.settings.server.docs_url
-        self.running_count = 0
-        self.is_draining = False
 
     async def serve(
         self, scope: Scope, receive: Receive, send: Send, operation: Operation, path_model: str
@@ -52,7 +52,8 @@ class ImageEndpoint:
         request = Request(dict(scope["headers"]), receive, operation, path_model)
         trace = _trace_of(request, call_id)
         running: RunningCall | None = None
-        self.running_count += 1
+        self._runtime.users.enter()
+        self._traffic.request_count += 1
         try:
             account = await self._gatekeeper.identify(scope)
             self._check_room()
@@ -71,14 +72,14 @@ class ImageEndpoint:
         except Exception as fault:  # the last resort: a bug still gets an answer
             await _send_error(channel, internal_error(fault, call_id), call_id)
         finally:
-            self.running_count -= 1
+            self._traffic.request_count -= 1
+            self._runtime.users.leave()
 
     def _check_room(self) -> None:
         """Let the request in, or raise, by our state alone."""
-        if self.is_draining:
+        if self._traffic.stage == "draining":
             raise _stopped(is_started=False)
-        supervised = self._runtime.supervisor.running_count  # callers may have left, calls go on
-        if max(self.running_count - 1, supervised) >= self._calls_max:
+        if self._traffic.count_others() >= self._calls_max:
             raise OverloadedError(
                 f"{self._calls_max} calls are in work, which is the limit here (server."
                 "calls_max). Send the request again later.",

@@ -10,12 +10,18 @@ from imagegate import clock
 from imagegate.ledger.records import LedgerError
 from imagegate.ledger.registry import Registry
 from imagegate.ledger.store import SqlLedger
+from imagegate.runtime.reload import Reloader
 from imagegate.sinks.metrics import Labels, Metric
 from imagegate.sinks.prometheus import CONTENT_TYPE, Gauges, exposition
 
 IN_FLIGHT = Metric("imagegate_in_flight", "Calls at work, also those left.", (), "gauge")
 SPOOL_BYTES = Metric("imagegate_spool_bytes", "Bytes of files in flight.", (), "gauge")
-READY = Metric("imagegate_ready", "1 where calls are taken, 0 while draining.", (), "gauge")
+READY = Metric("imagegate_ready", "1 where `/readyz` says 200, else 0.", (), "gauge")
+DISK_FREE = Metric("imagegate_disk_free_bytes", "Room on the disk of the assets.", (), "gauge")
+CONFIG_CURRENT = Metric(
+    "imagegate_config_current", "1 where the newest configuration is served.", (), "gauge"
+)
+CONFIG_RELOADS = Metric("imagegate_config_reloads", "Configurations read.", ("result",))
 BUDGET_LEFT = Metric(
     "imagegate_budget_left_usd", "Neither spent nor set aside, in USD.", ("budget", "kind"), "gauge"
 )
@@ -28,13 +34,25 @@ async def metrics(request: Request) -> Response:
     gateway = request.app.state.gateway
     sinks = gateway.runtime.tools.sinks
     gauges: Gauges = [
-        (IN_FLIGHT, {(): float(gateway.running_count)}),
-        (READY, {(): 0.0 if gateway.is_draining else 1.0}),
+        (IN_FLIGHT, {(): float(gateway.traffic.running_count)}),
+        (READY, {(): 0.0 if gateway.unready_reason else 1.0}),
+        (DISK_FREE, {(): float(gateway.runtime.spool.room.free_bytes)}),
+        *_reloads(gateway.reloader),
         (SPOOL_BYTES, {(): float(gateway.runtime.spool.bytes_in_use)}),
         (BUDGET_LEFT, await _budgets_left(gateway.runtime.ledger)),
         *sinks.gauges(),
     ]
     return Response(exposition(sinks.numbers, gauges), headers={"content-type": CONTENT_TYPE})
+
+
+def _reloads(reloader: Reloader | None) -> Gauges:
+    if reloader is None:
+        return []
+    counts = {("served",): reloader.reloaded_count, ("refused",): reloader.refused_count}
+    return [
+        (CONFIG_CURRENT, {(): 0.0 if reloader.is_refused else 1.0}),
+        (CONFIG_RELOADS, {labels: float(count) for labels, count in counts.items()}),
+    ]
 
 
 async def _budgets_left(ledger: SqlLedger) -> dict[Labels, float]:

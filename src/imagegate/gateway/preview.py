@@ -12,7 +12,7 @@ from imagegate.gateway import intake
 from imagegate.gateway.options import read_options
 from imagegate.preview import plain_previews, preview_call
 from imagegate.running import CallOptions
-from imagegate.runtime.assemble import Runtime
+from imagegate.runtime.snapshot import Snapshot
 from imagegate.trace import Trace
 from imagegate.types import ImageCall
 
@@ -22,7 +22,7 @@ async def preview(request: Request) -> Response:
 
     The body is that of a generation or an edit; one with inputs is taken as an edit.
     """
-    runtime: Runtime = request.app.state.gateway.runtime
+    runtime: Snapshot = request.app.state.gateway.runtime.snapshot
     headers = dict(request.headers.raw)
     spool = runtime.spool.open_call(clock.new_id("call"))
     try:
@@ -45,7 +45,7 @@ async def preview(request: Request) -> Response:
 
 
 def _guardrails(
-    call: ImageCall, options: CallOptions, runtime: Runtime
+    call: ImageCall, options: CallOptions, runtime: Snapshot
 ) -> tuple[ImageCall, tuple[str, ...]]:
     """Return the call without what it says of guardrails, and the names of those it meets."""
     trace = Trace(call.id)

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -60,6 +60,10 @@ class Router:
         self.settings = settings
         self.health: defaultdict[str, Health] = defaultdict(Health)
         self._chance = chance
+
+    def take_over(self, former: "Router", stay: Iterable[str]) -> None:
+        """Go on with the health of the deployments that stay, by id; shared with calls at work."""
+        self.health.update({one: former.health[one] for one in stay if one in former.health})
 
     def start(
         self, group: str, plan_group: Planner, now_s: float, retries_max: int | None = None
@@ -232,6 +236,19 @@ class Router:
             provider=deployment.provider.name,
             model=deployment.target.upstream_model,
         )
+
+
+def staying(before: Iterable[Deployment], now: Iterable[Deployment]) -> frozenset[str]:
+    """Return the ids of deployments that are reached in the same way as before.
+
+    Another place or credential is another deployment: what failed there says nothing here.
+    """
+    ways = {one.id: _way(one) for one in before}
+    return frozenset(one.id for one in now if ways.get(one.id) == _way(one))
+
+
+def _way(one: Deployment) -> tuple[object, ...]:
+    return one.provider.name, one.target, one.credential, one.headers
 
 
 def _moved(route: Route, found: Sequence[Plan]) -> Route:

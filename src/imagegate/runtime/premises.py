@@ -10,12 +10,12 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from imagegate.assets.room import ANSWER_BYTES
 from imagegate.config.settings import Settings
 from imagegate.diagnosis.checkup import Checkup, Step
 from imagegate.errors import ConfigError
 
 QUESTION_S_MAX = 10.0
-FREE_BYTES_MIN = 64 * 1024 * 1024
 NAME = "this installation"
 _MIB = 1024 * 1024
 _OPERATOR_EXIT = 14
@@ -68,11 +68,12 @@ def _folder(settings: Settings) -> Step:
         text = f"{folder} cannot be written to ({os.strerror(error.errno or 0)})."
         return _fault(title, text, "Make it writable for this user, or set assets.folder.")
     said = f"{folder} has {free_bytes // _MIB} MiB free"
-    if free_bytes < FREE_BYTES_MIN:
-        text = f"{said}; an image that is paid for might find no place."
+    room_bytes = free_bytes - settings.assets.free_bytes_min
+    if room_bytes < ANSWER_BYTES:
+        text = f"{said}; with so little the gateway buys nothing (assets.free_bytes_min)."
         return _fault(title, text, "Free space, or set assets.folder to another disk.")
-    if free_bytes < settings.assets.answer_bytes_max:
-        text = f"{said}, less than one answer may have (assets.answer_bytes_max)."
+    if room_bytes < settings.assets.answer_bytes_max:
+        text = f"{said}: the room is less than one answer may take (assets.answer_bytes_max)."
         return Step(probe="P0", title=title, state="warning", text=text, owner="operator")
     return Step(probe="P0", title=title, state="ok", text=f"{said}.")
 
