@@ -108,6 +108,7 @@ def test_an_operator_may_have_the_page_elsewhere(start: Start) -> None:
     gateway = start(server="docs_url: https://wiki.test/findings")
     for answer in (gateway.generate(n=0), gateway.get("/v1/none"), gateway.get("/v1/responses")):
         assert answer.error["imagegate"]["doc_url"].startswith("https://wiki.test/findings#")
+    assert b"https://wiki.test/findings#" in gateway.send_raw(b"this is no HTTP\r\n\r\n")
 
 
 # --- a call of this gateway -------------------------------------------------------------------
