@@ -8,7 +8,12 @@ import msgspec
 from imagegate import clock
 from imagegate.assets.journal import Opened
 from imagegate.catalogue.model import Model, Price
-from imagegate.errors import AttemptReport, ImageError
+from imagegate.errors import (
+    AttemptReport,
+    ImageError,
+    UpstreamFailedError,
+    UpstreamTimeoutError,
+)
 from imagegate.ledger.answers import write_brought, write_told
 from imagegate.ledger.records import AttemptEnd, AttemptRecord
 from imagegate.plan import Plan
@@ -122,6 +127,13 @@ class Attempt:
             model=self.plan.deployment.target.upstream_model,
         )
 
+    def late(self, limit_s: float) -> UpstreamTimeoutError:
+        """Return the error of an attempt that was waited for no longer."""
+        return UpstreamTimeoutError(
+            f"{self.plan.deployment.id} did not finish within {limit_s:g} s. The image may have "
+            "been made and billed."
+        )
+
     @property
     def request_id(self) -> str:
         """The upstream's own id of the request, `""` where it gave none."""
@@ -189,3 +201,13 @@ def _price_snapshot(plan: Plan) -> str:
     if model is None or model.price is None:
         return "{}"
     return msgspec.json.encode({"model": model.id, "price": model.price}).decode()
+
+
+def internal_error(bug: Exception) -> UpstreamFailedError:
+    """Return what a caller is told of a defect of ours: an image may be made by then."""
+    return UpstreamFailedError(
+        f"A defect of imagegate ended this call ({type(bug).__name__}); the image may have been "
+        "made and billed. The log has the details: please report them.",
+        code="internal_error",
+        http_status=500,
+    )

@@ -14,10 +14,10 @@ import msgspec
 from imagegate import clock, telemetry
 from imagegate.assets.spool import CallSpool
 from imagegate.attach import Desk, KeyTakenError, key_taken
-from imagegate.attempt import Attempt
-from imagegate.candidates import group_of, plan_group_of
+from imagegate.attempt import Attempt, internal_error
+from imagegate.candidates import blamed, group_of, plan_group_of
 from imagegate.config.settings import Settings
-from imagegate.errors import BadRequestError, ImageError, UpstreamFailedError, UpstreamTimeoutError
+from imagegate.errors import BadRequestError, ImageError
 from imagegate.fan_out import Part, Roll, all_of, conclude
 from imagegate.fingerprint import with_guardrails
 from imagegate.guardrails.guards import GuardedCall
@@ -41,12 +41,13 @@ from imagegate.reserve import (
     told,
     without_provider,
 )
-from imagegate.router.route import Route, Router, staying
+from imagegate.router.route import Route, Router, Wishes, staying
 from imagegate.running import CallOptions, RunningCall, Work
 from imagegate.settle import Settlement, Tools
 from imagegate.trace import Trace, identifier
 from imagegate.transport.live import LiveConversation
 from imagegate.transport.run import run
+from imagegate.turns import Turn, Turns
 from imagegate.types import ImageCall, ImageResult
 
 log = logging.getLogger(telemetry.LOGGER)
@@ -60,12 +61,14 @@ class Pipeline:
         self._settings = settings
         self._tools = tools
         self._settlement = Settlement(settings, tools)
-        self._router = Router(settings.router, clock.chance)
+        self.router = Router(settings.router, clock.chance)
+        self.turns = Turns(settings.queue, self.router)
         self.desk = Desk(settings, tools)
         if former is not None:
             self.desk.take_over(former.desk)
             stay = staying(former._settings.deployments, settings.deployments)
-            self._router.take_over(former._router, stay)
+            self.router.take_over(former.router, stay)
+            self.turns.take_over(former.turns)
 
     async def start(self, call: ImageCall, spool: CallSpool, options: CallOptions) -> RunningCall:
         """Plan the call, write it down (commit 1), and let it run by itself.
@@ -117,19 +120,29 @@ class Pipeline:
         if guard.checks_input:
             call = await guard.check_input(call)
             route = self._route(call, options, guard)  # other words may be, and time has passed
-        with trace.step("admit"):
-            roll, attempts, route = await self._admit_somewhere(call, options, route, trace)
+        turn = await self.turns.take(
+            route, partial(self._route, call, options, guard), options, trace
+        )
+        try:
+            with trace.step("admit"):
+                roll, attempts, route = await self._admit_somewhere(
+                    call, options, turn.route, trace
+                )
+        except BaseException:
+            self.turns.end(turn)
+            raise
         work = Work(call, spool, self._close, guard)
         work.limit_s = options.timeout_s or route.plan.deployment.timeout_s
+        work.waited_s = turn.waited_s
         if self._settings.log_prompts and _may_log(options.account):
             trace.logged_prompt = call.prompt
-        self._tools.start_task(work.id, self._live(work, roll, attempts, route))
+        self._tools.start_task(work.id, self._live(work, roll, attempts, route, turn))
         return work
 
     def _route(self, call: ImageCall, options: CallOptions, guard: GuardedCall) -> Route:
         plan_group = partial(self._plan_group, call, options, guard)
-        now_s, retries_max = clock.monotonic_s(), options.retries_max
-        return self._router.start(call.model, plan_group, now_s, retries_max)
+        wishes = Wishes(options.retries_max, options.fallbacks)
+        return self.router.start(call.model, plan_group, clock.monotonic_s(), wishes)
 
     def _plan_group(
         self, call: ImageCall, options: CallOptions, guard: GuardedCall, group: str
@@ -152,6 +165,7 @@ class Pipeline:
         roll: Roll,
         attempts: Sequence[Attempt],
         route: Route,
+        turn: Turn,
     ) -> None:
         """Make all parts at once and leave one verdict."""
         guard, settlement = running.guard, self._settlement
@@ -168,7 +182,7 @@ class Pipeline:
             await settlement.record_verdicts(running)
             settlement.tell_failure(running, attempts[0], error, roll)
         except Exception as bug:
-            settlement.tell_failure(running, attempts[0], _internal(bug), roll)
+            settlement.tell_failure(running, attempts[0], internal_error(bug), roll)
             raise
         else:
             running.succeed(outcome)
@@ -180,6 +194,7 @@ class Pipeline:
         finally:
             guard.stop()
             running.finish()
+            self.turns.end(turn)
 
     async def _make_all(
         self,
@@ -218,13 +233,17 @@ class Pipeline:
         self, route: Route, attempt: Attempt, error: ImageError | None, begun_s: float
     ) -> None:
         now_s, images = clock.monotonic_s(), attempt.plan.call.n
-        self._router.end(route, error, images=images, seconds=now_s - begun_s, now_s=now_s)
+        rest_s = self.router.end(route, error, images=images, seconds=now_s - begun_s, now_s=now_s)
+        self.turns.look()
+        if error is not None and rest_s:
+            told = {"deployment": attempt.plan.deployment.id, "rest_s": rest_s, "code": error.code}
+            log.warning(telemetry.DEPLOYMENT_RESTS, extra=told)
 
     async def _go_on(
         self, running: Work, roll: Roll, attempt: Attempt, error: ImageError, route: Route
     ) -> tuple[Sequence[Attempt], Route] | None:
         """Return the attempts of the next step, None where there is none that may be taken."""
-        step = self._router.after(route, error, clock.monotonic_s())
+        step = self.router.after(route, error, clock.monotonic_s())
         if step is None or not running.has_time_for(step.wait_s):
             return None
         if step.wait_s:
@@ -232,7 +251,7 @@ class Pipeline:
         attempts = await self._move_on(roll, attempt, error, step)
         if not attempts:
             return None
-        self._router.begin(step, len(attempts), clock.monotonic_s())
+        self.router.begin(step, len(attempts), clock.monotonic_s())
         return attempts, step
 
     async def _converse(self, running: Work, attempt: Attempt) -> ImageResult:
@@ -243,12 +262,12 @@ class Pipeline:
                 attempt.span_id = step.span_id
                 return await self._exchange(running, attempt, limit_s)
         except TimeoutError as error:
-            raise _late(attempt.plan.deployment.id, limit_s) from error
-        except ImageError:
-            raise
+            raise attempt.late(limit_s) from error
+        except ImageError as error:
+            raise blamed(error, attempt.plan.deployment, self._settings) from error
         except Exception as bug:
             log.exception(telemetry.TASK_CRASHED, extra={"call_id": running.id})
-            raise _internal(bug) from bug
+            raise internal_error(bug) from bug
 
     async def _exchange(self, running: Work, attempt: Attempt, limit_s: float) -> ImageResult:
         tools, spool, deployment = self._tools, running.spool, attempt.plan.deployment
@@ -285,6 +304,7 @@ class Pipeline:
             roll.strike(further)
             return ()
         roll.replace(attempt, error)
+        self._settlement.keep_evidence(attempt, error)
         self._tools.spool.journal.end(attempt.id)
         return further
 
@@ -293,19 +313,20 @@ class Pipeline:
     ) -> tuple[Roll, Sequence[Attempt], Route]:
         """Write the call down (commit 1) at the first deployment that there is room for.
 
-        A provider whose budget is full is passed over; every other refusal is the caller's answer.
+        The route is begun, and ended where this raises. A provider whose budget is full is passed
+        over; every other refusal is the caller's answer.
         """
         verdicts = trace.unwritten_verdicts()
         while True:
             roll = Roll(call, self._tools.spool.owner)
             attempts = self._enter(roll, route, call.n)
-            self._router.begin(route, len(attempts), clock.monotonic_s())
             try:
                 group = route.plan.deployment.group
                 await self._admit(call, options, attempts, verdicts, group=group)
             except BaseException as error:
-                self._router.cancel(route, len(attempts))
+                self.router.cancel(route, len(attempts))
                 route = _passed_over(route, error)
+                self.router.begin(route, route.plan.requests, clock.monotonic_s())
             else:
                 return roll, attempts, route
 
@@ -376,19 +397,3 @@ def _passed_over(route: Route, error: BaseException) -> Route:
     if not left:
         raise told(error) from error
     return msgspec.structs.replace(route, plan=left[0], left=tuple(left[1:]))
-
-
-def _late(deployment_id: str, limit_s: float) -> UpstreamTimeoutError:
-    return UpstreamTimeoutError(
-        f"{deployment_id} did not finish within {limit_s:g} s. The image may have been made and "
-        "billed."
-    )
-
-
-def _internal(bug: Exception) -> UpstreamFailedError:
-    return UpstreamFailedError(
-        f"A defect of imagegate ended this call ({type(bug).__name__}); the image may have been "
-        "made and billed. The log has the details: please report them.",
-        code="internal_error",
-        http_status=500,
-    )

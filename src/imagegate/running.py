@@ -5,7 +5,8 @@ Several callers may stand at one work: a repeated request attaches to what was b
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from typing import Any, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -21,6 +22,8 @@ from imagegate.ledger.records import AssetRecord
 from imagegate.telemetry import Verdict
 from imagegate.trace import Trace
 from imagegate.types import Adjustment, AdjustPolicy, ImageCall, ImageResult, PartialImage
+
+HasLeft: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
 LONGEST_SILENCE_S = 3600.0
 
@@ -55,8 +58,9 @@ class CallOptions(Struct, frozen=True):
 
     `max_cost_e10` is in 1e-10 USD; `timeout_s` how long the caller waits. `trace` is what was
     noted before the call was read; `guardrails` are further ones for this call, by name.
-    `retries_max` may be fewer than the operator's, never more. Without `attach` every call is a
-    new one. `account` is who calls.
+    `retries_max` counts up to what the operator allows; `fallbacks` are model groups instead of the
+    operator's. `has_left` waits until the caller has gone, None where nobody can tell. Without
+    `attach` every call is a new one. `account` is who calls.
     """
 
     adjust: AdjustPolicy | None = None
@@ -67,6 +71,8 @@ class CallOptions(Struct, frozen=True):
     guardrails: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     retries_max: int | None = None
+    fallbacks: tuple[str, ...] | None = None
+    has_left: HasLeft | None = None
     attach: AttachTerms | None = None
     account: Account = OPERATOR
 
@@ -92,8 +98,9 @@ class Outcome(Struct, frozen=True, kw_only=True):
 class Work:
     """A call that was admitted. Callers come and go; the work goes on.
 
-    `unkept` is what attempts brought and retention lets go unless all callers leave. `on_over` is
-    called once, when both the work and all its callers are through: then its files are given back.
+    Of `limit_s`, `waited_s` had passed in the queue before it began. `unkept` is what attempts
+    brought and retention lets go unless all callers leave. `on_over` is called once, when both the
+    work and all its callers are through: then its files are given back.
     """
 
     def __init__(
@@ -111,6 +118,7 @@ class Work:
         self.attach: AttachTerms | None = None
         self.started_at = clock.now_s()
         self.limit_s: float | None = None
+        self.waited_s = 0.0
         self.is_over = False
         self.keeps_all = False
         self.unkept: list[tuple[Attempt, ImageResult]] = []
@@ -143,14 +151,14 @@ class Work:
     def has_time_for(self, wait_s: float) -> bool:
         """Return whether a further attempt may begin after `wait_s`: one deadline for all."""
         limit_s = LONGEST_SILENCE_S if self.limit_s is None else self.limit_s
-        return clock.now_s() + wait_s < self.started_at + limit_s
+        return clock.now_s() + wait_s < self.started_at + limit_s - self.waited_s
 
     def join(self, call: ImageCall, limit_s: float | None = None) -> "RunningCall":
         """Return the place of one caller, who asked by `call` and waits `limit_s` at most."""
         assert not self.is_over
         running = RunningCall(self, call)
         if limit_s is not None:
-            running.limit_wait(limit_s)
+            running.limit_wait(limit_s, 0.0 if self._callers else self.waited_s)
         self._callers.append(running)
         if self._end is not None:
             running.tell(self._end)
@@ -230,9 +238,9 @@ class RunningCall:
         has_hung_up = self.has_hung_up is not None and self.has_hung_up()
         return not (self.is_through or self.is_gone or has_hung_up)
 
-    def limit_wait(self, seconds: float) -> None:
-        """End this caller's wait after `seconds`; the purchase goes on behind it."""
-        self._deadline = self._loop.call_later(seconds, self._expire, seconds)
+    def limit_wait(self, seconds: float, waited_s: float = 0.0) -> None:
+        """End this caller's wait after `seconds` in all; the purchase goes on behind it."""
+        self._deadline = self._loop.call_later(seconds - waited_s, self._expire, seconds)
 
     async def wait(self) -> Outcome:
         """Return the outcome, or raise the call's `ImageError`.

@@ -112,13 +112,17 @@ class Settlement:
     async def lose(self, running: Work, attempt: Attempt, roll: Roll, error: ImageError) -> Lost:
         """Write the failure of an attempt after which no other is made."""
         end = attempt.failed(error)
-        if end.state == "unknown" and attempt.conversation:
-            for file in attempt.conversation.files:
-                self._tools.store.keep_evidence(file, asset_name(file.name, attempt.id))
+        self.keep_evidence(attempt, error)
         lost = roll.lose(attempt, error)
         command = Fail(end, roll.end(attempt, end), running.trace.unwritten_verdicts())
         await self._commit(running, attempt, command, may_forget=True)
         return lost
+
+    def keep_evidence(self, attempt: Attempt, error: ImageError) -> None:
+        """Keep what came of an attempt behind which an image may have been made."""
+        if error.fault == "ambiguous" and attempt.conversation:
+            for file in attempt.conversation.files:
+                self._tools.store.keep_evidence(file, asset_name(file.name, attempt.id))
 
     async def record_verdicts(self, running: Work) -> None:
         """Write the verdicts that were given after the last attempt had ended."""

@@ -52,6 +52,9 @@ def test_calls_cost_and_time(start: Start, upstream: FakeUpstream) -> None:
     assert total(samples, "imagegate_cost_usd_total") >= cost
     assert total(samples, "imagegate_upstream_seconds_count", model="img") == 3
     assert total(samples, "imagegate_call_seconds_bucket", le="+Inf") == 4
+    assert total(samples, "imagegate_first_partial_seconds_count", model="img") == 1
+    assert total(samples, "imagegate_first_partial_seconds_sum") > 0
+    assert total(samples, "imagegate_phase_seconds_total", phase="upstream") > 0
     assert total(samples, "imagegate_in_flight") == 0
     assert total(samples, "imagegate_ready") == 1
     assert ("imagegate_spool_bytes", ()) in samples

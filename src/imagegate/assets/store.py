@@ -76,6 +76,9 @@ class AssetStore:
                 for start in range(offset, offset + length, COPY_BYTES):
                     end = min(start + COPY_BYTES, offset + length)
                     copy.write(source.read_at(start, end - start))
+        except OSError:
+            (self.root / relative).unlink(missing_ok=True)
+            raise
         finally:
             source.close()
         return relative

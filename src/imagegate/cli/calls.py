@@ -157,6 +157,11 @@ def _print_call(call: Json) -> None:
         )
     for change in call["adjustments"]:
         console.print(f"  {change['param']}: asked {change['asked']!r}, sent {change['sent']!r}")
+    for said in call["guardrails"]:
+        verdict = f"{said['action']} {said['category']}".strip()
+        console.print(f"  guardrail {said['guardrail']} ({said['mode']}): {verdict}")
+    if call["held_count"]:
+        console.print(f"  held: {call['held_count']}, see `imagegate held`")
     for image in call["images"]:
         size = f"{image['width']}x{image['height']}"
         console.print(f"  image {image['index']}: {image['media_type']} {size}")

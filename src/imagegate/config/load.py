@@ -184,7 +184,7 @@ def _build(
 ) -> Settings:
     """Return the settings as far as they can be read; what is wrong is in `faults`."""
     from imagegate.config.entries import Entries
-    from imagegate.config.routing import router_settings
+    from imagegate.config.routing import override_settings, queue_settings, router_settings
 
     config, unset, variables, notes_read = _read(source.text, env, faults)
     catalogue = _catalogue(config, source.folder, faults)
@@ -206,6 +206,8 @@ def _build(
         aliases=aliases,
         default_model=default_model,
         router=router_settings(config, asked | aliases.keys(), faults),
+        queue=queue_settings(config),
+        overrides=override_settings(config),
         adjust=_adjust(config),
         on_retired=config.on_retired,
         partial=config.partial,

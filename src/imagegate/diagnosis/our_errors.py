@@ -6,7 +6,7 @@ import json
 from imagegate import clock
 from imagegate.diagnosis.explain import as_operators, explain
 from imagegate.diagnosis.observation import Observation
-from imagegate.errors import Finding, ImageError, UpstreamWords
+from imagegate.errors import Finding, ImageError, NotFoundError, UpstreamWords
 
 
 def finding_for(error: ImageError) -> Finding:
@@ -28,7 +28,7 @@ def finding_for_caller(error: ImageError, today: datetime.date | None = None) ->
 def observe(error: ImageError, today: datetime.date | None = None) -> Observation:
     """Return what is known of a failure; the last attempt names the provider and its model."""
     today = today or today_of()
-    if error.upstream is None:
+    if error.upstream is None or isinstance(error, NotFoundError):
         return Observation(
             status=error.http_status, body=_own_body(error), provider="imagegate", today=today
         )

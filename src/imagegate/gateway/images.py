@@ -18,11 +18,12 @@ from imagegate.gateway.events import send_events
 from imagegate.gateway.intake import Intake, Request
 from imagegate.gateway.linker import Linker
 from imagegate.gateway.options import read_options
+from imagegate.gateway.overrides import take_overrides
 from imagegate.gateway.repeat import attach_terms
 from imagegate.gateway.responses import send_response
 from imagegate.gateway.traffic import Traffic
 from imagegate.ledger.people import Account
-from imagegate.running import Outcome, RunningCall
+from imagegate.running import HasLeft, Outcome, RunningCall
 from imagegate.runtime.snapshot import Snapshot
 from imagegate.trace import Trace, parse_traceparent
 from imagegate.types import ImageCall, Operation
@@ -58,7 +59,7 @@ class ImageEndpoint:
             account = await self._gatekeeper.identify(scope)
             self._check_room()
             trace.belong(account.key_id, account.team_id)
-            running = await self._start(request, trace, account)
+            running = await self._start(request, trace, account, channel.left)
             running.has_hung_up = channel.has_left
             await self._answer(channel, running, request.headers, _base_url(scope))
         except CallerLeftError:
@@ -86,13 +87,18 @@ class ImageEndpoint:
                 retry_after_s=OVERLOADED_RETRY_S,
             )
 
-    async def _start(self, request: Request, trace: Trace, account: Account) -> RunningCall:
+    async def _start(
+        self, request: Request, trace: Trace, account: Account, has_left: HasLeft
+    ) -> RunningCall:
         """Read the call and start it; from here on its files are its own."""
-        options = msgspec.structs.replace(read_options(request.headers, account), trace=trace)
+        options = read_options(request.headers, account)
+        options = msgspec.structs.replace(options, trace=trace, has_left=has_left)
         spool = self._runtime.spool.open_call(trace.call_id)
         try:
             with trace.step("read"):
                 call = await self._read(request, spool)
+            settings = self._runtime.settings
+            call, options = take_overrides(call, request.headers, options, settings)
             if call.operation != "responses":
                 terms = await attach_terms(call, request.headers, account)
                 options = msgspec.structs.replace(options, attach=terms)

@@ -13,6 +13,12 @@ from imagegate.errors import Finding
 from imagegate.gateway.diagnose import Failure
 from imagegate.types import ImageCall, Json, Usage
 
+_OVERRIDES: dict[str, Json] = {
+    "timeout": {"type": "number", "description": "seconds until the caller gets 504"},
+    "num_retries": {"type": "integer", "minimum": 0},
+    "fallbacks": {"type": "array", "items": {"type": "string"}, "maxItems": 8},
+    "disable_fallbacks": {"type": "boolean"},
+}
 _NOT_FIELDS = ("id", "operation", "images", "mask", "markup", "extra")
 _INPUT: Json = {
     "type": "object",
@@ -95,7 +101,7 @@ def call_properties() -> dict[str, Json]:
     known = {"type": "string", "examples": list(get_args(KnownImageModel))}
     fields["model"] = known | {"description": "a model group of this gateway"}
     fields["n"] |= {"minimum": 1, "maximum": 10}
-    return fields
+    return fields | _OVERRIDES
 
 
 def _edit_schema() -> Json:
@@ -206,8 +212,9 @@ def _image_operation(name: str, summary: str) -> Json:
         "edits": {"multipart/form-data": _ref("EditForm"), "application/json": _ref("EditCall")},
         "variations": {"multipart/form-data": _ref("VariationForm")},
     }
-    own = ("adjust", "max-cost", "timeout", "end-user", "tags", "retries", "new-call")
-    headers = ("Idempotency-Key", *(f"x-imagegate-{header}" for header in own))
+    own = ("adjust", "max-cost", "end-user", "tags", "new-call")
+    way = ("timeout", "retries", "fallbacks", "disable-fallbacks")
+    headers = ("Idempotency-Key", *(f"x-imagegate-{header}" for header in (*own, *way)))
     answer = {"application/json": _ref("ImagesResponse")}
     if name != "variations":
         answer["text/event-stream"] = {"schema": {"type": "string"}}

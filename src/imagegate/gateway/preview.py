@@ -10,6 +10,7 @@ from imagegate import clock
 from imagegate.candidates import group_of
 from imagegate.gateway import intake
 from imagegate.gateway.options import read_options
+from imagegate.gateway.overrides import take_overrides
 from imagegate.preview import plain_previews, preview_call
 from imagegate.running import CallOptions
 from imagegate.runtime.snapshot import Snapshot
@@ -29,6 +30,7 @@ async def preview(request: Request) -> Response:
         incoming = intake.Request(headers, request.receive, None, "")
         call = await intake.Intake(runtime).read_call(incoming, spool)
         options = read_options(headers, request.state.account)
+        call, options = take_overrides(call, headers, options, runtime.settings)
         call, guardrails = _guardrails(call, options, runtime)
         previews = await preview_call(call, runtime.settings, options, spool, runtime.tools.worker)
         return JSONResponse(

@@ -35,6 +35,7 @@ from imagegate.ledger.records import (
 )
 from imagegate.providers import PROVIDERS
 from imagegate.runtime.holding import GONE, close_call
+from imagegate.runtime.retelling import retell
 from imagegate.runtime.snapshot import Snapshot
 from imagegate.stored import unchecked
 from imagegate.transport.live import LiveConversation
@@ -126,6 +127,8 @@ class Recovery:
     async def _commit(self, attempt: AttemptRecord, command: Settle | Fail) -> None:
         end = await self._end_of_call(command.attempt, attempt.call_id, command.call)
         await self._tools.ledger.commit(msgspec.structs.replace(command, call=end))
+        if end is not None:
+            await retell(self._tools, end.id)
         state = command.attempt.state
         extra = {"call_id": attempt.call_id, "attempt": attempt.id, "state": state}
         if state == "settled":
@@ -140,13 +143,16 @@ class Recovery:
     async def _end_of_call(
         self, ended: AttemptEnd, call_id: str, end: CallEnd | None
     ) -> CallEnd | None:
-        """Return the end of the call where this attempt was the last of its parts, else None."""
+        """Return the end of the call where this attempt was the last of its parts, else None.
+
+        None too where the call ended so before: whoever is told of it was.
+        """
         call = await self._tools.ledger.get_call(call_id)
         attempts = await self._tools.ledger.attempts_of(call_id)
         state = state_of(ended.state if one.id == ended.id else one.state for one in attempts)
         if end is None or call is None or state == "running":
             return None
-        if call.state not in ENDABLE_CALL_STATES:
+        if call.state not in ENDABLE_CALL_STATES or call.state == state:
             return None
         return msgspec.structs.replace(end, state=state)
 
@@ -324,6 +330,7 @@ class Recovery:
             for call in calls:
                 if self._is_ours(call.owner):
                     await close_call(self._tools.ledger, call.id)
+                    await retell(self._tools, call.id)
             after = calls[-1].id
 
 

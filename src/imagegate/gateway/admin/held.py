@@ -9,10 +9,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from imagegate import clock
+from imagegate.errors import ImageError, NotFoundError
 from imagegate.gateway.admin.desk import Desk, one_of, page
 from imagegate.gateway.assets import send_asset
 from imagegate.ledger.answers import without_refusal
-from imagegate.ledger.records import AttemptRecord
+from imagegate.ledger.records import AssetRecord
 from imagegate.ledger.review import DropHeld, Release
 from imagegate.ledger.reviews import HeldImage
 from imagegate.types import Json
@@ -31,9 +32,9 @@ async def get_held(request: Request) -> Response:
     """Return a held image itself. That it was looked at is written down."""
     desk = Desk(request)
     held = await _find(desk)
+    await desk.record()
     response = send_asset(request, held.asset, 0, may_be_held=True)
     response.headers["cache-control"] = "no-store"
-    await desk.record()
     return response
 
 
@@ -41,24 +42,16 @@ async def release_held(request: Request) -> Response:
     """Let an image be delivered, and return it; it is kept anew from now on."""
     desk = Desk(request)
     held = await _find(desk)
-    asset, store, settings = held.asset, desk.runtime.tools.store, desk.runtime.settings.assets
-    kept_s = max(settings.retention_s, settings.evidence_s)
-    attempt = await _attempt_of(desk, held)
-    file = await asyncio.to_thread(store.copy_out, asset.file, asset.offset, asset.length)
-    command = Release(
-        asset_id=asset.id,
-        attempt_id=attempt.id,
-        file=file,
-        expires_at=clock.now_s() + kept_s,
-        answer=without_refusal(attempt.answer),
-    )
+    release = await _release(desk, held.asset)
+    released = plain(held) | {"state": "released", "expires_at": release.expires_at}
     try:
-        await desk.commit(command, before=plain(held), after=plain(held) | {"state": "released"})
-    except BaseException:
-        store.remove((file,))
+        await desk.commit(release, before=plain(held), after=released)
+    except ImageError as error:
+        if error.http_status == 409:  # any other may have been written all the same
+            desk.runtime.tools.store.remove((release.file,))
         raise
-    await _clear(desk, asset.file)
-    return JSONResponse(plain(held) | {"state": "released"})
+    await _clear(desk, held.asset.file)
+    return JSONResponse(released)
 
 
 async def drop_held(request: Request) -> Response:
@@ -75,15 +68,37 @@ async def _find(desk: Desk) -> HeldImage:
     return one_of([found] if found else [], "held_image", desk.id)
 
 
-async def _attempt_of(desk: Desk, held: HeldImage) -> AttemptRecord:
-    attempts = await desk.runtime.tools.ledger.attempts_of(held.call.id)
-    return next(one for one in attempts if one.id == held.asset.attempt_id)
+async def _release(desk: Desk, asset: AssetRecord) -> Release:
+    """Copy an image to where it may be delivered from; return what is to be written."""
+    tools, settings = desk.runtime.tools, desk.runtime.settings.assets
+    attempts = await tools.ledger.attempts_of(asset.call_id)
+    attempt = next(one for one in attempts if one.id == asset.attempt_id)
+    try:
+        copy = tools.store.copy_out
+        file = await asyncio.to_thread(copy, asset.file, asset.offset, asset.length)
+    except OSError as error:
+        raise _elsewhere(asset.id) from error
+    return Release(
+        asset_id=asset.id,
+        attempt_id=attempt.id,
+        file=file,
+        expires_at=clock.now_s() + max(settings.retention_s, settings.evidence_s),
+        answer=without_refusal(attempt.answer),
+    )
 
 
 async def _clear(desk: Desk, file: str) -> None:
     """Delete a file in which no image lies any more."""
     if not await desk.reviews.has_images(file):
         desk.runtime.tools.store.remove((file,))
+
+
+def _elsewhere(asset_id: str) -> NotFoundError:
+    return NotFoundError(
+        f"The file of {asset_id} cannot be copied here. Ask the gateway on whose disk it is, and "
+        "look whether that disk is full.",
+        code="image_not_found",
+    )
 
 
 def plain(held: HeldImage) -> dict[str, Json]:
