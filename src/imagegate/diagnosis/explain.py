@@ -13,6 +13,7 @@ from imagegate.diagnosis.rules import Rules, Surface, load_rules
 from imagegate.errors import Finding
 
 _LAYERS_MAX = 4
+_REPEATED = frozenset(("azure", "bedrock", "chatgpt", "gemini", "openai", "vertex", "xai"))
 _ORDER: tuple[Confidence, ...] = ("low", "medium", "high")
 # What may stand in a command that somebody pastes into a shell. The words come from outside.
 _SAFE = re.compile(r"[A-Za-z0-9][\w.:/@+-]{0,119}")
@@ -95,7 +96,12 @@ def _heard(seen: Seen) -> Confidence:
 
 
 def _speaker(seen: Seen, rules: Rules) -> Surface:
-    return next(surface for surface in rules.surface if surface.fits(seen))
+    """Return who spoke. What a provider says may be repeated by others; their own marks count."""
+    fitting = [surface for surface in rules.surface if surface.fits(seen)]
+    if fitting[0].id not in _REPEATED or fitting[0].fits_without_words(seen):
+        return fitting[0]
+    marked = (one for one in fitting if one.id in _REPEATED and one.fits_without_words(seen))
+    return next(marked, fitting[0])
 
 
 class _Filler:

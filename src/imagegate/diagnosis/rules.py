@@ -29,6 +29,10 @@ class Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """Return whether this row applies to what was seen."""
         return any(_holds(case, seen) for case in self.when)
 
+    def fits_without_words(self, seen: Seen) -> bool:
+        """Return whether it applies by structure alone."""
+        return any("words" not in case and _holds(case, seen) for case in self.when)
+
 
 class Owner(Struct, frozen=True, forbid_unknown_fields=True):
     """Whose it is to act, in words, and the exit code of `imagegate explain`."""
