@@ -81,6 +81,14 @@ def test_the_same_words_have_six_owners() -> None:
     }
 
 
+def test_a_providers_sentence_gives_way_to_anothers_marks() -> None:
+    said = "The API deployment for this resource does not exist."
+    body = json.dumps({"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": said}})
+    url = "https://us-central1-aiplatform.googleapis.com/v1/projects/p/x:predict"
+    assert explain(Observation(status=429, body=body, url=url)).surface == "Vertex AI"
+    assert explain(Observation(body=said)).surface == "Azure OpenAI"
+
+
 @pytest.mark.parametrize(
     ("day", "rule"),
     [((2026, 11, 30), "openai.no_access"), ((2026, 12, 1), "openai.retired")],
