@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from imagegate.call_options import CallOptions
 from imagegate.catalogue.rows import builtin_catalogue
 from imagegate.config.settings import Deployment, QueueSettings, RouterSettings, Routing
 from imagegate.errors import ImageError
@@ -17,7 +18,6 @@ from imagegate.ledger.people import Account
 from imagegate.plan import Plan
 from imagegate.providers import provider_for
 from imagegate.router.route import Route, Router
-from imagegate.running import CallOptions
 from imagegate.trace import Trace
 from imagegate.turns import Turn, Turns
 from imagegate.types import ImageCall
@@ -44,10 +44,18 @@ PLANS = tuple(
 )
 
 
+async def turn_round() -> None:
+    """Let everybody act upon what happened, and upon what came of that."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
 class Office:
     """A router and its turns; `calls` work there and note who works at the same time."""
 
-    def __init__(self, seed: int = 1, plans: tuple[Plan, ...] = PLANS, **queue: float) -> None:
+    def __init__(
+        self, seed: int = 1, plans: tuple[Plan, ...] = PLANS, **queue: float | None
+    ) -> None:
         self.chance = random.Random(seed)
         self.router = Router(RouterSettings(), self.chance.random)
         limits = QueueSettings(calls_max=ALL_MAX, key_calls_max=KEY_MAX)
@@ -123,6 +131,47 @@ def test_nobody_waits_while_there_is_a_place() -> None:
         ]
         assert {turn.waited_s for turn in turns} == {0.0}
         assert {turn.route.plan.deployment.id for turn in turns} == {"a", "b"}
+
+    asyncio.run(run())
+
+
+def test_who_needs_several_places_is_not_overtaken_for_ever() -> None:
+    """Each place that becomes free would go to a call that needs one, while others come."""
+    [one] = [plan for plan in PLANS if plan.deployment.id == "a"]
+    call = msgspec.structs.replace(one.call, n=2)
+    two = msgspec.structs.replace(one, call=call, n_max=1)
+
+    async def run() -> None:
+        office = Office(plans=(one,), calls_max=None, key_calls_max=None)
+        running = [await take(office) for _ in range(2)]
+        large = asyncio.create_task(take(office, two))
+        await turn_round()
+        small = [asyncio.create_task(take(office)) for _ in range(3)]
+        await turn_round()
+        finish(office, running[0])
+        late = asyncio.create_task(take(office))
+        await turn_round()
+        assert office.turns.waiting_count == 5
+        finish(office, running[1])
+        await turn_round()
+        assert large.done()
+        finish(office, large.result(), requests=2)
+        await turn_round()
+        assert [one.done() for one in (*small, late)] == [True, True, False, False]
+        for one_left in (*small, late):
+            one_left.cancel()
+        await asyncio.gather(*small, late, return_exceptions=True)
+
+    async def take(office: Office, plan: Plan = one) -> Turn:
+        def find() -> Route:
+            return office.router.start("img", lambda _: (plan,), 1000.0)
+
+        return await office.turns.take(find(), find, CallOptions(), Trace("call_1"))
+
+    def finish(office: Office, turn: Turn, requests: int = 1) -> None:
+        for _ in range(requests):
+            office.router.end(turn.route, None, images=1, seconds=1.0, now_s=1000.0)
+        office.turns.end(turn)
 
     asyncio.run(run())
 

@@ -1,5 +1,6 @@
 """One try at one deployment: its row, its exchange, its line in the journal, its end."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -24,6 +25,7 @@ from imagegate.wire.exchange import Exchange
 
 REQUEST_ID_HEADERS = ("x-request-id", "apim-request-id", "x-amzn-requestid")
 RELAYED_PREFIX = "x-ratelimit-"
+KEY_CHARS = 40
 
 
 class Attempt:
@@ -63,6 +65,17 @@ class Attempt:
         assert adapter is not None, "a plan is made only where there is an adapter"
         return adapter(plan.call, plan.deployment.target)
 
+    def idempotency_key(self, callers_key: str) -> str:
+        """Return the key that it is sent with: its own id, unless its caller gave one.
+
+        Then it follows from that, the deployment and the part, so that an upstream can tell the
+        same request of another process, or of another life of this one.
+        """
+        if not callers_key:
+            return self.id
+        text = "\n".join((callers_key, self.plan.deployment.id, str(self.plan.start)))
+        return f"key_{hashlib.sha256(text.encode()).hexdigest()[:KEY_CHARS]}"
+
     def attributes(self) -> dict[str, Attribute]:
         """Return what a trace says of this attempt."""
         deployment = self.plan.deployment
@@ -100,7 +113,7 @@ class Attempt:
             answer=answer_of(self.plan.call, result, self.plan.warnings),
         )
 
-    def failed(self, error: ImageError) -> AttemptEnd:
+    def failed(self, error: ImageError, *, is_replaced: bool = False) -> AttemptEnd:
         """Return the end of an attempt that brought none: what is ambiguous stays unknown."""
         words = error.upstream
         return AttemptEnd(
@@ -112,7 +125,7 @@ class Attempt:
             error_text=words.text if words else error.message,
             upstream_request_id=self.request_id,
             upstream_status=words.status if words else None,
-            answer=write_told(error),
+            answer=write_told(error, is_replaced=is_replaced),
         )
 
     def report(self, error: ImageError) -> AttemptReport:

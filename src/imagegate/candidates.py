@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from imagegate import clock
+from imagegate.call_options import CallOptions
 from imagegate.catalogue.price import format_usd
 from imagegate.config.patterns import MARK
 from imagegate.config.settings import Deployment, Settings
@@ -22,7 +23,6 @@ from imagegate.errors import (
 from imagegate.ledger.permissions import check_asked, check_sent
 from imagegate.plan import Plan, plan, tool_deployment, tool_model
 from imagegate.router.tags import tagged
-from imagegate.running import CallOptions
 from imagegate.types import ImageCall
 from imagegate.wire.responses import BODY, image_tool
 

@@ -206,7 +206,11 @@ def _all_or_nothing(
 def _warnings(call: ImageCall, made: Sequence[Made], lost: Sequence[ImageError]) -> Iterator[str]:
     for part in made:
         yield from part.attempt.plan.warnings
-    count = sum(len(part.result.images) for part in made)
+    yield from shortfall(call, sum(len(part.result.images) for part in made), lost)
+
+
+def shortfall(call: ImageCall, count: int, lost: Sequence[ImageError]) -> Iterator[str]:
+    """Yield why `count` images are fewer than was asked for; `lost` tells of the missing parts."""
     if count < call.n and not lost and call.operation != "responses":
         yield f"The provider made {count} of {call.n} images and did not say why."
     for error in lost:

@@ -15,10 +15,16 @@ from imagegate.errors import (
     UpstreamFailedError,
     UpstreamUnreachableError,
 )
-from imagegate.fan_out import gravest, join_results
+from imagegate.fan_out import gravest, join_results, shortfall
 from imagegate.ledger import Ledger
 from imagegate.ledger.answers import read_brought, read_told
-from imagegate.ledger.records import AssetRecord, AttemptRecord, CallRecord, cost_e10_of
+from imagegate.ledger.records import (
+    AssetRecord,
+    AttemptRecord,
+    AttemptState,
+    CallRecord,
+    cost_e10_of,
+)
 from imagegate.ledger.review import VerdictRecord
 from imagegate.providers import provider_for
 from imagegate.running import Outcome
@@ -26,6 +32,8 @@ from imagegate.types import Adjustment, Blob, ImageCall, ImageResult
 from imagegate.wire.provider import Target
 
 End: TypeAlias = Outcome | ImageError
+
+_FAILED: tuple[AttemptState, ...] = ("unsent", "refused", "unknown")
 
 
 class StoredCall(Struct, frozen=True, eq=False):
@@ -118,6 +126,7 @@ def _outcome(stored: StoredCall, files: dict[str, KeptFile], asked: ImageCall) -
     settled = stored.settled
     results = [_result(stored, one, files) for one in settled]
     warnings = [text for one in settled for text in read_brought(one.answer).warnings]
+    warnings += shortfall(asked, len(stored.assets), _lost(stored))
     return Outcome(
         call=asked,
         result=join_results(results),
@@ -129,6 +138,20 @@ def _outcome(stored: StoredCall, files: dict[str, KeptFile], asked: ImageCall) -
         upstream_headers=_request_id(settled[0]),
         assets=stored.assets,
     )
+
+
+def _lost(stored: StoredCall) -> list[ImageError]:
+    """Return why parts of a call that delivers others are missing."""
+    return [
+        _held(one) if one.id in stored.held else _told(one)
+        for one in stored.attempts
+        if one.id in stored.held or (one.state in _FAILED and not _is_replaced(one))
+    ]
+
+
+def _is_replaced(attempt: AttemptRecord) -> bool:
+    told = read_told(attempt.answer)
+    return told is not None and told.is_replaced
 
 
 def _result(stored: StoredCall, attempt: AttemptRecord, files: dict[str, KeptFile]) -> ImageResult:
@@ -163,7 +186,7 @@ def _request_id(attempt: AttemptRecord) -> dict[str, str]:
 
 
 def _error(stored: StoredCall) -> ImageError:
-    failed = [one for one in stored.attempts if one.state in ("unsent", "refused", "unknown")]
+    failed = [one for one in stored.attempts if one.state in _FAILED]
     error = gravest([_told(one) for one in failed]) if failed else _process_ended("")
     error.call_id = stored.call.id
     error.attempts = tuple(_report(one, _told(one)) for one in failed)

@@ -11,12 +11,12 @@ from typing import Any
 from msgspec import Struct
 
 from imagegate import clock
+from imagegate.call_options import CallOptions, HasLeft
 from imagegate.config.settings import QueueSettings
 from imagegate.errors import ImageError, OverloadedError
 from imagegate.ledger.people import Account
 from imagegate.router.gate import Gate, Ticket
 from imagegate.router.route import Route, Router
-from imagegate.running import CallOptions, HasLeft
 from imagegate.trace import Trace
 
 RETRY_S = 5.0
@@ -35,8 +35,10 @@ class Turn(Struct, frozen=True, eq=False):
 
 
 class Waiter(Ticket):
-    """A call at the gate. `find` routes it anew, `granted` ends its wait: by what went wrong, or
-    by None, when its `route` is begun."""
+    """A call at the gate. `find` routes it anew.
+
+    `granted` ends its wait: by what went wrong, or by None, when its `route` is begun.
+    """
 
     __slots__ = ("find", "granted", "route")
 
@@ -82,14 +84,15 @@ class Turns:
         full or it waited too long, and what `find` raises where the wait became useless.
         """
         limits = _limits_of(options.account, self._settings)
-        if not limits and not route.full:
+        if not (limits or route.full or self.waiting_count):
             self._router.begin(route, route.plan.requests, clock.monotonic_s())
             return Turn(route)
         waiter = Waiter(options.account.key_id or "", limits, route, find)
+        taken: set[str] = set()
         if self.waiting_count:
-            self.look()  # a place that became free by time alone is theirs who wait
+            taken = self.look()  # a place that became free by time alone is theirs who wait
             waiter.route = find()
-        if not waiter.route.full and self._gate.full_subject(waiter) is None:
+        if self._may_begin(waiter, waiter.route, taken):
             self._begin(waiter)
             return Turn(waiter.route, waiter)
         began_s = clock.monotonic_s()
@@ -103,30 +106,47 @@ class Turns:
             self._gate.end(turn.ticket)
         self.look()
 
-    def look(self) -> None:
-        """Let go who may, in turn; to be called whenever a place may have become free."""
-        if self._former is not None:
-            self._former.look()
-            self._former = self._former if self._former.waiting_count else None
-        if not self._gate.waiting_count:
-            return
-        now_s = clock.monotonic_s()
-        for waiter in self._gate.in_turn():
-            if self._gate.full_subject(waiter) is None:
-                self._offer(waiter, now_s)
+    def look(self) -> set[str]:
+        """Let go who may, in turn; to be called whenever a place may have become free.
 
-    def _offer(self, waiter: Waiter, now_s: float) -> None:
-        if waiter.route.full and self._router.must_wait(waiter.route, now_s):
-            return
+        Return the deployments whose next places are taken: a call that needs several there would
+        never get them if those behind it took each one.
+        """
+        taken: set[str] = set()
+        if self._former is not None:
+            taken = self._former.look()
+            self._former = self._former if self._former.waiting_count else None
+        if self._gate.waiting_count:
+            now_s = clock.monotonic_s()
+            for waiter in self._gate.in_turn():
+                if self._gate.full_subject(waiter) is None:
+                    self._offer(waiter, taken, now_s)
+        return taken
+
+    def _offer(self, waiter: Waiter, taken: set[str], now_s: float) -> None:
+        """Let a waiter go or, where it has to wait for deployments, take their next places."""
+        if not (waiter.route.full and self._router.must_wait(waiter.route, now_s)):
+            self._try(waiter, taken)
+        if not waiter.granted.done():
+            taken.update(plan.deployment.id for plan in waiter.route.full)
+
+    def _try(self, waiter: Waiter, taken: set[str]) -> None:
         try:
-            waiter.route = waiter.find()
+            route = waiter.find()
         except Exception as error:  # its own, not that of the call that made room
             self._gate.leave(waiter)
             waiter.granted.set_result(error)
             return
-        if not waiter.route.full:
+        if self._may_begin(waiter, route, taken):
+            waiter.route = route
             self._begin(waiter)
             waiter.granted.set_result(None)
+        elif route.full:
+            waiter.route = route
+
+    def _may_begin(self, waiter: Waiter, route: Route, taken: set[str]) -> bool:
+        is_free = not route.full and route.plan.deployment.id not in taken
+        return is_free and self._gate.full_subject(waiter) is None
 
     def _begin(self, waiter: Waiter) -> None:
         self._gate.begin(waiter)

@@ -26,9 +26,11 @@ model_list:
       api_key: sk-test-upstream
       quality: max
 general_settings: {{{general}}}
+router_settings: {{{router}}}
 assets: {{folder: {folder}{assets}}}
 database_url: sqlite:///{folder}.db
 server: {{{server}}}
+webhooks: {{{webhooks}}}
 """
 
 Start = Callable[..., RunningGateway]
@@ -39,7 +41,14 @@ def start(upstream: FakeUpstream, tmp_path: Path) -> Iterator[Start]:
     """Return what starts a gateway in front of the fake upstream."""
     with ExitStack() as stack:
 
-        def start_one(*, general: str = "", server: str = "", assets: str = "") -> RunningGateway:
+        def start_one(
+            *,
+            general: str = "",
+            server: str = "",
+            assets: str = "",
+            router: str = "",
+            webhooks: str = "",
+        ) -> RunningGateway:
             file = tmp_path / "config.yaml"
             file.write_text(
                 CONFIG.format(
@@ -48,6 +57,8 @@ def start(upstream: FakeUpstream, tmp_path: Path) -> Iterator[Start]:
                     general=general,
                     server=server,
                     assets=assets,
+                    router=router,
+                    webhooks=webhooks,
                     folder=tmp_path / "data",
                 )
             )

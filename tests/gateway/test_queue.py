@@ -324,3 +324,17 @@ def test_who_waits_outlasts_a_new_configuration(
     upstream.release()
     assert {one.result().status for one in asked} == {200}
     assert prompts(upstream) == ["first", "second", "third"]
+
+
+def test_a_stopping_gateway_answers_those_who_wait(serve: Serve, upstream: FakeUpstream) -> None:
+    crowd = serve("global_max_parallel_requests: 1")
+    upstream.always("hold")
+    first = crowd.ask("first")
+    upstream.wait_held()
+    second = crowd.ask("second")
+    crowd.wait_queued(1)
+    crowd.gateway.stop()
+    upstream.always("ok")
+    upstream.release()
+    assert first.result().status == second.result().status == 200
+    crowd.gateway.wait_stopped()

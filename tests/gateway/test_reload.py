@@ -8,10 +8,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from standardwebhooks import Webhook
 
 from imagegate.config.load import load_settings
 from imagegate.config.settings import Deployment, Settings
+from imagegate.wire.standard_webhooks import write_secret
 from tests.gateway.running import Answer, RunningGateway
+from tests.gateway.test_later import feed
+from tests.sinks.receivers import PostServer
 from tests.upstream.fake import FakeUpstream
 
 OLD = """
@@ -70,6 +74,8 @@ attach_s: {attach_s}
 """
 OLD_KEY, NEW_KEY = "sk-old-master-Zq8-is-long", "sk-new-master-Zq8-is-long"
 TRIES_MAX = 2000
+PATH = "/v1/images/generations"
+CALL = {"model": "img", "prompt": "a fox"}
 FILES = ("old.jsonl", "new.jsonl")
 
 Write = Callable[..., Callable[[], Settings]]
@@ -274,3 +280,35 @@ def test_a_call_of_before_is_joined_after(
     assert [answer.status for answer in answers] == [200, 200]
     assert answers[0].body == answers[1].body
     assert len(upstream.calls) == 1
+
+
+def test_a_call_is_watched_through_a_reload(
+    write: Write, plain: RunningGateway, upstream: FakeUpstream
+) -> None:
+    upstream.reply("hold")
+    call_id = plain.post(PATH, CALL, prefer="respond-async").json()["id"]
+    upstream.wait_held()
+    plain.reload(write(PLAIN, other="c"))
+    path = f"/v1/images/calls/{call_id}"
+    assert plain.get(path).json()["progress"]["phase"] == "sent"
+    assert plain.post(f"{path}/cancel", b"").error["code"] == "call_not_cancellable"
+    with feed(plain, call_id) as events:
+        assert events.next()[0] == "image.call.running"
+        upstream.release()
+        assert events.next()[0] == "image.call.done"
+
+
+def test_webhooks_are_switched_on_and_changed(write: Write, plain: RunningGateway) -> None:
+    secrets = []
+    with PostServer() as receiver:
+        asked = {"prefer": "respond-async", "x_imagegate_webhook": receiver.url}
+        assert plain.post(PATH, CALL, **asked).error["code"] == "webhooks_off"
+        for count, root in enumerate((b"first", b"second"), start=1):
+            secret = write_secret(root * 8)
+            hooks = f"webhooks: {{secret: {secret}, allow_hosts: [127.0.0.1]}}\n"
+            plain.reload(write(PLAIN + hooks.replace("{", "{{").replace("}", "}}")))
+            assert plain.post(PATH, CALL, **asked).status == 202
+            posted = receiver.wait(count)[-1]
+            secrets.append(plain.get("/v1/images/webhooks/secret").json()["secret"])
+            assert Webhook(secrets[-1]).verify(posted.body, posted.headers)
+    assert secrets[0] != secrets[1]

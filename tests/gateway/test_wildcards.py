@@ -118,6 +118,7 @@ def test_a_keys_models_may_be_a_pattern(operator: Operator, upstream: FakeUpstre
     assert (refused.status, refused.error["code"]) == (403, "not_allowed")
     assert "own/gpt-image-2*" in refused.error["message"]
     assert holder.generate(model="openai/gpt-image-2").status == 403
+    assert [one["id"] for one in holder.get("/v1/models")["data"]] == ["fast"]
 
 
 def test_guardrails_of_the_entry_hold_for_each_of_its_models(

@@ -78,6 +78,7 @@ def test_nobody_gets_it_before_and_its_owner_after(review: Review, upstream: Fak
     assert (held["call_id"], held["held_by"]) == (call_id, ["held:hold"])
     image, by_id = held["id"], f"/v1/images/calls/{call_id}/images/0"
     assert review.told(call_id)["held_count"] == 1
+    assert b"imagegate_held_images 1\n" in review.gateway.get("/metrics", **MASTER).body
     assert review.signed(image).status == 404
     assert review.gateway.get(by_id, **review.owner).status == 404
     assert review.gateway.get(by_id, **MASTER).status == 404
@@ -100,6 +101,7 @@ def test_nobody_gets_it_before_and_its_owner_after(review: Review, upstream: Fak
     assert again.json()["usage"] == told["result"]["usage"]
     assert len(upstream.bill) == 1
     assert review.held() == []
+    assert b"imagegate_held_images 0\n" in review.gateway.get("/metrics", **MASTER).body
     twice = review.release(image)
     assert (twice.status, twice.error["code"]) == (404, "held_image_not_found")
     assert twice.error["imagegate"]["finding"]["rule"] == "imagegate.held_image"

@@ -36,6 +36,7 @@ GROUPS = {
         "list": "List calls, the newest first.",
         "show": "Show one call: its state, cost, attempts and adjustments.",
         "fetch": "Save the images of a call, whoever was there when they came.",
+        "cancel": "Take a call back that was not sent yet.",
     }
 }
 USAGES = {

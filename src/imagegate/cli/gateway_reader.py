@@ -25,6 +25,7 @@ _CLASSES: dict[int, type[ImageError]] = {
     401: AuthenticationError,
     403: AuthenticationError,
     404: NotFoundError,
+    409: BadRequestError,
     410: NotFoundError,
 }
 

@@ -31,6 +31,7 @@ from imagegate.config.resolve import (
 from imagegate.config.retirement import retirement_notes
 from imagegate.config.settings import AssetSettings, Note, ServerSettings, Settings
 from imagegate.config.sinks import SinkReader
+from imagegate.config.webhooks import read_webhooks
 from imagegate.errors import ConfigError
 from imagegate.types import AdjustPolicy, Json, Secret
 
@@ -223,6 +224,7 @@ def _build(
         log_format=config.log_format,
         log_prompts=config.log_prompts and not config.litellm_settings.turn_off_message_logging,
         sinks=sinks.read(config),
+        webhooks=read_webhooks(config.webhooks, faults),
         guardrails=GuardrailReader(place, variables, faults).read(config),
         skipped=skipped,
         notes=(

@@ -28,6 +28,7 @@ from imagegate.config.fields import (
 from imagegate.config.guards import Severity
 from imagegate.config.routing_schema import CallLimits, Fallbacks, Overrides, RouterSettings
 from imagegate.config.settings import DOCS_URL
+from imagegate.config.webhook_schema import Webhooks
 from imagegate.types import Json
 
 
@@ -399,6 +400,8 @@ to count it, `refuse` does not send it, `ceiling` reserves `unknown_price_ceilin
     """What may go in and what may come out, below."""
     sinks: list[SinkEntry] = []
     """Further receivers of closing events, below."""
+    webhooks: Webhooks = Webhooks()
+    """Urls that are told how a call ended, below."""
 
 
 SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
@@ -417,4 +420,5 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("guardrails[].litellm_params.blocked_words[]", BlockedWord),
     ("guardrails[].litellm_params.patterns[]", PatternRule),
     ("sinks[]", SinkEntry),
+    ("webhooks", Webhooks),
 )

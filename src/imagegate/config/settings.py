@@ -12,6 +12,7 @@ from msgspec import Struct
 from imagegate.catalogue.model import Catalogue, Model
 from imagegate.config.guards import GuardrailSettings
 from imagegate.config.sinks import SinkSettings
+from imagegate.config.webhooks import WebhookSettings
 from imagegate.types import AdjustPolicy, Json, Secret
 from imagegate.wire.provider import Provider, Target
 
@@ -228,6 +229,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     log_format: Literal["auto", "json", "text"] = "auto"
     log_prompts: bool = False
     sinks: tuple[SinkSettings, ...] = ()
+    webhooks: WebhookSettings = WebhookSettings()
     guardrails: tuple[GuardrailSettings, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[Note, ...] = ()

@@ -19,11 +19,13 @@ from imagegate.gateway import (
     guardrails,
     health,
     home,
+    later,
     metrics,
     models,
     openapi,
     preview,
     responses,
+    webhooks,
 )
 from imagegate.gateway.admin import audit, budgets, end_users, held, keys, spend, teams
 from imagegate.gateway.admin import calls as admin_calls
@@ -76,6 +78,9 @@ ROUTES: tuple[Resource, ...] = (
     Resource("/v1/images/calls", calls.list_calls, roles=ADMIN),
     Resource("/v1/images/calls/{id}", calls.get_call),
     Resource("/v1/images/calls/{id}/images/{index}", calls.get_image),
+    Resource("/v1/images/calls/{id}/events", later.get_events),
+    Resource("/v1/images/calls/{id}/cancel", later.cancel_call, method="POST"),
+    Resource("/v1/images/webhooks/secret", webhooks.get_secret),
     *(
         Resource(f"{prefix}/responses/{{id}}", responses.refuse_get)
         for prefix in ("/v1", "", "/openai/v1")
@@ -126,6 +131,8 @@ _SERVED = (
     "/v1/images/preview, /v1/diagnose; "
     "/admin/{teams,keys,end_users,budgets,calls,spend,held,audit,guardrails}; "
     "GET /v1/images/calls, /v1/images/calls/{id}, /v1/images/calls/{id}/images/{index}, "
+    "/v1/images/calls/{id}/events, /v1/images/webhooks/secret; "
+    "POST /v1/images/calls/{id}/cancel; GET "
     "/v1/images/assets/{id}.{ext}, /v1/models, /openapi.json, /healthz, /readyz, /metrics"
 )
 
@@ -159,7 +166,7 @@ class Gateway:
     def _made_front(self) -> "Front":
         snapshot = self.runtime.snapshot
         gatekeeper = Gatekeeper(snapshot.settings.server, self.keys)
-        images = ImageEndpoint(snapshot, gatekeeper, self.traffic)
+        images = ImageEndpoint(snapshot, gatekeeper, self.traffic, self.runtime.courier)
         return Front(snapshot, gatekeeper, images)
 
 

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from imagegate import clock
 from imagegate.ledger.records import LedgerError
 from imagegate.ledger.registry import Registry
+from imagegate.ledger.reviews import Reviews
 from imagegate.ledger.store import SqlLedger
 from imagegate.pipeline import Pipeline
 from imagegate.runtime.reload import Reloader
@@ -35,6 +36,7 @@ RESTS = Metric("imagegate_deployment_rests", "Rests after failures.", ("deployme
 AT_WORK = Metric(
     "imagegate_deployment_in_flight", "Requests at work there.", ("deployment",), "gauge"
 )
+HELD = Metric("imagegate_held_images", "Images that wait for a review.", (), "gauge")
 BUDGETS_MAX = 200
 """So many budgets are shown, by id; which is whose is told by /admin/budgets."""
 
@@ -50,6 +52,7 @@ async def metrics(request: Request) -> Response:
         *_reloads(gateway.reloader),
         (SPOOL_BYTES, {(): float(gateway.runtime.spool.bytes_in_use)}),
         (BUDGET_LEFT, await _budgets_left(gateway.runtime.ledger)),
+        (HELD, await _held(gateway.runtime.ledger)),
         *_routing(gateway.runtime.pipeline),
         *sinks.gauges(),
     ]
@@ -93,3 +96,11 @@ async def _budgets_left(ledger: SqlLedger) -> dict[Labels, float]:
         kind = budget.subject.partition(":")[0]
         left[budget.id, kind] = (budget.limit_e10 - used_e10) / 10**10
     return left
+
+
+async def _held(ledger: SqlLedger) -> dict[Labels, float]:
+    """Return how many images are held; nothing while the ledger is away."""
+    try:
+        return {(): float(await Reviews(ledger).held_count())}
+    except LedgerError:
+        return {}

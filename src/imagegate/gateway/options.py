@@ -3,9 +3,9 @@
 import re
 from collections.abc import Mapping
 
+from imagegate.call_options import CallOptions
 from imagegate.errors import BadRequestError
 from imagegate.ledger.people import OPERATOR, Account
-from imagegate.running import CallOptions
 from imagegate.types import AdjustPolicy
 
 END_USER_CHARS_MAX = 256

@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from imagegate.call_options import CallOptions
 from imagegate.candidates import deployments_of
 from imagegate.config.settings import Settings
 from imagegate.errors import BadRequestError, PermissionDeniedError
 from imagegate.ledger.permissions import check_asked
-from imagegate.running import CallOptions
 from imagegate.types import ImageCall, Json
 
 FALLBACKS_MAX = 8

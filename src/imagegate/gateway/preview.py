@@ -7,12 +7,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from imagegate import clock
+from imagegate.call_options import CallOptions
 from imagegate.candidates import group_of
 from imagegate.gateway import intake
 from imagegate.gateway.options import read_options
 from imagegate.gateway.overrides import take_overrides
 from imagegate.preview import plain_previews, preview_call
-from imagegate.running import CallOptions
 from imagegate.runtime.snapshot import Snapshot
 from imagegate.trace import Trace
 from imagegate.types import ImageCall

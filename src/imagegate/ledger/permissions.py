@@ -13,6 +13,11 @@ QUALITIES = ("low", "standard", "medium", "high", "hd", "xhigh", "max")
 _RANKS = {"low": 1, "standard": 2, "medium": 2, "high": 3, "hd": 3, "xhigh": 4, "max": 5}
 
 
+def may_use(group: str, account: Account) -> bool:
+    """Return whether an account may use the model group `group` at all."""
+    return all(not may.models or matches(may.models, group) for _, may in account.permissions)
+
+
 def check_asked(call: ImageCall, group: str, account: Account) -> None:
     """Pass a call for the model group `group`. Raises `PermissionDeniedError` naming the limit."""
     for whose, may in account.permissions:

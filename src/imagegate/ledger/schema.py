@@ -32,7 +32,7 @@ from sqlalchemy import (
     update,
 )
 
-REVISION = "0004"
+REVISION = "0005"
 VERSION_TABLE = "imagegate_version"
 
 metadata = MetaData()

@@ -109,7 +109,8 @@ class Router:
 
     def must_wait(self, route: Route, now_s: float) -> bool:
         """Return whether what kept a step from being taken still does, and nothing else."""
-        return not self._pick(route.full, now_s) and bool(self._full(route.full, now_s))
+        open_to_it = [plan for plan in route.full if not self._wait_s(plan, now_s)]
+        return bool(open_to_it) and not any(self._has_place(plan) for plan in open_to_it)
 
     def after(self, route: Route, error: ImageError, now_s: float) -> Route | None:
         """Return the next step after a fault, None where it is the end.

@@ -31,6 +31,7 @@ from imagegate.transport.download import Downloader
 
 if TYPE_CHECKING:
     from imagegate.ledger.store import SqlLedger
+    from imagegate.runtime.webhooks import Courier
 
 DISK_PERIOD_S = 1.0
 
@@ -49,6 +50,7 @@ class Runtime:
         self.background: list[asyncio.Task[object]] = []
         self.private_folder = ""
         self.database: SqlLedger | None = None
+        self.courier: Courier | None = None
         self._former: dict[Snapshot, asyncio.Task[None]] = {}
 
     @property
@@ -95,6 +97,8 @@ class Runtime:
         await asyncio.gather(*self.background, return_exceptions=True)
         self.spool.has_leftovers |= self.supervisor.running_count > 0
         await self.supervisor.cancel()
+        if self.courier is not None:
+            await self.courier.aclose()
         for former, closing in list(self._former.items()):
             closing.cancel()
             await former.tools.transport.aclose()
@@ -118,6 +122,7 @@ async def open_runtime(settings: Settings, *, embedded: bool) -> Runtime:
     if embedded:
         return _open_embedded(settings)
     from imagegate.ledger.store import open_ledger
+    from imagegate.runtime.webhooks import Courier
 
     ledger = await asyncio.to_thread(
         open_ledger, settings.database_url, durability=settings.assets.durability
@@ -136,6 +141,8 @@ async def open_runtime(settings: Settings, *, embedded: bool) -> Runtime:
         tell_retirements_forever(lambda: runtime.settings.deployments),
     )
     runtime.background = [asyncio.create_task(each) for each in work]
+    runtime.courier = Courier(lambda: runtime.snapshot, ledger)
+    runtime.background.append(asyncio.create_task(runtime.courier.run()))
     return runtime
 
 

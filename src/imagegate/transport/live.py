@@ -119,7 +119,7 @@ class LiveConversation:
     """One exchange's sockets; an async context manager that closes what is still open.
 
     `headers` are the last answer's; `files` hold large answers, for evidence of what went wrong.
-    `traceparent` goes to the deployment's own place where it is set.
+    `traceparent` and `idempotency_key` go to the deployment's own place where they are set.
     A recovery's conversation is not logged: the log of the process before it stays the truth.
     """
 
@@ -142,6 +142,7 @@ class LiveConversation:
         self._mask = Mask(Credential(), {})
         self.headers: Mapping[str, str] = {}
         self.traceparent = ""
+        self.idempotency_key = ""
         self.files: list[SpoolFile] = []
 
     async def __aenter__(self) -> Self:
@@ -229,7 +230,7 @@ class LiveConversation:
         headers = {
             **OWN_HEADERS,
             **request.headers,
-            **({"traceparent": self.traceparent} if is_own and self.traceparent else {}),
+            **(self._own_headers(request) if is_own else {}),
             **(deployment.headers if is_own else {}),
             **await headers_for(deployment.credential, *place),
         }
@@ -237,6 +238,13 @@ class LiveConversation:
             region = str(deployment.target.traits["aws_region_name"])
             headers |= await sign(deployment.credential, region, request, headers)
         return headers
+
+    def _own_headers(self, request: UpstreamRequest) -> dict[str, str]:
+        """Return what the deployment's own place is told of this attempt."""
+        told = {"traceparent": self.traceparent} if self.traceparent else {}
+        if self.idempotency_key and request.method == "POST":
+            told["idempotency-key"] = self.idempotency_key
+        return told
 
     async def _take(
         self,
