@@ -169,6 +169,10 @@ class Note(Struct, frozen=True):
     text: str
 
 
+DOCS_URL = "docs/reference/findings.md"
+"""Where findings are explained, in this repository."""
+
+
 class ServerSettings(Struct, frozen=True, kw_only=True):
     """How the gateway listens and what it accepts; sizes in bytes, times in seconds.
 
@@ -184,6 +188,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     image_pixels_max: int = 40_000_000
     calls_max: int = 1000
     public_url: str | None = None
+    docs_url: str = DOCS_URL
     drain_s: float | None = None
     drain_notice_s: float = 5.0
 

@@ -145,7 +145,8 @@ def _state_event(stored: StoredCall, work: Work | None) -> bytes:
 
 def _closing_event(runtime: Runtime, stored: StoredCall) -> bytes:
     error = None if stored.call.state == "running" else error_of(stored, runtime.tools.store)
-    told = error_fields(error, error_extra(error)) if error else {}
+    docs_url = runtime.settings.server.docs_url
+    told = error_fields(error, error_extra(error, docs_url)) if error else {}
     return _frame(stored, call_fields(stored) | told)
 
 

@@ -337,6 +337,24 @@ def upgrade(url: str) -> tuple[str | None, str]:
     return before, schema.REVISION
 
 
+def check(url: str) -> tuple[str | None, str]:
+    """Return the revision of the database at `url` and ours, and change nothing. Blocks.
+
+    None for a file that is not there yet. Raises ConfigError where the database cannot be used.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() in postgres.SCHEMES:
+        postgres.open_database(parsed).close()
+        return schema.REVISION, schema.REVISION
+    found = sqlite.check_file(parsed)
+    if found is not None and found > schema.REVISION:
+        raise ConfigError(
+            f"the ledger's schema is revision {found}, which is newer than {schema.REVISION} of "
+            "this imagegate; run the newer version."
+        )
+    return found, schema.REVISION
+
+
 def _open_file(
     path: Path, lock: sqlite.FileLock, durability: sqlite.Durability, busy_timeout_s: float
 ) -> Database:
