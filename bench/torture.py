@@ -14,8 +14,9 @@ from pathlib import Path
 
 from bench.contenders import BENCH
 from imagegate.catalogue.price import format_usd
-from tests.faults.audit import Books, Verdict, audit
+from tests.faults.audit import Books, Verdict, audit, unbalanced
 from tests.faults.errands import draw
+from tests.faults.settling import settle_all
 from tests.faults.storm import Course, Storm, TortureProcess
 from tests.ledger.databases import PostgresServer
 from tests.upstream.fake import FakeUpstream
@@ -32,8 +33,8 @@ def read_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def run(options: argparse.Namespace, folder: Path) -> tuple[Course, Verdict]:
-    """Return what happened, and what the books say of it."""
+def run(options: argparse.Namespace, folder: Path) -> tuple[Course, Verdict, int]:
+    """Return what happened, what the books say of it, and their sum after reconciliation."""
     with ExitStack() as stack:
         upstream = stack.enter_context(FakeUpstream())
         upstream.end_jobs("Ready")
@@ -43,7 +44,10 @@ def run(options: argparse.Namespace, folder: Path) -> tuple[Course, Verdict]:
         stack.callback(gateway.__exit__)
         books = Books(url)
         stack.callback(books.close)
-        return storm.course, audit(upstream.bill, books, storm.course.reached, gateway.port)
+        verdict = audit(upstream.bill, books, storm.course.reached, gateway.port)
+        settle_all(upstream.bill, books, f"http://127.0.0.1:{gateway.port}", folder)
+        verdict.faults.extend(unbalanced(books))
+        return storm.course, verdict, books.number("SELECT sum(cost_e10) FROM attempts")
 
 
 def _ledger_url(kind: str, folder: Path, stack: ExitStack) -> str:
@@ -54,7 +58,9 @@ def _ledger_url(kind: str, folder: Path, stack: ExitStack) -> str:
     return server.new_url()
 
 
-def table(options: argparse.Namespace, course: Course, verdict: Verdict, seconds: float) -> str:
+def table(
+    options: argparse.Namespace, course: Course, verdict: Verdict, sum_e10: int, seconds: float
+) -> str:
     """Return the result as a table."""
     states = ", ".join(f"{count} {state}" for state, count in sorted(verdict.states.items()))
     rows = {
@@ -68,6 +74,7 @@ def table(options: argparse.Namespace, course: Course, verdict: Verdict, seconds
         "bill": f"{format_usd(verdict.billed_e10)} USD",
         "of it settled": f"{format_usd(verdict.settled_e10)} USD",
         "of it unknown, held": f"{format_usd(verdict.unknown_e10)} USD",
+        "ledger after calls reconcile": f"{format_usd(sum_e10)} USD",
         "differences": f"{len(verdict.faults)}",
         "time": f"{seconds:.0f} s",
     }
@@ -81,15 +88,15 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="imagegate-torture-", dir=options.folder))
     begun_s = time.monotonic()
     try:
-        course, verdict = run(options, folder)
+        course, verdict, sum_e10 = run(options, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    text = table(options, course, verdict, time.monotonic() - begun_s)
+    text = table(options, course, verdict, sum_e10, time.monotonic() - begun_s)
     path = BENCH / "results" / f"torture-{options.ledger}-{options.seed}.md"
     path.parent.mkdir(exist_ok=True)
     path.write_text(f"{text}\n")
     print(text, f"written: {path}", sep="\n")
-    raise SystemExit(bool(verdict.faults))
+    raise SystemExit(bool(verdict.faults) or sum_e10 != verdict.billed_e10)
 
 
 if __name__ == "__main__":

@@ -81,9 +81,9 @@ def audit(bill: Iterable[Record], books: Books, reached: set[int], port: int) ->
     """Return how bill and ledger compare; images are fetched from the gateway at `port`."""
     posts = [one for one in bill if one.method == "POST"]
     attempts = books.attempts()
-    sides = _Sides(posts, attempts)
+    sides = Sides(posts, attempts)
     kept = _kept(books, port)
-    faults = [*sides.faults(), *_open(books), *_sums(books, attempts)]
+    faults = [*sides.faults(), *_open(books), *unbalanced(books)]
     settled_e10 = unknown_e10 = 0
     for record, attempt in sides.pairs:
         cost_e10 = price_e10(record)
@@ -110,7 +110,7 @@ def audit(bill: Iterable[Record], books: Books, reached: set[int], port: int) ->
     )
 
 
-class _Sides:
+class Sides:
     """Requests beside attempts: by the request's id, else by the errand that both name."""
 
     def __init__(self, posts: list[Record], attempts: list[Attempt]) -> None:
@@ -132,11 +132,16 @@ class _Sides:
             else:
                 self._unmatched.append(record)
 
+    @property
+    def lone(self) -> list[Attempt]:
+        """Attempts that the upstream never saw."""
+        return [one for each in self._lone.values() for one in each]
+
     def faults(self) -> Iterable[str]:
         """Yield what only one side knows."""
         for record in self._unmatched:
             yield f"request {record.number} of {name_of(record)} has no attempt"
-        for attempt in (one for each in self._lone.values() for one in each):
+        for attempt in self.lone:
             # Killed between its line in the journal and the upstream: unknown, to be sure.
             if attempt.state != "unknown":
                 yield f"{attempt.id} of {attempt.end_user}: {attempt.state} without a request"
@@ -209,9 +214,9 @@ def _open(books: Books) -> Iterable[str]:
             yield f"{found} {what}"
 
 
-def _sums(books: Books, attempts: list[Attempt]) -> Iterable[str]:
-    """Yield where entries, sums of the day or budgets differ from the attempts."""
-    known_e10 = sum(one.cost_e10 or 0 for one in attempts)
+def unbalanced(books: Books) -> Iterable[str]:
+    """Yield where entries or sums of the day differ from the attempts."""
+    known_e10 = books.number("SELECT sum(cost_e10) FROM attempts")
     held = "SELECT sum(CASE kind WHEN 'hold' THEN amount_e10 ELSE -amount_e10 END) FROM entries"
     held_e10 = books.number(f"{held} WHERE kind <> 'charge'")
     expected_e10 = books.number(

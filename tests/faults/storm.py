@@ -21,6 +21,7 @@ from tests.upstream.fake import FakeUpstream
 
 THREADS = 12
 TRIES_MAX = 60
+ASKED_MAX = 20_000
 WAIT_S_MAX = 120.0
 READ_BYTES = 10_000
 
@@ -28,11 +29,13 @@ READ_BYTES = 10_000
 CONFIG = """
 model_list:
   - model_name: img
-    params:
-      {{model: openai/gpt-image-2, base_model: openai/gpt-image-2, api_base: "{url}/v1", api_key: x}}
+    params: &openai
+      model: openai/gpt-image-2
+      base_model: openai/gpt-image-2
+      api_base: "{url}/v1"
+      api_key: x
   - model_name: solo
-    params:
-      {{model: openai/gpt-image-2, base_model: openai/dall-e-3, api_base: "{url}/v1", api_key: x}}
+    params: {{<<: *openai, base_model: openai/dall-e-3}}
   - model_name: flux
     params: {{model: black_forest_labs/flux-2-pro, api_base: "{url}", api_key: x}}
 router_settings: {{num_retries: 1, cooldown_time: 0.01}}
@@ -48,6 +51,13 @@ class TortureProcess(GatewayProcess):
         super().__init__(folder, upstream.v1)
         text = CONFIG.format(url=upstream.url, folder=folder, ledger=ledger_url)
         (folder / "config.yaml").write_text(text)
+
+    def wait_settled(self) -> None:
+        """Return when no call is open any more, in whichever ledger."""
+        for _ in range(ASKED_MAX):
+            if not self.get("/v1/images/calls?state=running&limit=1")[1]["data"]:
+                return
+        raise TimeoutError("calls stay open")
 
 
 @dataclass
@@ -81,6 +91,14 @@ class Storm:
 
     def run(self, errands: list[Errand], kills: int) -> GatewayProcess:
         """Return the gateway that stands at the end, with nothing open any more; stop it."""
+        try:
+            return self._run_all(errands, kills)
+        except BaseException:
+            if self._gateway is not None:
+                self._gateway.kill()
+            raise
+
+    def _run_all(self, errands: list[Errand], kills: int) -> GatewayProcess:
         for errand in errands:
             self._errands.put(errand)
         self._start()
@@ -134,9 +152,9 @@ class Storm:
     def _work(self) -> None:
         with contextlib.suppress(queue.Empty):
             while True:
-                self._run(self._errands.get_nowait())
+                self._meet(self._errands.get_nowait())
 
-    def _run(self, errand: Errand) -> None:
+    def _meet(self, errand: Errand) -> None:
         with self._changed:
             self._begun += 1
             self._changed.notify_all()

@@ -27,7 +27,7 @@ from imagegate.gateway import (
     openapi,
     preview,
 )
-from imagegate.gateway.admin import budgets, end_users, keys, spend, teams
+from imagegate.gateway.admin import budgets, charges, end_users, keys, spend, teams
 from imagegate.gateway.admin import calls as admin_calls
 from imagegate.gateway.auth import Gatekeeper
 from imagegate.gateway.images import ImageEndpoint
@@ -103,6 +103,8 @@ ROUTES: tuple[Resource, ...] = (
     Resource("/admin/budgets/{id}", budgets.remove_budget, method="DELETE", roles=ADMIN),
     Resource("/admin/calls", admin_calls.list_calls),
     Resource("/admin/calls/{id}", admin_calls.get_call),
+    Resource("/admin/charges", charges.list_charges, roles=ADMIN),
+    Resource("/admin/charges/{id}/settle", charges.settle_charge, method="POST", roles=ADMIN),
     Resource("/admin/spend", spend.list_spend),
     # Whoever has the signed url may have the image.
     Resource(f"{links.PATH}{{name}}", assets.get_asset, is_open=True),
@@ -117,7 +119,7 @@ _SERVED = (
     "POST /v1/images/generations, /v1/images/edits, /v1/images/variations, /v1/responses, "
     "/openai/deployments/{name}/images/generations, /openai/deployments/{name}/images/edits; "
     "/v1/images/preview, /v1/diagnose; "
-    "/admin/{teams,keys,end_users,budgets,calls,spend,guardrails}; "
+    "/admin/{teams,keys,end_users,budgets,calls,charges,spend,guardrails}; "
     "GET /v1/images/calls, /v1/images/calls/{id}, /v1/images/calls/{id}/images/{index}, "
     "/v1/images/assets/{id}.{ext}, /v1/models, /openapi.json, /healthz, /readyz, /metrics"
 )

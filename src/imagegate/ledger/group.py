@@ -26,6 +26,7 @@ from imagegate.ledger.people import (
 from imagegate.ledger.records import (
     Admit,
     AttemptEnd,
+    AttemptState,
     CallEnd,
     CloseCall,
     ConflictError,
@@ -37,6 +38,7 @@ from imagegate.ledger.records import (
     Keep,
     KeepAlive,
     LedgerError,
+    Reconcile,
     Redispatch,
     Settle,
     Upkeep,
@@ -135,6 +137,9 @@ def _ends_of(connection: Connection, commands: Sequence[AnyCommand], now_s: floa
             ends.append(_ended(one.attempt))
         elif isinstance(one, Redispatch) and one.ended is not None:
             ends.append(_ended(one.ended))
+        elif isinstance(one, Reconcile):
+            state: AttemptState = "settled" if one.cost_e10 else "refused"
+            ends.append(Ended(one.attempt_id, state, one.at, one.cost_e10, one.who))
         elif isinstance(one, HoldOrphans):
             parameters = {"b_now": now_s, "b_limit": one.limit}
             rows = execute(connection, money_schema.SELECT_ORPHANS, parameters)
@@ -168,6 +173,8 @@ def _writes(command: AnyCommand, now_s: float) -> Iterator[_Write]:
             yield _after_the_end(command)
         case KeepAlive() | HoldOrphans():
             yield from _upkeep(command, now_s)
+        case Reconcile(attempt_id, cost_e10):
+            yield schema.RECONCILE, {"b_id": attempt_id, "b_cost_e10": cost_e10}
         case _:
             yield from _changes(command)
 

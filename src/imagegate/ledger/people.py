@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
-from imagegate.ledger.records import Command, Limit, Upkeep
+from imagegate.ledger.records import Command, Limit, Reconcile, Upkeep
 from imagegate.types import Operation
 
 Role: TypeAlias = Literal["caller", "team_admin", "admin"]
@@ -199,4 +199,4 @@ Change: TypeAlias = (
     | RemoveBudget
 )
 
-AnyCommand: TypeAlias = Command | Change | Upkeep
+AnyCommand: TypeAlias = Command | Change | Upkeep | Reconcile

@@ -246,6 +246,19 @@ class ForgetFile(Struct, frozen=True):
     file: str
 
 
+class Reconcile(Struct, frozen=True):
+    """An operator knows what an attempt cost whose charge was held: `cost_e10`, 0 for nothing.
+
+    `who` is told with the entries. What became of the attempt stays as it was: only its money is
+    known now. Raises `ConflictError` where its cost is known already, or it has not ended.
+    """
+
+    attempt_id: str
+    cost_e10: int
+    who: str
+    at: float
+
+
 class KeepAlive(Struct, frozen=True):
     """A sign of life of a process: nobody else holds its reservations for a while."""
 

@@ -32,7 +32,7 @@ from sqlalchemy import (
     update,
 )
 
-REVISION = "0003"
+REVISION = "0006"
 VERSION_TABLE = "imagegate_version"
 
 metadata = MetaData()
@@ -111,6 +111,7 @@ _CALL_MAY_END = text("calls.state IN ('running', 'unknown')")
 _ATTEMPT_MAY_END = text("attempts.state IN ('dispatched', 'answered', 'unknown')")
 
 _RUNNING = text("state = 'running'")
+_IS_UNKNOWN = text("attempts.cost_e10 IS NULL AND attempts.state IN ('unknown', 'settled')")
 _UNDER_WAY = text("state IN ('dispatched', 'answered')")
 Index("calls_open", calls.c.id, sqlite_where=_RUNNING, postgresql_where=_RUNNING)
 for _column in (calls.c.key_id, calls.c.team_id):
@@ -170,6 +171,11 @@ FREE_KEY = (
     .where(calls.c.id == bindparam("b_id"), text("calls.state = 'failed'"))
     .values(idempotency_key=null())
 )
+RECONCILE = (
+    update(attempts)
+    .where(attempts.c.id == bindparam("b_id"), _IS_UNKNOWN)
+    .values(cost_e10=bindparam("b_cost_e10"))
+)
 FORGET_FILE = delete(assets).where(assets.c.file == bindparam("b_file"))
 
 WRITES: tuple[Insert | Update | Delete, ...] = (
@@ -181,10 +187,11 @@ WRITES: tuple[Insert | Update | Delete, ...] = (
     MARK_DELIVERED,
     FREE_KEY,
     FORGET_FILE,
+    RECONCILE,
 )
 """In the order of a call's life: a group runs each of them once, whatever came first in it."""
 
-EXACT_WRITES = frozenset((END_ATTEMPT, END_CALL, MARK_DELIVERED))
+EXACT_WRITES = frozenset((END_ATTEMPT, END_CALL, MARK_DELIVERED, RECONCILE))
 """Those that must meet exactly one row for each set of parameters."""
 
 SELECT_CALL = select(calls).where(calls.c.id == bindparam("b_id"))
