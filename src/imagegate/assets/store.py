@@ -1,9 +1,11 @@
 """Kept images in a folder. Keeping a spool file is a rename: asset = (file, range, encoding)."""
 
 import os
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from imagegate.assets.bucket import Bucket, ObjectGoneError
 from imagegate.assets.spool import SpoolFile
 from imagegate.config.settings import AssetSettings
 
@@ -12,12 +14,12 @@ HELD = "held/"
 
 
 class KeptFile:
-    """A kept file that is open for reading by position. Close it."""
+    """A kept file that is open for reading by position: descriptor `fd` is its own. Close it."""
 
     __slots__ = ("_fd",)
 
-    def __init__(self, path: Path) -> None:
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Return up to `length` bytes from `offset`."""
@@ -31,13 +33,17 @@ class KeptFile:
 
 
 class AssetStore:
-    """The folder of kept images; file names are made by us and are relative to it."""
+    """The folder of kept images; file names are made by us and are relative to it.
+
+    With a `bucket` images move there, and are read back through an unnamed file in the folder.
+    """
 
     def __init__(self, settings: AssetSettings) -> None:
         self.root = Path(settings.folder) / "images"
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._evidence = Path(settings.folder) / "evidence"
         self._made: set[str] = set()
+        self.bucket = Bucket(settings.bucket, self.root) if settings.bucket else None
 
     def keep_file(self, file: SpoolFile, name: str, *, is_held: bool = False) -> str:
         """Move a spool file into the store as `name`; return its relative path."""
@@ -59,7 +65,24 @@ class AssetStore:
         """
         if name.startswith(HELD):
             raise FileNotFoundError(name)
-        return KeptFile(self.root / name)
+        return self.open_file(name)
+
+    def open_file(self, name: str) -> KeptFile:
+        """Do as `open_kept`, also for what is held: to move it, never to show it."""
+        return KeptFile(os.open(self.root / name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW))
+
+    async def fetch_kept(self, key: str, sha256: str) -> tuple[KeptFile, int]:
+        """Return an image of the bucket in a file of its own, and its length in bytes.
+
+        Raises `BucketError`: `ObjectGoneError` where it is not there, or is not what was put there.
+        """
+        if self.bucket is None:
+            raise ObjectGoneError(f"{key} is in a bucket, and assets.bucket names none")
+        with tempfile.TemporaryFile(dir=self.root) as file:
+            if await self.bucket.fetch(key, file.write) != sha256:
+                raise ObjectGoneError(f"{key} has other bytes than it was given")
+            file.flush()
+            return KeptFile(os.dup(file.fileno())), file.tell()
 
     def take_back(self, name: str, path: Path) -> None:
         """Move a kept file back to the spool, where its process died before its row was written."""

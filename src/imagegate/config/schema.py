@@ -293,6 +293,12 @@ class Assets(Section):
     """Largest answer of an upstream, decoded, in bytes."""
     url_s: Seconds = 3600.0
     """How long the url of an image may be fetched, in seconds; it is kept as long."""
+    bucket: Text | None = None
+    """Bucket that kept images move to: `s3://name/prefix`, `gs://name/prefix` or \
+`az://container/prefix`. Needs the extra `bucket`."""
+    bucket_options: dict[str, SecretStr] = {}
+    """Options of the bucket by obstore's names, such as `region`, `endpoint`, \
+`aws_access_key_id`; what is not named comes from the environment or the machine's role."""
 
 
 class BlockedWord(Section):

@@ -136,8 +136,18 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     drain_s: float = 900.0
 
 
+class BucketSettings(Struct, frozen=True):
+    """A bucket, `s3://name/prefix` and the like; `options` of its kind have obstore's names."""
+
+    url: str
+    options: Mapping[str, Secret] = {}
+
+
 class AssetSettings(Struct, frozen=True, kw_only=True):
-    """Where image bytes live, how long, and how much of them."""
+    """Where image bytes live, how long, and how much of them.
+
+    With a `bucket` kept images move there from the folder once they are settled.
+    """
 
     folder: str
     retention_s: float = 7 * 24 * 3600.0
@@ -146,6 +156,7 @@ class AssetSettings(Struct, frozen=True, kw_only=True):
     durability: Literal["process", "power"] = "process"
     answer_bytes_max: int = 256 * 1024 * 1024
     url_s: float = 3600.0
+    bucket: BucketSettings | None = None
 
 
 class Settings(Struct, frozen=True, kw_only=True):

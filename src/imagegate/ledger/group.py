@@ -41,6 +41,7 @@ from imagegate.ledger.records import (
     Reconcile,
     Redispatch,
     Settle,
+    Stored,
     Upkeep,
     storable,
 )
@@ -171,7 +172,7 @@ def _writes(command: AnyCommand, now_s: float) -> Iterator[_Write]:
             yield from ((schema.INSERT_ASSET, asdict(asset)) for asset in assets)
         case Delivered() | FreeKey() | ForgetFile():
             yield _after_the_end(command)
-        case KeepAlive() | HoldOrphans():
+        case KeepAlive() | HoldOrphans() | Stored():
             yield from _upkeep(command, now_s)
         case Reconcile(attempt_id, cost_e10):
             yield schema.RECONCILE, {"b_id": attempt_id, "b_cost_e10": cost_e10}
@@ -190,8 +191,13 @@ def _after_the_end(command: Delivered | FreeKey | ForgetFile) -> _Write:
 
 
 def _upkeep(command: Upkeep, now_s: float) -> Iterator[_Write]:
-    """Yield a sign of life; orphans are looked for when the group is booked."""
-    if isinstance(command, KeepAlive):
+    """Yield a sign of life or a move; orphans are looked for when the group is booked."""
+    if isinstance(command, Stored):
+        yield (
+            schema.STORE_ASSET,
+            {"b_id": command.asset_id, "b_object": command.object, "b_sha256": command.sha256},
+        )
+    elif isinstance(command, KeepAlive):
         yield money_schema.KEEP_ALIVE, {"id": command.owner, "alive_until": now_s + LEASE_S}
 
 

@@ -22,6 +22,7 @@ from imagegate.runtime.reaper import reap_forever
 from imagegate.runtime.recovery import Recovery
 from imagegate.runtime.retirements import tell_retirements_forever
 from imagegate.runtime.supervisor import Supervisor
+from imagegate.runtime.uploads import upload_forever
 from imagegate.settle import Tools
 from imagegate.sinks.hub import Sinks
 from imagegate.transport.download import Downloader
@@ -86,12 +87,15 @@ async def open_runtime(settings: Settings, *, embedded: bool) -> Runtime:
     runtime.database = ledger
     await ledger.commit(KeepAlive(runtime.spool.owner))
     recovery = Recovery(settings, runtime.tools, is_shared=ledger.is_shared)
-    work = (
+    store = runtime.tools.store
+    work = [
         recovery.run(),
-        reap_forever(settings.assets, ledger, runtime.tools.store),
+        reap_forever(settings.assets, ledger, store),
         hold_forever(ledger, runtime.spool.owner),
         tell_retirements_forever(settings.deployments),
-    )
+    ]
+    if store.bucket is not None:
+        work.append(upload_forever(ledger, store, store.bucket))
     runtime.background = [asyncio.create_task(each) for each in work]
     return runtime
 
@@ -100,7 +104,7 @@ def _open_embedded(settings: Settings) -> Runtime:
     from imagegate.ledger.memory import MemoryLedger
 
     folder = tempfile.mkdtemp(prefix="imagegate-")
-    assets = msgspec.structs.replace(settings.assets, folder=folder, retention_s=0)
+    assets = msgspec.structs.replace(settings.assets, folder=folder, retention_s=0, bucket=None)
     runtime = _assemble(msgspec.structs.replace(settings, assets=assets), MemoryLedger())
     runtime.private_folder = folder
     return runtime
