@@ -39,7 +39,7 @@ model_list:
   - model_name: flux
     params: {{model: black_forest_labs/flux-2-pro, api_base: "{url}", api_key: x}}
 router_settings: {{num_retries: 1, cooldown_time: 0.01}}
-assets: {{folder: "{folder}/assets", retention_s: 86400}}
+assets: {{folder: "{folder}/assets", retention_s: 86400{assets}}}
 database_url: "{ledger}"
 """
 
@@ -47,9 +47,12 @@ database_url: "{ledger}"
 class TortureProcess(GatewayProcess):
     """A gateway with three groups: whole calls, calls in parts, jobs."""
 
-    def __init__(self, folder: Path, upstream: FakeUpstream, ledger_url: str) -> None:
+    def __init__(
+        self, folder: Path, upstream: FakeUpstream, ledger_url: str, assets: str = ""
+    ) -> None:
         super().__init__(folder, upstream.v1)
-        text = CONFIG.format(url=upstream.url, folder=folder, ledger=ledger_url)
+        places = {"folder": folder, "ledger": ledger_url, "assets": assets}
+        text = CONFIG.format(url=upstream.url, **places)
         (folder / "config.yaml").write_text(text)
 
     def wait_settled(self) -> None:

@@ -7,7 +7,7 @@ import queue
 import signal
 import socket
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any, Self
 
 import msgspec
@@ -132,7 +132,12 @@ class RunningGateway:
             self._ready.put(error)
             raise
 
+    def run(self, work: Coroutine[Any, Any, object]) -> None:
+        """Run what belongs to the gateway's event loop there, to its end."""
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(WAIT_S_MAX)
+
     async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
         runtime = await open_runtime(self._settings, embedded=False)
         with bind(self._settings.server) as listener:
             self.port = listener.getsockname()[1]

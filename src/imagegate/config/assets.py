@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from imagegate.config.faults import Faults, nearest
+from imagegate.config.faults import Faults
 from imagegate.config.settings import AssetSettings, BucketSettings
 from imagegate.types import Secret
 
@@ -28,12 +28,8 @@ def _bucket(given: "Assets", faults: Faults) -> BucketSettings:
     url = given.bucket or ""
     parts = urlsplit(url)
     if parts.scheme not in SCHEMES or not parts.netloc:
-        near = nearest(parts.scheme, SCHEMES)
-        meant = f"; did you mean {near}://?" if near else ""
-        faults.add(
-            ("assets", "bucket"),
-            "must be s3://bucket/prefix, gs://bucket/prefix or az://container/prefix" + meant,
-        )
+        kinds = "s3://bucket/prefix, gs://bucket/prefix or az://container/prefix"
+        faults.add(("assets", "bucket"), f"must be {kinds}")
     elif parts.query or parts.fragment or "@" in parts.netloc:
         faults.add(("assets", "bucket"), "takes no key and no query; use assets.bucket_options")
     if find_spec("obstore") is None:
