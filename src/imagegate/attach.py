@@ -228,6 +228,7 @@ class _Reopened:
         if row.state == "running":
             return False
         stored = await read_stored(self._tools.ledger, row)
+        self.work.trace.verdicts = [one.verdict for one in stored.verdicts]
         is_done = row.state == "done"
         if is_done and not stored.has_all_images and _is_fresh(row):
             return False  # images that were to go are kept for a caller who left

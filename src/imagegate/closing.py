@@ -6,7 +6,7 @@ from imagegate.attempt import Attempt
 from imagegate.errors import ImageError
 from imagegate.running import Outcome, Work
 from imagegate.telemetry import CallEvent
-from imagegate.trace import NAME_CHARS_MAX, Trace, names, shown
+from imagegate.trace import NAME_CHARS_MAX, Trace, names, shown, shown_name
 from imagegate.types import ImageCall, ImageResult, Usage
 
 
@@ -97,7 +97,7 @@ def _event(trace: Trace, call: ImageCall | None, **values: object) -> CallEvent:
     given: dict[str, object] = {
         "call_id": trace.call_id,
         "operation": asked.operation if call else "",
-        "model": shown(asked.model, NAME_CHARS_MAX),
+        "model": shown_name(asked.model),
         "images_asked": asked.n,
         "key_id": trace.key_id,
         "team_id": trace.team_id,

@@ -31,6 +31,7 @@ from imagegate.ledger.records import (
     LedgerError,
     Redispatch,
 )
+from imagegate.ledger.review import VerdictRecord
 from imagegate.pixels import encode_result, prepare_attempt
 from imagegate.plan import Plan
 from imagegate.reserve import (
@@ -111,7 +112,7 @@ class Pipeline:
             call = await guard.check_input(call)
             route = self._route(call, options, guard)  # other words may be, and time has passed
         with trace.step("admit"):
-            roll, attempts, route = await self._admit_somewhere(call, options, route)
+            roll, attempts, route = await self._admit_somewhere(call, options, route, trace)
         work = Work(call, spool, self._close, guard)
         work.limit_s = options.timeout_s or route.plan.deployment.timeout_s
         if self._settings.log_prompts and _may_log(options.account):
@@ -158,14 +159,18 @@ class Pipeline:
             running.fail(error)
             await guard.end()
             await guard.observe(running.call, None)
+            await settlement.record_verdicts(running)
             settlement.tell_failure(running, attempts[0], error, roll)
         except Exception as bug:
             settlement.tell_failure(running, attempts[0], _internal(bug), roll)
             raise
         else:
             running.succeed(outcome)
-            await guard.observe(running.call, outcome.result)
-            settlement.tell(running, outcome)
+            try:
+                await guard.observe(running.call, outcome.result)
+                await settlement.record_verdicts(running)
+            finally:
+                settlement.tell(running, outcome)
         finally:
             guard.stop()
             running.finish()
@@ -278,18 +283,20 @@ class Pipeline:
         return further
 
     async def _admit_somewhere(
-        self, call: ImageCall, options: CallOptions, route: Route
+        self, call: ImageCall, options: CallOptions, route: Route, trace: Trace
     ) -> tuple[Roll, Sequence[Attempt], Route]:
         """Write the call down (commit 1) at the first deployment that there is room for.
 
         A provider whose budget is full is passed over; every other refusal is the caller's answer.
         """
+        verdicts = trace.unwritten_verdicts()
         while True:
             roll = Roll(call, self._tools.spool.owner)
             attempts = self._enter(roll, route, call.n)
             self._router.begin(route, len(attempts), clock.monotonic_s())
             try:
-                await self._admit(call, options, attempts, group=route.plan.deployment.group)
+                group = route.plan.deployment.group
+                await self._admit(call, options, attempts, verdicts, group=group)
             except BaseException as error:
                 self._router.cancel(route, len(attempts))
                 route = _passed_over(route, error)
@@ -304,7 +311,13 @@ class Pipeline:
         return attempts
 
     async def _admit(
-        self, call: ImageCall, options: CallOptions, attempts: Sequence[Attempt], *, group: str
+        self,
+        call: ImageCall,
+        options: CallOptions,
+        attempts: Sequence[Attempt],
+        verdicts: tuple[VerdictRecord, ...],
+        *,
+        group: str,
     ) -> None:
         account = options.account
         record = CallRecord(
@@ -322,7 +335,8 @@ class Pipeline:
             idempotency_key=(options.attach.scoped_key or None) if options.attach else None,
         )
         first, *parts = (attempt.record for attempt in attempts)
-        await self._tools.ledger.commit(Admit(record, first, tuple(parts), account.limits, call.n))
+        admit = Admit(record, first, tuple(parts), account.limits, call.n, verdicts)
+        await self._tools.ledger.commit(admit)
 
 
 def end_user_of(call: ImageCall, options: CallOptions) -> str:

@@ -4,6 +4,7 @@ Several callers may stand at one work: a repeated request attaches to what was b
 """
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping
 
 import msgspec
@@ -40,8 +41,13 @@ class AttachTerms(Struct, frozen=True):
 
     @property
     def scoped_key(self) -> str:
-        """The key as the ledger has it, `""` for none; two holders never share one."""
-        return f"{self.holder}/{self.key}" if self.key else ""
+        """The key as the ledger has it, `""` for none; two holders never share one.
+
+        A hash: whatever a caller puts into that header, it is in no row.
+        """
+        if not self.key:
+            return ""
+        return hashlib.sha256(f"{self.holder}/{self.key}".encode()).hexdigest()
 
 
 class CallOptions(Struct, frozen=True):

@@ -33,6 +33,7 @@ from imagegate.ledger.records import (
     LedgerError,
     Settle,
 )
+from imagegate.ledger.review import Judge
 from imagegate.plan import Plan
 from imagegate.running import Outcome, Work
 from imagegate.sinks.hub import Sinks
@@ -95,13 +96,14 @@ class Settlement:
                 end,
                 error_code=refusal.code,
                 error_text=refusal.message,
-                answer=write_told(refusal),
+                answer=write_told(refusal, brought=end.answer),
             )
         await self._sync(running)
         assets = self._kept(running, attempt, result, is_held=refusal is not None)
         if not assets and refusal is None:
             running.unkept.append((attempt, result))
-        command = Settle(end, assets, roll.end(attempt, end))
+        verdicts = running.trace.unwritten_verdicts()
+        command = Settle(end, assets, roll.end(attempt, end), verdicts)
         is_written = await self._commit(
             running, attempt, command, may_forget=bool(assets or refusal)
         )
@@ -114,9 +116,19 @@ class Settlement:
             for file in attempt.conversation.files:
                 self._tools.store.keep_evidence(file, asset_name(file.name, attempt.id))
         lost = roll.lose(attempt, error)
-        command = Fail(end, roll.end(attempt, end))
+        command = Fail(end, roll.end(attempt, end), running.trace.unwritten_verdicts())
         await self._commit(running, attempt, command, may_forget=True)
         return lost
+
+    async def record_verdicts(self, running: Work) -> None:
+        """Write the verdicts that were given after the last attempt had ended."""
+        verdicts = running.trace.unwritten_verdicts()
+        if not verdicts:
+            return
+        try:
+            await self._tools.ledger.commit(Judge(verdicts))
+        except LedgerError:
+            log.exception(telemetry.LEDGER_NOTE_LOST, extra={"call_id": running.id})
 
     def tell(self, running: Work, outcome: Outcome) -> None:
         """Let the sinks know of a call that brought images."""
@@ -213,14 +225,15 @@ class Settlement:
             retention_s = max(retention_s, self._assets.url_s)
         if retention_s <= 0:
             return ()
-        return keep(
-            result,
-            self._tools.store,
-            call_id=running.id,
-            attempt_id=attempt.id,
-            expires_at=clock.now_s() + retention_s,
-            is_held=is_held,
-        )
+        with running.trace.step("keep", attempt.span_id):
+            return keep(
+                result,
+                self._tools.store,
+                call_id=running.id,
+                attempt_id=attempt.id,
+                expires_at=clock.now_s() + retention_s,
+                is_held=is_held,
+            )
 
 
 def _charge(plan: Plan, result: ImageResult) -> int | None:

@@ -23,6 +23,7 @@ from imagegate.fan_out import gravest, join_results
 from imagegate.ledger import Ledger
 from imagegate.ledger.answers import read_brought, read_told
 from imagegate.ledger.records import AssetRecord, AttemptRecord, CallRecord, cost_e10_of
+from imagegate.ledger.review import VerdictRecord
 from imagegate.providers import provider_for
 from imagegate.running import Outcome
 from imagegate.types import Adjustment, Blob, ImageCall, ImageResult
@@ -36,14 +37,16 @@ End: TypeAlias = Outcome | ImageError
 class StoredCall(Struct, frozen=True, eq=False):
     """The rows of one call, each list in the order of its parts.
 
-    `assets` are the images that may be delivered; `held` are the ids of attempts whose images a
-    guardrail keeps from everybody.
+    `assets` are the images that may be delivered; `held` are the ids of attempts of whose images a
+    guardrail keeps all from everybody, `held_count` is how many images are kept so.
     """
 
     call: CallRecord
     attempts: tuple[AttemptRecord, ...]
     assets: tuple[AssetRecord, ...]
     held: frozenset[str] = frozenset()
+    held_count: int = 0
+    verdicts: tuple[VerdictRecord, ...] = ()
 
     @property
     def cost_e10(self) -> int | None:
@@ -96,10 +99,13 @@ async def read_stored(ledger: Ledger, call: CallRecord) -> StoredCall:
     assets = sorted(
         await ledger.assets_of(call.id), key=lambda one: (order[one.attempt_id], one.index)
     )
+    passed = tuple(one for one in assets if not one.file.startswith(HELD))
     held = frozenset(one.id for one in attempts if one.state == "settled" and one.error_code)
-    held |= {one.attempt_id for one in assets if one.file.startswith(HELD)}
-    passed = tuple(one for one in assets if one.attempt_id not in held)
-    return StoredCall(call, attempts, passed, held)
+    # One image of several may have been released: then its attempt has something to deliver.
+    held |= {one.attempt_id for one in assets} - {one.attempt_id for one in passed}
+    passed = tuple(one for one in passed if one.attempt_id not in held)
+    count = len(assets) - len(passed)
+    return StoredCall(call, attempts, passed, held, count, await ledger.verdicts_of(call.id))
 
 
 async def open_stored(
@@ -124,15 +130,17 @@ async def open_stored(
     return Opened(_outcome(stored, blobs, asked), tuple(one.file for one in opened.values()))
 
 
-async def open_asset(asset: AssetRecord, ledger: Ledger, store: AssetStore) -> OpenAsset:
+async def open_asset(
+    asset: AssetRecord, ledger: Ledger, store: AssetStore, *, may_be_held: bool = False
+) -> OpenAsset:
     """Return a kept image, from the folder or from the bucket that it moved to.
 
     Raises `OSError` where it is kept no more, `OverloadedError` where the bucket does not answer.
     """
     try:
-        file = store.open_kept(asset.file)
+        file = store.open_kept(asset.file, may_be_held=may_be_held)
     except FileNotFoundError:
-        if asset.file.startswith(HELD):
+        if asset.file.startswith(HELD) and not may_be_held:
             raise
     else:
         return OpenAsset(file, blob_of(asset, file))
@@ -168,7 +176,7 @@ def _outcome(stored: StoredCall, blobs: dict[str, Blob], asked: ImageCall) -> Ou
 
 
 def _result(stored: StoredCall, attempt: AttemptRecord, blobs: dict[str, Blob]) -> ImageResult:
-    found = [blobs[asset.id] for asset in stored.of(attempt)]
+    found = {asset.index: blobs[asset.id] for asset in stored.of(attempt)}
     return read_brought(attempt.answer).result(found)
 
 

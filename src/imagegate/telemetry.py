@@ -65,23 +65,22 @@ class Verdict(Struct, frozen=True, kw_only=True):
     mode: GuardMode
     action: GuardAction
     category: str = ""
-    duration_s: float = 0.0
 
     def __str__(self) -> str:
         """Return `name:action`, and `:category` where there is one, as headers have it."""
         return ":".join(part for part in (self.guardrail, self.action, self.category) if part)
 
 
-class Span(Struct, frozen=True, kw_only=True):
+class Span(Struct, kw_only=True):
     """One step of a call. Times are unix seconds; `error` is a code, "" where all went well."""
 
     name: str
     span_id: str
     parent_id: str
     start_s: float
-    end_s: float
+    end_s: float = 0.0
     kind: Literal["internal", "client", "server"] = "internal"
-    attributes: Attributes = {}
+    attributes: dict[str, Attribute] = {}
     error: str = ""
 
 

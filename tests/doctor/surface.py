@@ -21,6 +21,7 @@ class Surface:
 
     def __init__(self, answers: Mapping[str, tuple[int, dict[str, str], Any]]) -> None:
         self.asked: list[Asked] = []
+        self.answers = dict(answers)
         surface = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -31,7 +32,7 @@ class Surface:
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 surface.asked.append(Asked(self.command, self.path, headers, body))
                 path = self.path.partition("?")[0]
-                status, extra, said = answers.get(f"{self.command} {path}", NOT_FOUND)
+                status, extra, said = surface.answers.get(f"{self.command} {path}", NOT_FOUND)
                 if callable(said):
                     self.stream(status, extra, said)
                     return

@@ -271,3 +271,25 @@ def test_a_class_that_raises_closes(start: Start, tmp_path: Path) -> None:
     answer = start(PYTHON.format(name="Broken")).generate(prompt="a fox")
     assert answer.error["code"] == "guardrail_unavailable"
     assert "a secret" not in answer.body.decode()
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "0xa9fea9fe",  # another spelling of 169.254.169.254, which only a resolver reads
+        "[::ffff:169.254.169.254]",
+        "[::ffff:100.100.100.200]",
+        "[64:ff9b::a9fe:a9fe]",
+        "[fe80::1]",
+    ],
+)
+def test_no_connection_leads_to_a_clouds_insides_whatever_its_name(
+    start: Start, upstream: FakeUpstream, host: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What the configuration cannot see is looked at when the connection is made."""
+    gateway = start(HTTP.format(mode="pre_call", url=f"https://{host}", more=""))
+    answer = gateway.generate()
+    assert (answer.status, answer.error["code"]) == (503, "guardrail_unavailable")
+    (failed,) = [one for one in caplog.records if one.getMessage() == "guardrail.failed"]
+    assert "permitted" in failed.reason
+    assert upstream.bill == []

@@ -14,8 +14,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
 from imagegate.errors import ConfigError
-from imagegate.ledger import migrate, schema
+from imagegate.ledger import migrate, review_schema, schema
 from imagegate.ledger.records import AssetRecord, AttemptRecord, CallRecord
+from imagegate.ledger.review import AuditRecord, VerdictRecord
 from imagegate.ledger.store import open_ledger
 
 
@@ -82,6 +83,8 @@ def test_columns_are_the_fields_of_the_records():
         (schema.calls, CallRecord),
         (schema.attempts, AttemptRecord),
         (schema.assets, AssetRecord),
+        (review_schema.verdicts, VerdictRecord),
+        (review_schema.audit, AuditRecord),
     ):
         assert tuple(table.columns.keys()) == record.__struct_fields__
 

@@ -5,12 +5,16 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from imagegate import clock
+from imagegate.assets.blobs import read_chunks
 from imagegate.assets.bucket import Bucket, ObjectGoneError
 from imagegate.assets.spool import SpoolFile
 from imagegate.config.settings import AssetSettings
+from imagegate.types import Blob
 
 HELD = "held/"
 """The folder of images that a guardrail holds: kept, and out of reach of every route."""
+COPY_BYTES = 256 * 1024
 
 
 class KeptFile:
@@ -58,17 +62,14 @@ class AssetStore:
         (self.root / relative).write_bytes(data)
         return relative
 
-    def open_kept(self, name: str) -> KeptFile:
+    def open_kept(self, name: str, *, may_be_held: bool = False) -> KeptFile:
         """Return the kept file `name`, a relative path of ours; raises `OSError` if it is gone.
 
-        What a guardrail holds is gone for everyone: whichever route asks, it comes by here.
+        What a guardrail holds is gone for everyone: whichever route asks, it comes by here. Only
+        an admin who reviews it says otherwise, and its move to the bucket.
         """
-        if name.startswith(HELD):
+        if name.startswith(HELD) and not may_be_held:
             raise FileNotFoundError(name)
-        return self.open_file(name)
-
-    def open_file(self, name: str) -> KeptFile:
-        """Do as `open_kept`, also for what is held: to move it, never to show it."""
         return KeptFile(os.open(self.root / name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW))
 
     async def fetch_kept(self, key: str, sha256: str) -> tuple[KeptFile, int]:
@@ -83,6 +84,16 @@ class AssetStore:
                 raise ObjectGoneError(f"{key} has other bytes than it was given")
             file.flush()
             return KeptFile(os.dup(file.fileno())), file.tell()
+
+    def copy_out(self, blob: Blob) -> str:
+        """Write the raw bytes of a held image to a file that is not held; return its relative path.
+
+        Blocks. Raises `OSError`. The file may hold other images, of which nothing is said.
+        """
+        relative = self._place(clock.new_id("file"))
+        with (self.root / relative).open("wb") as copy:
+            copy.writelines(read_chunks(blob))
+        return relative
 
     def take_back(self, name: str, path: Path) -> None:
         """Move a kept file back to the spool, where its process died before its row was written."""

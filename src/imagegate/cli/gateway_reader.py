@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from imagegate.config.load import load_settings
+from imagegate.diagnosis.redact import redact
 from imagegate.errors import (
     AuthenticationError,
     BadRequestError,
@@ -82,10 +83,11 @@ def open_gateway(config: Path | None, gateway: str | None) -> GatewayReader:
 
 
 def _error(status: int, body: bytes) -> ImageError:
+    """Return what was said, redacted: whoever answers at that address may repeat our key."""
     try:
         told = json.loads(body)["error"]
         message, code = str(told["message"]), str(told["code"])
     except (ValueError, KeyError, TypeError):
         message, code = f"The gateway answered with status {status}.", None
     kind = _CLASSES.get(status, OverloadedError)
-    return kind(message, code=code, http_status=status)
+    return kind(redact(message), code=code, http_status=status)

@@ -1,8 +1,5 @@
 """The gateway's application: its routes, and which of them is served by what."""
 
-import logging
-from collections.abc import Awaitable, Callable
-
 from msgspec import Struct
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -11,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route, compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from imagegate import clock, telemetry
+from imagegate import clock
 from imagegate.assets import links
 from imagegate.errors import ImageError, NotFoundError, PermissionDeniedError
 from imagegate.gateway import (
@@ -27,8 +24,18 @@ from imagegate.gateway import (
     openapi,
     preview,
 )
-from imagegate.gateway.admin import budgets, charges, end_users, keys, spend, teams
+from imagegate.gateway.admin import (
+    audit,
+    budgets,
+    charges,
+    end_users,
+    held,
+    keys,
+    spend,
+    teams,
+)
 from imagegate.gateway.admin import calls as admin_calls
+from imagegate.gateway.admin.audited import Handler, audited
 from imagegate.gateway.auth import Gatekeeper
 from imagegate.gateway.images import ImageEndpoint
 from imagegate.ledger.keyring import KeyRing
@@ -40,10 +47,6 @@ from imagegate.types import Operation
 ANY_ROLE: frozenset[Role] = frozenset(("caller", "team_admin", "admin"))
 ADMIN: frozenset[Role] = frozenset(("admin",))
 TEAM_ADMIN: frozenset[Role] = frozenset(("team_admin", "admin"))
-
-logger = logging.getLogger(telemetry.LOGGER)
-
-Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Resource(Struct, frozen=True):
@@ -101,6 +104,11 @@ ROUTES: tuple[Resource, ...] = (
     Resource("/admin/budgets/{id}", budgets.get_budget, roles=TEAM_ADMIN),
     Resource("/admin/budgets/{id}", budgets.change_budget, method="PATCH", roles=ADMIN),
     Resource("/admin/budgets/{id}", budgets.remove_budget, method="DELETE", roles=ADMIN),
+    Resource("/admin/audit", audit.list_audit, roles=ADMIN),
+    Resource("/admin/held", held.list_held, roles=ADMIN),
+    Resource("/admin/held/{id}", held.get_held, roles=ADMIN),
+    Resource("/admin/held/{id}", held.drop_held, method="DELETE", roles=ADMIN),
+    Resource("/admin/held/{id}/release", held.release_held, method="POST", roles=ADMIN),
     Resource("/admin/calls", admin_calls.list_calls),
     Resource("/admin/calls/{id}", admin_calls.get_call),
     Resource("/admin/charges", charges.list_charges, roles=ADMIN),
@@ -119,7 +127,7 @@ _SERVED = (
     "POST /v1/images/generations, /v1/images/edits, /v1/images/variations, /v1/responses, "
     "/openai/deployments/{name}/images/generations, /openai/deployments/{name}/images/edits; "
     "/v1/images/preview, /v1/diagnose; "
-    "/admin/{teams,keys,end_users,budgets,calls,charges,spend,guardrails}; "
+    "/admin/{teams,keys,end_users,budgets,calls,charges,spend,held,audit,guardrails}; "
     "GET /v1/images/calls, /v1/images/calls/{id}, /v1/images/calls/{id}/images/{index}, "
     "/v1/images/assets/{id}.{ext}, /v1/models, /openapi.json, /healthz, /readyz, /metrics"
 )
@@ -213,33 +221,9 @@ def _guarded(resource: Resource, gatekeeper: Gatekeeper) -> Handler:
 
     if resource.is_open:
         return resource.handler
-    return _audited(resource, handle) if resource.path.startswith("/admin/") else handle
-
-
-def _audited(resource: Resource, handle: Handler) -> Handler:
-    """Return the handler of an admin route; each change, also a refused one, is logged."""
-    if resource.method == "GET":
-        return handle
-
-    async def handle_and_tell(request: Request) -> Response:
-        status = 500
-        try:
-            response = await handle(request)
-            status = response.status_code
-        except ImageError as error:
-            status = error.http_status
-            raise
-        else:
-            return response
-        finally:
-            account = getattr(request.state, "account", None)
-            told = {"method": request.method, "route": resource.path, "status": status}
-            told["subject"] = "/".join(map(str, request.path_params.values()))
-            if account is not None:
-                told |= {"role": account.role, "key_id": account.key_id or "master"}
-            logger.info(telemetry.ADMIN_ACTION, extra=told)
-
-    return handle_and_tell
+    if resource.path.startswith("/admin/"):
+        return audited(resource.method, resource.path, handle)
+    return handle
 
 
 async def _answer_no_route(request: Request, error: Exception) -> Response:

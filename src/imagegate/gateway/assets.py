@@ -45,14 +45,18 @@ async def get_asset(request: Request) -> Response:
     return await send_asset(request, asset, max(0, int(expires) - int(clock.now_s())))
 
 
-async def send_asset(request: Request, asset: AssetRecord, age_s: int) -> Response:
+async def send_asset(
+    request: Request, asset: AssetRecord, age_s: int, *, may_be_held: bool = False
+) -> Response:
     """Return a kept image, or the range of it that was asked for; it may be cached for `age_s`.
 
     Raises `NotFoundError` where its file is gone.
     """
     runtime: Runtime = request.app.state.gateway.runtime
     try:
-        opened = await open_asset(asset, runtime.tools.ledger, runtime.tools.store)
+        opened = await open_asset(
+            asset, runtime.tools.ledger, runtime.tools.store, may_be_held=may_be_held
+        )
     except OSError as error:
         raise _gone(asset.id) from error
     source, blob = opened.file, opened.blob

@@ -7,7 +7,7 @@ from starlette.types import Message, Receive
 
 from imagegate.assets.spool import MEMORY_BYTES_MAX, CallSpool
 from imagegate.errors import BadRequestError, RequestTooLargeError
-from imagegate.gateway.channel import CallerLeftError
+from imagegate.gateway.channel import CallerLeftError, received
 from imagegate.wire.lift import Lift, Lifted, LiftError
 
 BODY_IDLE_S = 60.0
@@ -48,6 +48,8 @@ class BodyReader:
         return b""
 
     async def _next_message(self) -> Message:
+        if (message := received(self._receive)) is not None:
+            return message
         try:
             async with asyncio.timeout(BODY_IDLE_S):
                 return await self._receive()

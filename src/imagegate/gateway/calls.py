@@ -3,7 +3,7 @@
 An image that its caller never got is fetched here.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 from starlette.requests import Request
@@ -27,6 +27,7 @@ from imagegate.ledger.records import (
     CallState,
     LedgerError,
 )
+from imagegate.ledger.review import VerdictRecord
 from imagegate.running import Outcome
 from imagegate.runtime.assemble import Runtime
 from imagegate.stored import Opened, StoredCall, open_stored, read_stored
@@ -68,6 +69,8 @@ async def get_call(request: Request) -> Response:
     fields = _summary(stored) | {
         "attempts": [_attempt(one) for one in stored.attempts],
         "adjustments": msgspec.to_builtins(stored.adjustments),
+        "guardrails": verdicts(stored.verdicts),
+        "held_count": stored.held_count,
         "images": [_image(stored, index) for index in range(len(stored.assets))],
     }
     is_relayed = stored.call.operation == "responses"  # its words are not kept
@@ -193,6 +196,12 @@ def _image(stored: StoredCall, index: int) -> dict[str, Json]:
         "expires_at": asset.expires_at,
         "path": f"/v1/images/calls/{stored.call.id}/images/{index}",
     }
+
+
+def verdicts(said: Sequence[VerdictRecord]) -> list[Json]:
+    """Return verdicts as JSON: the names and kinds, never what was found."""
+    names = ("guardrail", "mode", "action", "category")
+    return [{name: getattr(one, name) for name in names} for one in said]
 
 
 def _usd(cost_e10: int | None) -> str:

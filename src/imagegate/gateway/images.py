@@ -48,14 +48,13 @@ class ImageEndpoint:
         """Answer one request; `path_model` is the model named by the path, `""` for none."""
         channel = Channel(receive, send)
         call_id = clock.new_id("call")
-        trace = Trace(call_id)
+        request = Request(dict(scope["headers"]), receive, operation, path_model)
+        trace = _trace_of(request, call_id)
         running: RunningCall | None = None
         self.running_count += 1
         try:
             account = await self._gatekeeper.identify(scope)
             self._check_room()
-            request = Request(dict(scope["headers"]), receive, operation, path_model)
-            trace = _trace_of(request, call_id)
             trace.belong(account.key_id, account.team_id)
             running = await self._start(request, trace, account)
             running.has_hung_up = channel.has_left

@@ -121,7 +121,7 @@ def _paths() -> Json:
         "get": _get("getAsset", "Fetch an image by its signed url", {"image/*": {}})
         | {"parameters": [_parameter("name", "path", required=True), *signed], "security": []}
     }
-    paths |= _call_paths()
+    paths |= _call_paths() | _review_paths()
     paths["/v1/models"] = {"get": _get("listModels", "List the models that are served")}
     paths["/v1/models/{id}"] = {
         "get": _get("getModel", "Describe one model")
@@ -145,6 +145,31 @@ def _call_paths() -> dict[str, Json]:
             "get": told | {"parameters": [by_id, _parameter("result", "query")]}
         },
         "/v1/images/calls/{id}/images/{index}": {"get": image | {"parameters": [by_id, index]}},
+    }
+
+
+def _review_paths() -> dict[str, Json]:
+    """Return what an admin looks at afterwards, and the trial of a guardrail."""
+    by_id = {"parameters": [_parameter("id", "path", required=True)]}
+    page = [_parameter(name, "query") for name in ("limit", "after")]
+    asked = [*page, *(_parameter(name, "query") for name in ("key", "target", "format"))]
+    trial = [_parameter("name", "path", required=True), _parameter("stage", "query")]
+    bodies = {"application/json": _ref("EditCall"), "multipart/form-data": _ref("EditForm")}
+    image: Json = {"image/*": {}}
+    return {
+        "/admin/audit": {"get": _get("listAudit", "List what admins did") | {"parameters": asked}},
+        "/admin/held": {"get": _get("listHeld", "List held images") | {"parameters": page}},
+        "/admin/held/{id}": {
+            "get": _get("getHeld", "Look at a held image", image) | by_id,
+            "delete": _get("deleteHeld", "Delete a held image") | by_id,
+        },
+        "/admin/held/{id}/release": {
+            "post": _get("releaseHeld", "Let a held image be delivered") | by_id
+        },
+        "/admin/guardrails/{name}/test": {
+            "post": _get("testGuardrail", "Show what a guardrail says")
+            | {"parameters": trial, "requestBody": {"required": True, "content": bodies}}
+        },
     }
 
 

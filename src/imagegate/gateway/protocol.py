@@ -2,7 +2,7 @@
 
 import asyncio
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -72,6 +72,15 @@ class GatewayProtocol(HttpToolsProtocol):
         self._is_head_open = False
         self._stop_clock()
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Hand the first piece on as it is: gathering it would copy every byte twice."""
+        cycle = self.cycle
+        if cycle.body or cycle.response_complete:
+            super().on_body(body)
+        else:
+            cycle.body = cast("bytearray", body)  # all that is done with it, bytes can do
+            super().on_body(b"")
 
     def _count(self, size_bytes: int) -> None:
         self._head_bytes += size_bytes

@@ -1,11 +1,11 @@
 """What every call was, what it cost, who asked for it, and who may ask.
 
 `records` holds the rows of calls and the commands that write them, `people` those of teams, keys,
-end users and budgets. `store` keeps them in a database (behind it `writer`, `group`, `reserve`,
-`rate`, `book`, the schemas, `sqlite`, `postgres`, `migrate`, `migrations/`), `memory` only while a
-call runs. `registry` and `reports` read, `keyring` finds whose a key is, `permissions` and
-`budget` are pure. SQLAlchemy is imported by `store` and what stands behind it, Alembic by a schema
-that is behind; this module imports neither.
+end users and budgets, `review` those of verdicts, held images and the audit log. `store` keeps
+them in a database (behind it `writer`, `group`, `reserve`, `rate`, `book`, the schemas, `sqlite`,
+`postgres`, `migrate`, `migrations/`), `memory` only while a call runs. `registry` and `reports`
+read, `keyring` finds whose a key is, `permissions` and `budget` are pure. SQLAlchemy is imported by
+`store` and what stands behind it, Alembic by a schema that is behind; this module imports neither.
 """
 
 from collections.abc import Collection
@@ -20,6 +20,7 @@ from imagegate.ledger.records import (
     CallState,
     Command,
 )
+from imagegate.ledger.review import VerdictRecord
 
 
 class Ledger(Protocol):
@@ -58,6 +59,9 @@ class Ledger(Protocol):
 
     async def assets_of(self, call_id: str) -> tuple[AssetRecord, ...]:
         """Return the images of a call that are still kept, by attempt and index."""
+
+    async def verdicts_of(self, call_id: str, /) -> tuple[VerdictRecord, ...]:
+        """Return what guardrails said of a call, in the order in which they did."""
 
     async def get_asset(self, asset_id: str) -> AssetRecord | None:
         """Return the image with this id, None where it is not kept."""

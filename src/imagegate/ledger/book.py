@@ -26,16 +26,12 @@ _log = logging.getLogger(LOGGER)
 
 
 class Ended(NamedTuple):
-    """How an attempt ended; `cost_e10` is None where it is unknown.
-
-    `who` is the operator who said so, `""` where the upstream did.
-    """
+    """How an attempt ended; `cost_e10` is None where it is unknown."""
 
     attempt_id: str
     state: AttemptState
     at: float
     cost_e10: int | None
-    who: str = ""
 
 
 class _Verdict(NamedTuple):
@@ -106,7 +102,6 @@ class Booking:
                 "credit": credit,
                 "amount_e10": amount_e10,
                 "at": end.at,
-                "who": end.who,
             }
         )
 

@@ -49,7 +49,6 @@ entries = Table(
     Column("credit", Text, nullable=False),
     Column("amount_e10", BigInteger),
     Column("at", Double, nullable=False),
-    Column("who", Text, nullable=False, server_default=""),
     sqlite_with_rowid=False,
 )
 

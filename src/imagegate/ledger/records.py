@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 
 from imagegate.errors import UPSTREAM_TEXT_BYTES_MAX
+from imagegate.ledger.review import Judge, VerdictRecord
 from imagegate.types import Operation
 
 CallState: TypeAlias = Literal["running", "done", "failed", "unknown"]
@@ -191,6 +192,7 @@ class Admit(Struct, frozen=True):
     parts: tuple[AttemptRecord, ...] = ()
     limits: tuple[Limit, ...] = ()
     images: int = 1
+    verdicts: tuple[VerdictRecord, ...] = ()
 
 
 class Redispatch(Struct, frozen=True):
@@ -210,6 +212,7 @@ class Settle(Struct, frozen=True):
     attempt: AttemptEnd
     assets: tuple[AssetRecord, ...] = ()
     call: CallEnd | None = None
+    verdicts: tuple[VerdictRecord, ...] = ()
 
 
 class Fail(Struct, frozen=True):
@@ -217,6 +220,7 @@ class Fail(Struct, frozen=True):
 
     attempt: AttemptEnd
     call: CallEnd | None = None
+    verdicts: tuple[VerdictRecord, ...] = ()
 
 
 class CloseCall(Struct, frozen=True):
@@ -250,19 +254,6 @@ class ForgetFile(Struct, frozen=True):
     file: str
 
 
-class Reconcile(Struct, frozen=True):
-    """An operator knows what an attempt cost whose charge was held: `cost_e10`, 0 for nothing.
-
-    `who` is told with the entries. What became of the attempt stays as it was: only its money is
-    known now. Raises `ConflictError` where its cost is known already, or it has not ended.
-    """
-
-    attempt_id: str
-    cost_e10: int
-    who: str
-    at: float
-
-
 class KeepAlive(Struct, frozen=True):
     """A sign of life of a process: nobody else holds its reservations for a while."""
 
@@ -276,9 +267,10 @@ class HoldOrphans(Struct, frozen=True):
 
 
 class Stored(Struct, frozen=True):
-    """An image is in the bucket as `object`. Raises `ConflictError` where it is kept no more."""
+    """An image is in the bucket as `object`. Raises `ConflictError` where it left `file`."""
 
     asset_id: str
+    file: str
     object: str
     sha256: str
 
@@ -286,7 +278,7 @@ class Stored(Struct, frozen=True):
 Upkeep: TypeAlias = KeepAlive | HoldOrphans | Stored
 
 Command: TypeAlias = (
-    Admit | Redispatch | Settle | Fail | CloseCall | Keep | Delivered | FreeKey | ForgetFile
+    Admit | Redispatch | Settle | Fail | CloseCall | Keep | Delivered | FreeKey | ForgetFile | Judge
 )
 
 

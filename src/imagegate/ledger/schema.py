@@ -184,7 +184,7 @@ FORGET_FILE = delete(assets).where(assets.c.file == bindparam("b_file"))
 
 STORE_ASSET = (
     update(assets)
-    .where(assets.c.id == bindparam("b_id"))
+    .where(assets.c.id == bindparam("b_id"), assets.c.file == bindparam("b_file"))
     .values(object=bindparam("b_object"), sha256=bindparam("b_sha256"))
 )
 

@@ -22,7 +22,7 @@ from sqlalchemy.exc import (
 
 from imagegate import clock
 from imagegate.errors import ConfigError
-from imagegate.ledger import postgres, schema, sqlite
+from imagegate.ledger import postgres, review_schema, schema, sqlite
 from imagegate.ledger.database import Database
 from imagegate.ledger.group import withdraw, write_group
 from imagegate.ledger.migrate import migrate
@@ -38,6 +38,7 @@ from imagegate.ledger.records import (
     LedgerError,
     LedgerUnavailableError,
 )
+from imagegate.ledger.review import VerdictRecord
 from imagegate.ledger.writer import GroupWriter
 
 BUSY_TIMEOUT_S = 5.0
@@ -117,6 +118,10 @@ class SqlLedger:
     async def assets_of(self, call_id: str) -> tuple[AssetRecord, ...]:
         """Return the images of a call that are still kept, by attempt and index."""
         return await self.select(AssetRecord, schema.SELECT_ASSETS, b_id=call_id)
+
+    async def verdicts_of(self, call_id: str) -> tuple[VerdictRecord, ...]:
+        """Return what guardrails said of a call, in the order in which they did."""
+        return await self.select(VerdictRecord, review_schema.SELECT_VERDICTS, b_id=call_id)
 
     async def get_asset(self, asset_id: str) -> AssetRecord | None:
         """Return the image with this id, None where it is not kept."""

@@ -204,6 +204,7 @@ class Recovery:
         model = self._settings.catalogue.find(opened.model) if opened.model else None
         if model is not None:
             model = at_price(model, attempt.price)
+        answer = answer_of(opened.call, result)
         end = AttemptEnd(
             id=attempt.id,
             state="settled",
@@ -212,7 +213,7 @@ class Recovery:
             usage=usage_json(result),
             error_code=UNCHECKED * opened.is_guarded,
             upstream_status=200,
-            answer=write_told(unchecked()) if opened.is_guarded else answer_of(opened.call, result),
+            answer=write_told(unchecked(), answer) if opened.is_guarded else answer,
         )
         assets = self._kept(attempt, result, is_held=opened.is_guarded)
         return Settle(end, assets, _call_end(attempt, "done"))

@@ -65,7 +65,7 @@ class Uploads:
         """Return whether there is nothing more to do for this image."""
         async with self._slots:
             try:
-                file = self._store.open_file(asset.file)
+                file = self._store.open_kept(asset.file, may_be_held=True)
             except FileNotFoundError:
                 return True  # it is in another gateway's folder
             key = key_of(asset)
@@ -82,8 +82,8 @@ class Uploads:
     async def _note(self, asset: AssetRecord, key: str, sha256: str) -> None:
         """Write where the image is, then let go of its file with the last image in it."""
         try:
-            await self._ledger.commit(Stored(asset.id, key, sha256))
-        except ConflictError:  # it expired meanwhile
+            await self._ledger.commit(Stored(asset.id, asset.file, key, sha256))
+        except ConflictError:  # it expired or was released meanwhile
             with suppress(BucketError):
                 await self._bucket.delete(key)
             return

@@ -15,7 +15,7 @@ SERIES_MAX = 1000
 Labels = tuple[str, ...]
 
 
-class Metric(Struct, frozen=True):
+class Metric(Struct, frozen=True, eq=False):
     """A metric's name without its ending, its meaning, and the names of its labels."""
 
     name: str

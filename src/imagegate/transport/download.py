@@ -7,13 +7,12 @@ first url.
 """
 
 import asyncio
-import socket
 import ssl
 from collections.abc import Callable, Collection
 from urllib.parse import urljoin
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.abc import AbstractResolver
 from msgspec import Struct
 from yarl import URL
 
@@ -25,6 +24,7 @@ from imagegate.transport.addresses import (
     check_url,
     is_public,
 )
+from imagegate.transport.checked import AddressRefusedError, CheckedResolver, checked_sockets
 
 CONNECTIONS_MAX = 32
 CHUNK_BYTES = 256 * 1024
@@ -47,10 +47,6 @@ class Fetched(Struct, frozen=True):
 
     content_type: str
     size_bytes: int
-
-
-class AddressRefusedError(OSError):
-    """A connection to an address that the policy does not allow."""
 
 
 class Downloader:
@@ -135,8 +131,8 @@ class Downloader:
 
     def _open(self, policy: AddressPolicy) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
-            resolver=_CheckedResolver(self._resolver or aiohttp.ThreadedResolver(), policy),
-            socket_factory=_checked_sockets(policy),
+            resolver=CheckedResolver(policy, self._resolver),
+            socket_factory=checked_sockets(policy),
             ssl=self._tls or True,
             use_dns_cache=False,
             force_close=True,
@@ -195,39 +191,6 @@ def _origin_of(url: str | None) -> tuple[str, str, int] | None:
         return check_url(url).origin if url else None
     except UrlRefusedError:
         return None
-
-
-class _CheckedResolver(AbstractResolver):
-    """Resolves names to the addresses that the policy allows, and to nothing else."""
-
-    def __init__(self, inner: AbstractResolver, policy: AddressPolicy) -> None:
-        self._inner = inner
-        self._policy = policy
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        found = await self._inner.resolve(host, port, family)
-        allowed = [result for result in found if self._policy(result["host"])]
-        if found and not allowed:
-            raise AddressRefusedError("its host has no public address")
-        return allowed
-
-    async def close(self) -> None:
-        await self._inner.close()
-
-
-def _checked_sockets(
-    policy: AddressPolicy,
-) -> Callable[[aiohttp.connector.AddrInfoType], socket.socket]:
-    def open_socket(address: aiohttp.connector.AddrInfoType) -> socket.socket:
-        # The last word: this is the address that the socket is about to be connected to.
-        family, kind, protocol, _, place = address
-        if not policy(str(place[0])):
-            raise AddressRefusedError("its address is not public")
-        return socket.socket(family, kind, protocol)
-
-    return open_socket
 
 
 def _any_address(_address: str) -> bool:

@@ -22,6 +22,7 @@ from imagegate.errors import (
     UpstreamTimeoutError,
     UpstreamUnreachableError,
 )
+from imagegate.transport.addresses import AddressPolicy
 from imagegate.transport.auth import headers_for, may_see
 from imagegate.transport.bodies import (
     IncomingBody,
@@ -31,6 +32,7 @@ from imagegate.transport.bodies import (
     read_body,
     too_large,
 )
+from imagegate.transport.checked import CheckedResolver, checked_sockets
 from imagegate.transport.gate import BodyGate
 from imagegate.transport.mask import Mask
 from imagegate.transport.pacing import PacedBody
@@ -54,15 +56,21 @@ OWN_HEADERS = {
 
 
 class Transport:
-    """The sockets of one runtime: a connection pool, the sandbox, and the gate for large bodies."""
+    """The sockets of one runtime: a connection pool, the sandbox, and the gate for large bodies.
 
-    def __init__(self, spool: Spool, proxies: Mapping[str, str]) -> None:
+    With a `policy` it connects only to addresses that this allows.
+    """
+
+    def __init__(
+        self, spool: Spool, proxies: Mapping[str, str], policy: AddressPolicy | None = None
+    ) -> None:
         self.spool = spool
         self.gate = BodyGate()
         self.sandbox = SandboxUpstream()
         self._proxies = dict(proxies)
+        self._narrowed: list[Transport] = []
         self.session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_CONNECTION_S),
+            connector=_connector(policy),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -72,13 +80,23 @@ class Transport:
 
     def proxy_for(self, url: URL) -> str | None:
         """Return the proxy that the environment names for `url`, or None."""
+        if not self._proxies:
+            return None
         proxy = self._proxies.get(url.scheme)
         if proxy and url.host and not proxy_bypass_environment(url.host, self._proxies):
             return proxy
         return None
 
+    def narrowed(self, policy: AddressPolicy) -> "Transport":
+        """Return one that connects only where `policy` allows it; it is closed with this one."""
+        narrow = Transport(self.spool, self._proxies, policy)
+        self._narrowed.append(narrow)
+        return narrow
+
     async def aclose(self) -> None:
         """Close all connections and the sandbox's worker."""
+        for narrow in self._narrowed:
+            await narrow.aclose()
         await self.session.close()
         await self.sandbox.aclose()
 
@@ -319,6 +337,17 @@ class _LoggedHead:
             self._log.append(msgspec.structs.replace(self._head, body=data))
         else:
             self._log.append(Done(self._log.attempt_id, self._head.number, file.size))
+
+
+def _connector(policy: AddressPolicy | None) -> aiohttp.TCPConnector:
+    if policy is None:
+        return aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_CONNECTION_S)
+    return aiohttp.TCPConnector(
+        limit=0,
+        keepalive_timeout=IDLE_CONNECTION_S,
+        resolver=CheckedResolver(policy, kind="permitted"),
+        socket_factory=checked_sockets(policy, kind="permitted"),
+    )
 
 
 def fault_of(error: Exception, url: URL, *, is_sent: bool) -> ImageError:

@@ -66,6 +66,7 @@ _NO_MODEL = re.compile(
 )
 _UNVERIFIED = re.compile(r"must be verified|Verify Organization", re.IGNORECASE)
 _SECRETS = re.compile(r"\b(sk-|AIza|ya29\.|Bearer\s+)[\w*.~+/=-]{3,}", re.IGNORECASE)
+_BASE64 = re.compile(r"[A-Za-z0-9+/\\]{1024,}={0,2}")
 _TRY_AGAIN = re.compile(r"try again in (?:(\d+)m(?!s))?(?:([\d.]+)(ms|s))?", re.IGNORECASE)
 _BUCKET = re.compile(r"Limit:? ([\d.]+).{0,60}?Requested:? ([\d.]+)", re.IGNORECASE)
 _SECONDS_MAX = 24 * 3600.0
@@ -106,8 +107,8 @@ def read_words(response: UpstreamResponse) -> UpstreamWords:
 
 
 def scrub(text: str) -> str:
-    """Return `text` without anything that looks like a key or a bearer token, at most 8 KiB."""
-    text = _SECRETS.sub(r"\1***", text)
+    """Return `text` without what looks like a key, a bearer token or an image, at most 8 KiB."""
+    text = _BASE64.sub("<base64>", _SECRETS.sub(r"\1***", text))
     return text.encode()[:UPSTREAM_TEXT_BYTES_MAX].decode("utf-8", "ignore")
 
 

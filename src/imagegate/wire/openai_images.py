@@ -318,6 +318,8 @@ def _created(fields: Mapping[str, Json]) -> int:
 
 def _count(value: Json) -> int:
     """Return a whole number >= 0; 0 for what is none."""
+    if type(value) is int:
+        return value if value > 0 else 0
     return max(int(value), 0) if _is_number(value) else 0
 
 

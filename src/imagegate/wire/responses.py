@@ -102,6 +102,19 @@ def check_shape(fields: Mapping[str, Json], *, is_image_model: Names, can_draw: 
         raise _wrong(param, f"{drawer!r} is no image model that this gateway serves", "gpt-image-2")
 
 
+def names_inputs(value: Json, tag: str) -> bool:
+    """Return whether an image or a file is only named in a request: the provider fetches it.
+
+    What was sent itself was lifted, and `tag` stands in its place.
+    """
+    if isinstance(value, Mapping):
+        named = (value.get(name) for name in ("file_id", "file_url", "image_url"))
+        if any(isinstance(one, str) and not one.startswith(tag) for one in named):
+            return True
+        return any(names_inputs(one, tag) for one in value.values())
+    return isinstance(value, list) and any(names_inputs(one, tag) for one in value)
+
+
 def image_tool(fields: Mapping[str, Json]) -> dict[str, Json] | None:
     """Return the image generation tool of a request, None where it has none."""
     tools = fields.get("tools")

@@ -44,6 +44,16 @@ def test_it_is_settled_once(operator: Operator, upstream, cost_usd, sums):
     assert (call["state"], call["cost_usd"]) == ("unknown", sums[1])
 
 
+def test_who_settled_it_is_in_the_audit_log(operator: Operator, upstream):
+    charge = unknown_charge(operator, upstream)
+    admin = operator.holder(role="admin")
+    assert settle(admin, charge["id"], "0.04").status == 200
+    (entry,) = operator.get(f"/admin/audit?target={charge['id']}")["data"]
+    assert entry["key_id"].startswith("key_")
+    assert entry["action"] == "POST /admin/charges/{id}/settle"
+    assert (entry["before"], entry["after"]) == ({"cost_usd": None}, {"cost_usd": "0.04"})
+
+
 def test_what_is_not_held_is_not_settled(operator: Operator, upstream):
     assert operator.generate().status == 200
     (call,) = operator.get("/admin/calls")["data"]

@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 from imagegate.errors import BadRequestError, NotFoundError
 from imagegate.gateway.admin.desk import Desk, page, usd
 from imagegate.gateway.admin.table import Page, csv_response
+from imagegate.gateway.calls import verdicts
 from imagegate.ledger.records import AttemptRecord, CallState
 from imagegate.ledger.reports import CallRow, CallsQuestion
 from imagegate.types import Json
@@ -52,7 +53,8 @@ async def get_call(request: Request) -> Response:
     if row is None:
         raise NotFoundError(f"There is no call {desk.id!r}.", code="call_not_found")
     attempts = [_plain_attempt(attempt) for attempt in row.attempts]
-    more = {"prompt": row.call.prompt or None, "attempts": attempts}
+    said = await desk.runtime.tools.ledger.verdicts_of(row.call.id)
+    more = {"prompt": row.call.prompt or None, "attempts": attempts, "guardrails": verdicts(said)}
     return JSONResponse(plain(row) | more)
 
 

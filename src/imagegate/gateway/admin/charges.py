@@ -1,4 +1,4 @@
-"""`/admin/charges`: what may have been billed, and how an operator settles it."""
+"""`/admin/charges`: what may have been billed, and how an admin settles it."""
 
 from msgspec import Struct
 from starlette.requests import Request
@@ -8,8 +8,9 @@ from imagegate import clock
 from imagegate.errors import ImageError, NotFoundError
 from imagegate.gateway.admin.desk import Desk, page, usd, usd_e10
 from imagegate.gateway.admin.table import Page, csv_response
-from imagegate.ledger.records import OPEN_ATTEMPT_STATES, Reconcile
+from imagegate.ledger.records import OPEN_ATTEMPT_STATES
 from imagegate.ledger.reports import ChargeRow
+from imagegate.ledger.review import Reconcile
 from imagegate.types import Json
 
 COLUMNS = (
@@ -63,8 +64,9 @@ async def settle_charge(request: Request) -> Response:
         raise NotFoundError(f"There is no held charge {desk.id!r}.", code="charge_not_found")
     if row.cost_e10 is None:
         _check_ended(row)
-        who = desk.account.key_id or "master"
-        await desk.commit(Reconcile(row.attempt_id, cost_e10, who, clock.now_s()))
+        settled = plain(row) | {"cost_usd": usd(cost_e10)}
+        reconcile = Reconcile(row.attempt_id, cost_e10, clock.now_s())
+        await desk.commit(reconcile, before=plain(row), after=settled)
     elif row.cost_e10 != cost_e10:
         raise ImageError(
             f"{row.attempt_id} is settled already, at {usd(row.cost_e10)} USD; nothing changed.",

@@ -1,15 +1,14 @@
-"""Who settled a charge that was held, and where in a bucket an image is."""
+"""The way to charges that are held, and where in a bucket an image is."""
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0006"
-down_revision = "0003"
+down_revision = "0004"
 
 
 def upgrade() -> None:
-    """Add the name to entries, the place to assets, and the way to what waits for them."""
-    op.add_column("entries", sa.Column("who", sa.Text, nullable=False, server_default=""))
+    """Add the place to assets, and the indexes of what waits."""
     where = sa.text("kind = 'hold'")
     op.create_index(
         "entries_hold", "entries", ["attempt_id"], sqlite_where=where, postgresql_where=where
