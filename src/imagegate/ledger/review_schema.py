@@ -83,4 +83,3 @@ SELECT_HELD = (
     .limit(bindparam("b_limit"))
 )
 SELECT_HELD_ONE = select(assets).where(_IS_HELD, assets.c.id == bindparam("b_id"))
-SELECT_IN_FILE = select(assets).where(assets.c.file == bindparam("b_file")).limit(1)

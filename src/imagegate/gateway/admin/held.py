@@ -95,7 +95,7 @@ async def _attempt_of(desk: Desk, held: HeldImage) -> AttemptRecord:
 async def _clear(desk: Desk, asset: AssetRecord) -> None:
     """Delete what is left of a held image, and its file if no other lies in it."""
     store = desk.runtime.tools.store
-    if not await desk.reviews.has_images(asset.file):
+    if not await desk.runtime.ledger.has_in_folder(asset.file):
         store.remove((asset.file,))
     if store.bucket is not None and asset.object:
         try:
