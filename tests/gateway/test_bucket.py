@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,12 +11,21 @@ import pytest
 from botocore.exceptions import ClientError
 
 from imagegate import clock
+from imagegate.config.load import load_settings
 from imagegate.runtime.reaper import reap
 from tests.gateway.running import RunningGateway
+from tests.ledger.databases import PostgresServer
 from tests.s3 import S3
 from tests.upstream.fake import FakeUpstream
 
 TRIES_MAX = 5_000
+
+
+SHARED = """
+model_list: [{{model_name: img, params: {{model: openai/a, api_base: "{v1}", api_key: x}}}}]
+assets: {{folder: {folder}, url_secret: sk-test-of-all-gateways{assets}}}
+database_url: "{ledger}"
+"""
 
 
 def files(tmp_path: Path) -> list[Path]:
@@ -76,6 +86,28 @@ def test_a_signed_url_leads_to_the_bucket(start, s3, upstream, tmp_path) -> None
     part = gateway.get(f"{url.path}?{url.query}", range="bytes=1000-300999")
     assert (part.status, part.body) == (206, whole.body[1000:301000])
     assert gateway.get(f"{url.path}?{url.query}0").status == 403
+
+
+def test_another_gateway_of_the_ledger_delivers_what_is_in_the_bucket(
+    s3: S3, upstream: FakeUpstream, tmp_path: Path, postgres_server: PostgresServer
+) -> None:
+    s3.create()
+    ledger_url = postgres_server.new_url()
+    config = tmp_path / "config.yaml"
+    with ExitStack() as stack:
+        one, other = (
+            stack.enter_context(RunningGateway(load_settings(str(config))))
+            for folder in ("data", "other")
+            if config.write_text(
+                SHARED.format(v1=upstream.v1, folder=folder, assets=s3.config, ledger=ledger_url)
+            )
+        )
+        answer = one.generate(response_format="url")
+        url = urlsplit(answer.json()["data"][0]["url"])
+        call = f"/v1/images/calls/{answer.headers['x-imagegate-call-id']}"
+        wait_moved(one, tmp_path)
+        for path in (f"{url.path}?{url.query}", f"{call}/images/0"):
+            assert {sha256_of(other.get(path).body)} == sent(upstream)
 
 
 def test_what_the_bucket_does_not_take_waits_in_the_folder_also_over_a_restart(

@@ -18,10 +18,11 @@ SCHEMES = ("s3", "gs", "az", "abfs", "abfss")
 
 def asset_settings(given: "Assets", folder: Path, home: Path, faults: Faults) -> AssetSettings:
     """Return the settings; a folder is relative to `folder`, by default one in `home`."""
-    values = given.model_dump(exclude={"folder", "bucket", "bucket_options"})
+    values = given.model_dump(exclude={"folder", "url_secret", "bucket", "bucket_options"})
     place = folder / Path(given.folder).expanduser() if given.folder else home / "assets"
     bucket = _bucket(given, faults) if given.bucket else None
-    return AssetSettings(folder=str(place), bucket=bucket, **values)
+    secret = Secret(given.url_secret.get_secret_value() if given.url_secret else "")
+    return AssetSettings(folder=str(place), bucket=bucket, url_secret=secret, **values)
 
 
 def _bucket(given: "Assets", faults: Faults) -> BucketSettings:

@@ -293,6 +293,9 @@ class Assets(Section):
     """Largest answer of an upstream, decoded, in bytes."""
     url_s: Seconds = 3600.0
     """How long the url of an image may be fetched, in seconds; it is kept as long."""
+    url_secret: Annotated[SecretStr, Field(min_length=16)] | None = None
+    """Key that urls of images are signed with, the same for all gateways of one ledger. Default: \
+one that is drawn once and kept in the folder."""
     bucket: Text | None = None
     """Bucket that kept images move to: `s3://name/prefix`, `gs://name/prefix` or \
 `az://container/prefix`. Needs the extra `bucket`."""

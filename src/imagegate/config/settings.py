@@ -156,6 +156,7 @@ class AssetSettings(Struct, frozen=True, kw_only=True):
     durability: Literal["process", "power"] = "process"
     answer_bytes_max: int = 256 * 1024 * 1024
     url_s: float = 3600.0
+    url_secret: Secret = Secret("")
     bucket: BucketSettings | None = None
 
 

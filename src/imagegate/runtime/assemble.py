@@ -82,7 +82,9 @@ async def open_runtime(settings: Settings, *, embedded: bool) -> Runtime:
     ledger = await asyncio.to_thread(
         open_ledger, settings.database_url, durability=settings.assets.durability
     )
-    runtime = _assemble(settings, ledger, open_links(settings.assets.folder))
+    runtime = _assemble(
+        settings, ledger, open_links(settings.assets.folder, settings.assets.url_secret.reveal())
+    )
     await runtime.pipeline.desk.load()
     runtime.database = ledger
     await ledger.commit(KeepAlive(runtime.spool.owner))
