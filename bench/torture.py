@@ -29,6 +29,7 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--kills", type=int, default=32, help="how often kill -9 strikes")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--ledger", choices=("sqlite", "postgres"), default="sqlite")
+    parser.add_argument("--retention-s", type=int, default=86_400, help="0: delivered images go")
     parser.add_argument("--folder", default="/var/tmp", help="a folder on a real disk")
     return parser.parse_args()
 
@@ -39,15 +40,21 @@ def run(options: argparse.Namespace, folder: Path) -> tuple[Course, Verdict, int
         upstream = stack.enter_context(FakeUpstream())
         upstream.end_jobs("Ready")
         url = _ledger_url(options.ledger, folder, stack)
-        storm = Storm(lambda: TortureProcess(folder, upstream, url), upstream, options.seed)
+
+        def new_gateway() -> TortureProcess:
+            return TortureProcess(folder, upstream, url, retention_s=options.retention_s)
+
+        storm = Storm(new_gateway, upstream, options.seed)
         gateway = storm.run(draw(options.seed, options.calls), options.kills)
         stack.callback(gateway.__exit__)
         books = Books(url)
         stack.callback(books.close)
-        verdict = audit(upstream.bill, books, storm.course.reached, gateway.port)
-        settle_all(upstream.bill, books, f"http://127.0.0.1:{gateway.port}", folder)
+        course, port = storm.course, gateway.port
+        not_kept = () if options.retention_s else course.delivered
+        verdict = audit(upstream.bill, books, course.reached, port, not_kept=not_kept)
+        settle_all(upstream.bill, books, f"http://127.0.0.1:{port}", folder)
         verdict.faults.extend(unbalanced(books))
-        return storm.course, verdict, books.number("SELECT sum(cost_e10) FROM attempts")
+        return course, verdict, books.number("SELECT sum(cost_e10) FROM attempts")
 
 
 def _ledger_url(kind: str, folder: Path, stack: ExitStack) -> str:
@@ -64,7 +71,7 @@ def table(
     """Return the result as a table."""
     states = ", ".join(f"{count} {state}" for state, count in sorted(verdict.states.items()))
     rows = {
-        "ledger, seed": f"{options.ledger}, {options.seed}",
+        "ledger, retention, seed": f"{options.ledger}, {options.retention_s} s, {options.seed}",
         "calls, kills": f"{options.calls}, {course.kills}",
         "answered, left, asked again": f"{course.answered}, {course.left}, {course.asked_again}",
         "requests on the bill": f"{verdict.posts}",

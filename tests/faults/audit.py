@@ -8,7 +8,7 @@ import hashlib
 import http.client
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 from sqlalchemy import create_engine, make_url, text
@@ -77,8 +77,18 @@ class Verdict(NamedTuple):
     unknown_e10: int
 
 
-def audit(bill: Iterable[Record], books: Books, reached: set[int], port: int) -> Verdict:
-    """Return how bill and ledger compare; images are fetched from the gateway at `port`."""
+def audit(
+    bill: Iterable[Record],
+    books: Books,
+    reached: set[int],
+    port: int,
+    *,
+    not_kept: Collection[str] = (),
+) -> Verdict:
+    """Return how bill and ledger compare; images are fetched from the gateway at `port`.
+
+    Those of the errands `not_kept` need not be kept.
+    """
     posts = [one for one in bill if one.method == "POST"]
     attempts = books.attempts()
     sides = Sides(posts, attempts)
@@ -91,7 +101,8 @@ def audit(bill: Iterable[Record], books: Books, reached: set[int], port: int) ->
             settled_e10 += cost_e10
             if attempt.cost_e10 != cost_e10 and not _is_unpriced(record):
                 faults.append(f"{attempt.id}: {attempt.cost_e10}, the bill says {cost_e10}")
-            if not set(record.answered_sha256) <= kept[attempt.call_id]:
+            is_kept = set(record.answered_sha256) <= kept[attempt.call_id]
+            if not is_kept and attempt.end_user not in not_kept:
                 faults.append(f"{attempt.id}: an image of request {record.number} is not kept")
         elif attempt.state == "unknown":
             unknown_e10 += cost_e10

@@ -39,7 +39,7 @@ model_list:
   - model_name: flux
     params: {{model: black_forest_labs/flux-2-pro, api_base: "{url}", api_key: x}}
 router_settings: {{num_retries: 1, cooldown_time: 0.01}}
-assets: {{folder: "{folder}/assets", retention_s: 86400{assets}}}
+assets: {{folder: "{folder}/assets", retention_s: {retention_s}{assets}}}
 database_url: "{ledger}"
 """
 
@@ -48,25 +48,38 @@ class TortureProcess(GatewayProcess):
     """A gateway with three groups: whole calls, calls in parts, jobs."""
 
     def __init__(
-        self, folder: Path, upstream: FakeUpstream, ledger_url: str, assets: str = ""
+        self,
+        folder: Path,
+        upstream: FakeUpstream,
+        ledger_url: str,
+        *,
+        assets: str = "",
+        retention_s: int = 86_400,
     ) -> None:
         super().__init__(folder, upstream.v1)
         places = {"folder": folder, "ledger": ledger_url, "assets": assets}
-        text = CONFIG.format(url=upstream.url, **places)
+        text = CONFIG.format(url=upstream.url, retention_s=retention_s, **places)
         (folder / "config.yaml").write_text(text)
 
     def wait_settled(self) -> None:
-        """Return when no call is open any more, in whichever ledger."""
+        """Return when no call is open, in whichever ledger, and the recovery has cleaned up."""
+        spool = self.folder / "assets" / "spool"
         for _ in range(ASKED_MAX):
-            if not self.get("/v1/images/calls?state=running&limit=1")[1]["data"]:
+            running = self.get("/v1/images/calls?state=running&limit=1")[1]["data"]
+            if not running and len(list(spool.iterdir())) == 1:
                 return
         raise TimeoutError("calls stay open")
 
 
 @dataclass
 class Course:
-    """What happened: numbers of bill records whose answers had reached the gateway, and counts."""
+    """What happened: numbers of bill records whose answers had reached the gateway, and counts.
 
+    `delivered` are the errands whose caller had an answer, or the beginning of one: bytes that the
+    kernel took for a caller count as delivered.
+    """
+
+    delivered: set[str] = field(default_factory=set)
     reached: set[int] = field(default_factory=set)
     kills: int = 0
     asked_again: int = 0
@@ -207,6 +220,7 @@ class Storm:
             self._count("left")
             return True
         answer = connection.getresponse()
+        self.course.delivered.add(errand.name)
         if errand.leaving == "reading":
             answer.read(READ_BYTES)
             self._count("left")

@@ -21,12 +21,20 @@ KILLS = 4
 
 def test_bill_and_ledger_agree(ledger_url: str, upstream: FakeUpstream, tmp_path: Path) -> None:
     upstream.end_jobs("Ready")
-    storm = Storm(lambda: TortureProcess(tmp_path, upstream, ledger_url), upstream, SEED)
+    retention_s = 0 if ledger_url.startswith("sqlite") else 86_400
+
+    def new_gateway() -> TortureProcess:
+        return TortureProcess(tmp_path, upstream, ledger_url, retention_s=retention_s)
+
+    storm = Storm(new_gateway, upstream, SEED)
     with contextlib.closing(Books(ledger_url)) as books:
         gateway = storm.run(draw(SEED, CALLS), KILLS)
         with contextlib.ExitStack() as stack:
             stack.callback(gateway.__exit__)
-            verdict = audit(upstream.bill, books, storm.course.reached, gateway.port)
+            not_kept = () if retention_s else storm.course.delivered
+            verdict = audit(
+                upstream.bill, books, storm.course.reached, gateway.port, not_kept=not_kept
+            )
             assert verdict.faults == []
             settle_all(upstream.bill, books, f"http://127.0.0.1:{gateway.port}", tmp_path)
             assert books.number("SELECT sum(cost_e10) FROM attempts") == verdict.billed_e10
@@ -40,7 +48,7 @@ def test_images_reach_the_bucket_over_kills(s3: S3, upstream: FakeUpstream, tmp_
     s3.create()
     upstream.end_jobs("Ready")
     url = f"sqlite:///{tmp_path}/ledger.db"
-    storm = Storm(lambda: TortureProcess(tmp_path, upstream, url, s3.config), upstream, SEED)
+    storm = Storm(lambda: TortureProcess(tmp_path, upstream, url, assets=s3.config), upstream, SEED)
     with contextlib.closing(Books(url)) as books:
         gateway = storm.run(draw(SEED, CALLS), KILLS)
         with contextlib.ExitStack() as stack:
