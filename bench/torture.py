@@ -44,11 +44,11 @@ def run(options: argparse.Namespace, folder: Path) -> tuple[Course, Verdict, int
         def new_gateway() -> TortureProcess:
             return TortureProcess(folder, upstream, url, retention_s=options.retention_s)
 
-        storm = Storm(new_gateway, upstream, options.seed)
-        gateway = storm.run(draw(options.seed, options.calls), options.kills)
-        stack.callback(gateway.__exit__)
         books = Books(url)
         stack.callback(books.close)
+        storm = Storm(new_gateway, upstream, books, options.seed)
+        gateway = storm.run(draw(options.seed, options.calls), options.kills)
+        stack.callback(gateway.__exit__)
         course, port = storm.course, gateway.port
         not_kept = () if options.retention_s else course.delivered
         verdict = audit(upstream.bill, books, course.reached, port, not_kept=not_kept)
@@ -76,7 +76,8 @@ def table(
         "answered, left, asked again": f"{course.answered}, {course.left}, {course.asked_again}",
         "requests on the bill": f"{verdict.posts}",
         "attempts": states,
-        "answers that had arrived at a kill": f"{len(course.reached)}",
+        "answers that had reached it at a kill": f"{len(course.reached)}",
+        "of them not settled yet": f"{course.arrived}",
         "images kept and fetched": f"{verdict.images}",
         "bill": f"{format_usd(verdict.billed_e10)} USD",
         "of it settled": f"{format_usd(verdict.settled_e10)} USD",

@@ -8,7 +8,8 @@ import hashlib
 import http.client
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from sqlalchemy import create_engine, make_url, text
@@ -59,6 +60,16 @@ class Books:
         columns = "a.id, a.call_id, a.state, a.provider, a.cost_e10, a.upstream_request_id"
         query = f"SELECT {columns}, c.end_user FROM attempts a JOIN calls c ON c.id = a.call_id"
         return [Attempt(*row) for row in self.rows(query)]
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let nobody write until the block ends: what arrives meanwhile cannot be settled."""
+        is_file = self._engine.dialect.name == "sqlite"
+        lock = "BEGIN IMMEDIATE" if is_file else "LOCK TABLE attempts IN EXCLUSIVE MODE"
+        with self._engine.connect() as connection:
+            connection.exec_driver_sql(lock)
+            yield
+            connection.exec_driver_sql("ROLLBACK")
 
     def close(self) -> None:
         """Let go of the database."""

@@ -1,8 +1,10 @@
 """Callers of all kinds against a gateway that is killed again and again.
 
 What is claimed of a kill: an answer that the upstream had sent to its last byte and of which the
-kernel held nothing any more is adopted. Bytes that were in the kernel's buffers die with the
-process, so of the calls in flight at a kill without that wait nothing is claimed but that they end.
+kernel held nothing any more is adopted. So before every second kill the ledger is locked, that
+nothing can be settled any more, answers arrive, and the kernel's buffers are seen empty. Bytes that
+were in them die with the process: of what is in flight at the other kills nothing is claimed but
+that it ends.
 """
 
 import contextlib
@@ -15,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from tests.faults.audit import Books
 from tests.faults.errands import Errand
 from tests.faults.process import GatewayProcess
 from tests.upstream.fake import FakeUpstream
@@ -22,6 +25,10 @@ from tests.upstream.fake import FakeUpstream
 THREADS = 12
 TRIES_MAX = 60
 ASKED_MAX = 20_000
+TURNS_MAX = 3_000
+IN_FLIGHT = 4
+ARRIVALS = 2
+WHOLE = ("ok", "chunked", "gzip", "escaped", "pretty", "keepalive_stream")
 WAIT_S_MAX = 120.0
 READ_BYTES = 10_000
 
@@ -75,12 +82,14 @@ class TortureProcess(GatewayProcess):
 class Course:
     """What happened: numbers of bill records whose answers had reached the gateway, and counts.
 
+    Those that `arrived` did so while nothing could be settled any more.
     `delivered` are the errands whose caller had an answer, or the beginning of one: bytes that the
     kernel took for a caller count as delivered.
     """
 
     delivered: set[str] = field(default_factory=set)
     reached: set[int] = field(default_factory=set)
+    arrived: int = 0
     kills: int = 0
     asked_again: int = 0
     left: int = 0
@@ -89,12 +98,17 @@ class Course:
 
 
 class Storm:
-    """One run. `new_gateway` returns a process that is not started yet, always over one ledger."""
+    """One run. `new_gateway` returns a process that is not started yet, always over `books`."""
 
     def __init__(
-        self, new_gateway: Callable[[], GatewayProcess], upstream: FakeUpstream, seed: int
+        self,
+        new_gateway: Callable[[], GatewayProcess],
+        upstream: FakeUpstream,
+        books: Books,
+        seed: int,
     ) -> None:
         self._new_gateway = new_gateway
+        self._books = books
         self._upstream = upstream
         self._chance = random.Random(seed + 1)
         self._errands: queue.SimpleQueue[Errand] = queue.SimpleQueue()
@@ -149,15 +163,38 @@ class Storm:
         gateway = self._gateway
         assert gateway is not None
         if is_read:
-            finished = {one.number for one in self._upstream.bill if one.finished}
-            finished = {number for number in finished if number > self._asked_before}
-            gateway.wait_read(urlsplit(self._upstream.url).port or 0)
-            self.course.reached |= finished
-        with self._changed:
-            self._gateway = None
-        gateway.kill()
+            self._turn_until(gateway, lambda: len(self._in_flight()) >= IN_FLIGHT)
+        with self._books.frozen() if is_read else contextlib.nullcontext():
+            if is_read:
+                self._let_arrive(gateway)
+            with self._changed:
+                self._gateway = None
+            gateway.kill()
         self.course.kills += 1
         self.course.output += gateway.output
+
+    def _let_arrive(self, gateway: GatewayProcess) -> None:
+        awaited = self._in_flight()
+        self._turn_until(gateway, lambda: len(awaited - self._in_flight()) >= ARRIVALS)
+        self.course.arrived += len(awaited - self._in_flight())
+        finished = {one.number for one in self._upstream.bill if one.finished}
+        gateway.wait_read(urlsplit(self._upstream.url).port or 0)
+        self.course.reached |= {number for number in finished if number > self._asked_before}
+
+    def _in_flight(self) -> set[int]:
+        """Return the numbers of requests that the upstream has, and will answer to the end."""
+        return {
+            one.number
+            for one in self._upstream.bill
+            if one.number > self._asked_before and one.mode in WHOLE and not one.finished
+        }
+
+    def _turn_until(self, gateway: GatewayProcess, ready: Callable[[], bool]) -> None:
+        """Give it some time; what it waits for need not come."""
+        for _ in range(TURNS_MAX):
+            if ready():
+                return
+            gateway.turn()
 
     def _wait(self, ready: Callable[[], bool]) -> None:
         with self._changed:

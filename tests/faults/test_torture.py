@@ -26,8 +26,8 @@ def test_bill_and_ledger_agree(ledger_url: str, upstream: FakeUpstream, tmp_path
     def new_gateway() -> TortureProcess:
         return TortureProcess(tmp_path, upstream, ledger_url, retention_s=retention_s)
 
-    storm = Storm(new_gateway, upstream, SEED)
     with contextlib.closing(Books(ledger_url)) as books:
+        storm = Storm(new_gateway, upstream, books, SEED)
         gateway = storm.run(draw(SEED, CALLS), KILLS)
         with contextlib.ExitStack() as stack:
             stack.callback(gateway.__exit__)
@@ -40,7 +40,7 @@ def test_bill_and_ledger_agree(ledger_url: str, upstream: FakeUpstream, tmp_path
             assert books.number("SELECT sum(cost_e10) FROM attempts") == verdict.billed_e10
             assert list(unbalanced(books)) == []
     assert verdict.posts > CALLS / 2
-    assert storm.course.reached
+    assert storm.course.arrived
     assert not [line for line in storm.course.output if "Traceback" in line]
 
 
@@ -48,8 +48,12 @@ def test_images_reach_the_bucket_over_kills(s3: S3, upstream: FakeUpstream, tmp_
     s3.create()
     upstream.end_jobs("Ready")
     url = f"sqlite:///{tmp_path}/ledger.db"
-    storm = Storm(lambda: TortureProcess(tmp_path, upstream, url, assets=s3.config), upstream, SEED)
+
+    def new_gateway() -> TortureProcess:
+        return TortureProcess(tmp_path, upstream, url, assets=s3.config)
+
     with contextlib.closing(Books(url)) as books:
+        storm = Storm(new_gateway, upstream, books, SEED)
         gateway = storm.run(draw(SEED, CALLS), KILLS)
         with contextlib.ExitStack() as stack:
             stack.callback(gateway.__exit__)
