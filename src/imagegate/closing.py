@@ -4,7 +4,7 @@ from imagegate import clock, telemetry
 from imagegate.assets.blobs import raw_bytes
 from imagegate.attempt import Attempt
 from imagegate.errors import ImageError
-from imagegate.running import Outcome, Work
+from imagegate.running import Outcome, RunningCall, Work
 from imagegate.telemetry import CallEvent
 from imagegate.trace import NAME_CHARS_MAX, Trace, names, shown, shown_name
 from imagegate.types import ImageCall, ImageResult, Usage
@@ -57,6 +57,20 @@ def failed_event(
         attempts=attempts,
         cost_e10=cost_e10,
         **_blame(error, running.trace),
+    )
+
+
+def joined_event(trace: Trace, running: RunningCall) -> CallEvent:
+    """Return the event of a request that joined a call, whose own event has the images and cost."""
+    blame = _blame(running.error, trace) if running.error else {}
+    return _event(
+        trace,
+        running.call,
+        name=telemetry.CALL_JOINED,
+        ending="joined",
+        call_id=running.id,
+        cost_e10=0,
+        **blame,
     )
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 
+from imagegate.call_options import CallOptions
 from imagegate.config.settings import Settings
 from imagegate.errors import (
     BudgetExceededError,
@@ -20,7 +21,6 @@ from imagegate.ledger.records import (
     storable,
 )
 from imagegate.plan import Plan
-from imagegate.running import CallOptions
 
 LEDGER_RETRY_S = 5.0
 PROMPT_BYTES_MAX = 32 * 1024

@@ -19,10 +19,16 @@ from imagegate.errors import (
     UpstreamFailedError,
     UpstreamUnreachableError,
 )
-from imagegate.fan_out import gravest, join_results
+from imagegate.fan_out import gravest, join_results, shortfall
 from imagegate.ledger import Ledger
 from imagegate.ledger.answers import read_brought, read_told
-from imagegate.ledger.records import AssetRecord, AttemptRecord, CallRecord, cost_e10_of
+from imagegate.ledger.records import (
+    AssetRecord,
+    AttemptRecord,
+    AttemptState,
+    CallRecord,
+    cost_e10_of,
+)
 from imagegate.ledger.review import VerdictRecord
 from imagegate.providers import provider_for
 from imagegate.running import Outcome
@@ -32,6 +38,8 @@ from imagegate.wire.provider import Target
 BUCKET_RETRY_S = 5.0
 
 End: TypeAlias = Outcome | ImageError
+
+_FAILED: tuple[AttemptState, ...] = ("unsent", "refused", "unknown")
 
 
 class StoredCall(Struct, frozen=True, eq=False):
@@ -112,12 +120,9 @@ async def open_stored(
     stored: StoredCall, ledger: Ledger, store: AssetStore, asked: ImageCall
 ) -> Opened:
     """Return how a call ended that has ended, as the answer to `asked`."""
-    if stored.call.state != "done":
-        return Opened(_error(stored))
-    if stored.held and not stored.settled:
-        return Opened(_refusal(stored))
-    if not stored.has_all_images:
-        return Opened(_gone(stored.call.id))
+    told = error_of(stored)
+    if told is not None:
+        return Opened(told)
     opened: dict[str, OpenAsset] = {}
     try:
         for asset in stored.assets:
@@ -128,6 +133,15 @@ async def open_stored(
         return Opened(error if isinstance(error, ImageError) else _gone(stored.call.id))
     blobs = {name: one.blob for name, one in opened.items()}
     return Opened(_outcome(stored, blobs, asked), tuple(one.file for one in opened.values()))
+
+
+def error_of(stored: StoredCall) -> ImageError | None:
+    """Return why a call that has ended delivers nothing, None where its rows say that it does."""
+    if stored.call.state != "done":
+        return _error(stored)
+    if stored.held and not stored.settled:
+        return _refusal(stored)
+    return None if stored.has_all_images else _gone(stored.call.id)
 
 
 async def open_asset(
@@ -162,6 +176,7 @@ def _outcome(stored: StoredCall, blobs: dict[str, Blob], asked: ImageCall) -> Ou
     settled = stored.settled
     results = [_result(stored, one, blobs) for one in settled]
     warnings = [text for one in settled for text in read_brought(one.answer).warnings]
+    warnings += shortfall(asked, len(stored.assets), _lost(stored))
     return Outcome(
         call=asked,
         result=join_results(results),
@@ -173,6 +188,20 @@ def _outcome(stored: StoredCall, blobs: dict[str, Blob], asked: ImageCall) -> Ou
         upstream_headers=_request_id(settled[0]),
         assets=stored.assets,
     )
+
+
+def _lost(stored: StoredCall) -> list[ImageError]:
+    """Return why parts of a call that delivers others are missing."""
+    return [
+        _held(one) if one.id in stored.held else _told(one)
+        for one in stored.attempts
+        if one.id in stored.held or (one.state in _FAILED and not _is_replaced(one))
+    ]
+
+
+def _is_replaced(attempt: AttemptRecord) -> bool:
+    told = read_told(attempt.answer)
+    return told is not None and told.is_replaced
 
 
 def _result(stored: StoredCall, attempt: AttemptRecord, blobs: dict[str, Blob]) -> ImageResult:
@@ -208,7 +237,7 @@ def _request_id(attempt: AttemptRecord) -> dict[str, str]:
 
 
 def _error(stored: StoredCall) -> ImageError:
-    failed = [one for one in stored.attempts if one.state in ("unsent", "refused", "unknown")]
+    failed = [one for one in stored.attempts if one.state in _FAILED]
     error = gravest([_told(one) for one in failed]) if failed else _process_ended("")
     error.call_id = stored.call.id
     error.attempts = tuple(_reports(failed))
@@ -217,10 +246,14 @@ def _error(stored: StoredCall) -> ImageError:
 
 def _refusal(stored: StoredCall) -> ImageError:
     """Return why what was bought may not be delivered: a guardrail of ours held it back."""
-    held = [read_told(one.answer) for one in stored.attempts if one.id in stored.held]
-    error = gravest([told.error() if told else unchecked() for told in held])
+    error = gravest([_held(one) for one in stored.attempts if one.id in stored.held])
     error.call_id = stored.call.id
     return error
+
+
+def _held(attempt: AttemptRecord) -> ImageError:
+    told = read_told(attempt.answer)
+    return told.error() if told else unchecked()
 
 
 def unchecked() -> ImageError:

@@ -8,14 +8,23 @@ from msgspec import Struct
 LOGGER = "imagegate"
 
 SERVER_READY = "server.ready"
+SERVER_LEAVING = "server.leaving"
 SERVER_STOPPED = "server.stopped"
+CONFIG_REFUSED = "config.refused"
+CONFIG_RELOADED = "config.reloaded"
+DISK_LOW = "disk.low"
+DISK_ROOM = "disk.room"
+LEDGER_AWAY = "ledger.away"
+LEDGER_BACK = "ledger.back"
 CONFIG_SKIPPED = "config.skipped"
 CALL_ADMITTED = "call.admitted"
 CALL_DONE = "call.done"
 CALL_FAILED = "call.failed"
+CALL_JOINED = "call.joined"
 CALL_REFUSED = "call.refused"
 CALL_RECOVERED = "call.recovered"
 CALL_UNKNOWN = "call.unknown"
+DEPLOYMENT_RESTS = "deployment.rests"
 MODEL_RETIRED = "model.retired"
 MODEL_RETIRES = "model.retires"
 ASSET_REMOVED = "asset.removed"
@@ -31,6 +40,8 @@ BUDGET_HELD = "budget.held"
 ADMIN_ACTION = "admin.action"
 GUARDRAIL_FAILED = "guardrail.failed"
 SINK_LOST = "sink.lost"
+WEBHOOK_FAILED = "webhook.failed"
+WEBHOOK_LOST = "webhook.lost"
 
 EVENT_TEXT_CHARS_MAX = 512
 """The longest text in a closing event; whoever chose it, a log line stays below 4 KB."""
@@ -45,7 +56,7 @@ OPERATION_NAMES = {
 
 Attribute: TypeAlias = str | int | float | bool
 Attributes: TypeAlias = Mapping[str, Attribute]
-CallEnding: TypeAlias = Literal["done", "failed", "unknown", "refused"]
+CallEnding: TypeAlias = Literal["done", "joined", "failed", "unknown", "refused"]
 GuardMode: TypeAlias = Literal["pre_call", "during_call", "post_call", "logging_only"]
 GuardAction: TypeAlias = Literal["allow", "mask", "blur", "hold", "deny", "error"]
 
@@ -86,6 +97,9 @@ class Span(Struct, kw_only=True):
 
 class CallEvent(Struct, frozen=True, kw_only=True):
     """How a call went, once, when its work is over: what every sink receives.
+
+    A request that joined a call (`joined`) has an event of its own under the call's id, of which
+    images and cost are none: they stand in the call's.
 
     It holds no image, no credential and no prompt unless the operator wants prompts; texts that
     callers or upstreams chose are redacted and cut. `cost_e10` is in 1e-10 USD, None where it is
@@ -130,7 +144,7 @@ class CallEvent(Struct, frozen=True, kw_only=True):
     @property
     def is_success(self) -> bool:
         """Whether images were delivered: what LiteLLM's `success_callback` is for."""
-        return self.ending == "done"
+        return self.ending == "done" or (self.ending == "joined" and not self.code)
 
     def fields(self) -> dict[str, Attribute | list[str] | dict[str, float]]:
         """Return what machines read, as plain JSON, without what is empty."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import imagegate
 from imagegate.config.load import load_settings
 from tests.gateway.running import RunningGateway
 from tests.guardrails.conftest import Start
@@ -98,6 +99,16 @@ def test_a_refusal_behind_the_purchase_holds_the_image_and_books_it(
     held = [file for file in (images / "held").rglob("*") if file.is_file()]
     assert held
     assert {file for file in images.rglob("*") if file.is_file()} == set(held)
+
+
+def test_the_sdk_tells_what_was_said(config: Callable[[str], Path]) -> None:
+    file = config(GUARDRAIL.format(mode="[pre_call, post_call]", default_on=True))
+    with imagegate.Client(config=str(file)) as client:
+        response = client.image_generation("a fox", model="img")
+        with pytest.raises(imagegate.ContentPolicyViolationError) as caught:
+            client.image_generation(BAD, model="img")
+    assert response.verdicts == ("no-words:allow", "no-words:allow")
+    assert caught.value.verdicts == ("no-words:deny:secret-project",)
 
 
 def test_what_is_masked_for_the_log_is_not_logged(start: Start, tmp_path: Path) -> None:

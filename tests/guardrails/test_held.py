@@ -14,14 +14,6 @@ from tests.upstream.fake import FakeUpstream
 
 MASTER_KEY = "sk-0123456789abcdef-test"
 MASTER = {"authorization": f"Bearer {MASTER_KEY}"}
-GUARDRAIL = """
-  - guardrail_name: no-words
-    litellm_params:
-      guardrail: words
-      mode: [pre_call, post_call]
-      model_groups: [nothing]
-      blocked_words: [{keyword: forbiddenword, name: secret-project, action: hold}]
-"""
 PATH = "/v1/images/generations"
 CALL = {"model": "img", "prompt": "a fox", "size": "1024x1024", "guardrails": ["held"]}
 HOLDS = """
@@ -86,6 +78,7 @@ def test_nobody_gets_it_before_and_its_owner_after(review: Review, upstream: Fak
     assert (held["call_id"], held["held_by"]) == (call_id, ["held:hold"])
     image, by_id = held["id"], f"/v1/images/calls/{call_id}/images/0"
     assert review.told(call_id)["held_count"] == 1
+    assert b"imagegate_held_images 1\n" in review.gateway.get("/metrics", **MASTER).body
     assert review.signed(image).status == 404
     assert review.gateway.get(by_id, **review.owner).status == 404
     assert review.gateway.get(by_id, **MASTER).status == 404
@@ -108,7 +101,10 @@ def test_nobody_gets_it_before_and_its_owner_after(review: Review, upstream: Fak
     assert again.json()["usage"] == told["result"]["usage"]
     assert len(upstream.bill) == 1
     assert review.held() == []
-    assert review.release(image).status == 404
+    assert b"imagegate_held_images 0\n" in review.gateway.get("/metrics", **MASTER).body
+    twice = review.release(image)
+    assert (twice.status, twice.error["code"]) == (404, "held_image_not_found")
+    assert twice.error["imagegate"]["finding"]["rule"] == "imagegate.held_image"
 
 
 def test_one_of_several_is_released_and_one_deleted(review: Review, tmp_path: Path) -> None:
@@ -143,6 +139,17 @@ def test_a_call_whose_held_image_was_deleted_tells_its_refusal(review: Review) -
     assert review.ask().status == 400
 
 
+def test_a_file_that_is_on_another_disk_is_told(review: Review, tmp_path: Path) -> None:
+    review.call()
+    (held,) = review.held()
+    for file in (tmp_path / "data" / "images" / "held").rglob("*"):
+        if file.is_file():
+            file.unlink()
+    assert review.release(held["id"]).error["code"] == "image_not_found"
+    assert review.gateway.get(f"/admin/held/{held['id']}", **MASTER).status == 404
+    assert len(review.held()) == 1
+
+
 def test_who_looked_and_who_released_is_written_down(review: Review) -> None:
     review.call(n=2)
     first, second = review.held()
@@ -155,8 +162,9 @@ def test_who_looked_and_who_released_is_written_down(review: Review) -> None:
         ("POST /admin/held/{id}/release", first["id"]),
         ("DELETE /admin/held/{id}", second["id"]),
     ]
-    assert found[1]["before"] == {"state": "held"}
-    assert found[1]["after"] == {"state": "released"}
+    assert found[1]["before"]["state"] == "held"
+    assert found[1]["after"]["state"] == "released"
+    assert found[1]["before"]["expires_at"] < found[1]["after"]["expires_at"]
     assert found[0]["before"]["call_id"] == second["call_id"]
 
 
@@ -184,6 +192,11 @@ def test_the_command(
         return capsys.readouterr().out
 
     first, second = json.loads(out("held", "--json"))
+    assert f"{first['id']}  img          held:hold" in out("held")
+    told = out("calls", "show", first["call_id"], "--gateway", review.gateway.url)
+    assert "guardrail held (pre_call): allow" in told
+    assert "guardrail held (post_call): hold" in told
+    assert "held: 2, see `imagegate held`" in told
     file = tmp_path / "seen.png"
     assert out("held", "fetch", first["id"], "-o", str(file)).strip() == str(file)
     assert file.read_bytes().startswith(b"\x89PNG")

@@ -18,6 +18,7 @@ from imagegate.config.load import load_settings
 from tests.doctor.surface import Surface
 from tests.gateway import pictures
 from tests.gateway.running import Answer, Part, RunningGateway, form
+from tests.gateway.test_calls import ended
 from tests.upstream.fake import FakeUpstream
 
 Place: TypeAlias = Literal["text", "image", "mask"]
@@ -249,6 +250,36 @@ def with_command(*command: str) -> Ask:
     return ask
 
 
+# --- answers that come later ---
+
+
+def later(begin: Callable[[House, Place], Answer]) -> Ask:
+    """Ask for an answer later, and look for it until the call has ended, wherever it is told."""
+
+    def ask(house: House, place: Place) -> Told:
+        begun = begin(house, place)
+        if begun.status != 202:
+            return told(begun)
+        call = ended(house.gateway, begun.headers["x-imagegate-call-id"])
+        image = house.gateway.get(f"{begun.headers['location']}/images/0")
+        if (error := call.get("error")) is not None:
+            return Told(error["code"], image.status == 200 or "result" in call)
+        return Told("", image.status == 200 and bool(call["result"]["data"][0]["b64_json"]))
+
+    return ask
+
+
+def post_later(house: House, place: Place) -> Answer:
+    call = {"model": "img", "prompt": BAD}
+    return house.gateway.post(GENERATIONS, call, prefer="respond-async")
+
+
+def edit_later(house: House, place: Place) -> Answer:
+    call = {"model": "img", "prompt": BAD, "images": [{"image_url": DATA_URL}]}
+    call |= {"mask": {"image_url": MASK_URL}} if place == "mask" else {}
+    return house.gateway.post(EDITS, call, prefer="respond-async")
+
+
 GENERATIONS, EDITS = "/v1/images/generations", "/v1/images/edits"
 PROMPT, STREAM = Part("prompt", BAD), Part("stream", "true")
 PLACES: Sequence[Place] = ("text", "image", "mask")
@@ -273,5 +304,6 @@ ROWS = [
     Row("command", with_command("generate"), "text"),
     Row("command-stream", with_command("generate", "--stream"), "text"),
     *(Row("command-edit", with_command("edit"), place) for place in PLACES),
-    # `Prefer: respond-async` belongs here: one row that polls until the call has ended.
+    Row("later", later(post_later), "text"),
+    *(Row("later-edit", later(edit_later), place) for place in PLACES),
 ]

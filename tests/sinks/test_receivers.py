@@ -21,6 +21,7 @@ from tests.sinks.conftest import Start
 from tests.sinks.receivers import PostServer
 from tests.upstream.fake import FakeUpstream
 
+LANGFUSE = {"LANGFUSE_PUBLIC_KEY": "pk-test", "LANGFUSE_SECRET_KEY": "sk-test"}
 TRACE_ID, CALLER_SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 
@@ -87,6 +88,42 @@ def test_callbacks_by_litellms_names(
     gateway.wait_stopped()
     lines = [json.loads(line) for one in receiver.posted for line in one.body.splitlines()]
     assert [line["event"] for line in lines] == events
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("otel", "/v1/traces"),
+        ("opentelemetry", "/v1/traces"),
+        ("langfuse", "/api/public/otel/v1/traces"),
+        ("langfuse_otel", "/api/public/otel/v1/traces"),
+        ("webhook", "/hook"),
+        ("generic_api", "/hook"),
+        ("prometheus", None),
+    ],
+)
+def test_each_of_litellms_names_reaches_its_receiver(
+    start: Start, receiver: PostServer, name: str, path: str | None
+) -> None:
+    env = LANGFUSE | {
+        "LANGFUSE_HOST": receiver.url,
+        "OTEL_ENDPOINT": f"{receiver.url}/v1/traces",
+        "GENERIC_LOGGER_ENDPOINT": f"{receiver.url}/hook",
+        "GENERIC_LOGGER_HEADERS": "x-tenant=one",
+    }
+    gateway = start(f"litellm_settings: {{success_callback: [{name}]}}", env)
+    call_id = gateway.generate().headers["x-imagegate-call-id"]
+    text = gateway.get("/metrics").body.decode()
+    gateway.stop()
+    gateway.wait_stopped()
+    assert 'imagegate_calls_total{operation="generate",model="img",ending="done",code=""} 1' in text
+    if path is None:
+        assert receiver.posted == []  # it comes and asks
+        return
+    posted = receiver.posted[0]
+    assert posted.path == path
+    assert call_id.encode() in posted.body
+    assert posted.headers.get("x-tenant") == ("one" if path == "/hook" else None)
 
 
 def test_lines_in_a_file(start: Start, tmp_path: Path) -> None:
@@ -212,9 +249,6 @@ def test_a_failure_is_a_span_with_its_code(
     assert spans["attempt"].status.code == 2
     assert spans["attempt"].status.message
     assert attributes_of(spans["image_generation img"])["error.type"]
-
-
-LANGFUSE = {"LANGFUSE_PUBLIC_KEY": "pk-test", "LANGFUSE_SECRET_KEY": "sk-test"}
 
 
 def test_langfuse_gets_a_call_as_it_reads_one(start: Start, receiver: PostServer) -> None:

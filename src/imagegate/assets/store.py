@@ -91,8 +91,12 @@ class AssetStore:
         Blocks. Raises `OSError`. The file may hold other images, of which nothing is said.
         """
         relative = self._place(clock.new_id("file"))
-        with (self.root / relative).open("wb") as copy:
-            copy.writelines(read_chunks(blob))
+        try:
+            with (self.root / relative).open("wb") as copy:
+                copy.writelines(read_chunks(blob))
+        except OSError:
+            (self.root / relative).unlink(missing_ok=True)
+            raise
         return relative
 
     def take_back(self, name: str, path: Path) -> None:

@@ -14,12 +14,14 @@ from cyclopts import Parameter
 
 from imagegate import clock
 from imagegate.assets.bucket import Bucket, BucketError
+from imagegate.candidates import names_of
 from imagegate.cli import doctor_report
 from imagegate.cli.failure import error_console
 from imagegate.config.faults import ConfigFault
 from imagegate.config.load import environment, inspect_settings, load_settings
 from imagegate.config.resolve import KEYS_TOLD, client_settings
 from imagegate.config.settings import Deployment, Settings
+from imagegate.config.wildcards import named_deployments
 from imagegate.diagnosis.checkup import Checkup, Step
 from imagegate.diagnosis.compare import compare as compare_two
 from imagegate.diagnosis.doctor import Doctor, open_doctor
@@ -122,17 +124,28 @@ def _from_environment() -> Settings:
 
 
 def _chosen(settings: Settings, names: Sequence[str]) -> tuple[Deployment, ...]:
-    """Return the deployments of that id or model group, in the order of `names`."""
+    """Return the deployments of that id or model group, in the order of `names`.
+
+    Of a wildcard it is the first model that the catalogue knows: that one can be asked for.
+    """
     if not names:
-        return settings.deployments
+        return tuple(_example(one) for one in settings.deployments)
     chosen: list[Deployment] = []
     for name in names:
-        found = [one for one in settings.deployments if name in (one.id, one.group)]
+        found = [_example(one) for one in settings.deployments if name in (one.id, one.group)]
+        found = found or list(named_deployments(name, settings.deployments))
         if not found:
             ids = ", ".join(one.id for one in settings.deployments) or "none"
             raise BadRequestError(f"There is no deployment {name!r} to look at; there are: {ids}")
         chosen += found
     return tuple(chosen)
+
+
+def _example(deployment: Deployment) -> Deployment:
+    if deployment.named is None:
+        return deployment
+    name = next(iter(names_of(deployment)), "")
+    return deployment.named(name) or deployment
 
 
 async def _examine(settings: Settings, chosen: Sequence[Deployment]) -> tuple[Checkup, ...]:

@@ -11,6 +11,7 @@ from imagegate.cli.admin_api import AdminApi
 from imagegate.cli.exits import OK
 from imagegate.cli.listing import print_object, print_rows
 from imagegate.errors import BadRequestError
+from imagegate.types import Json
 
 COLUMNS = {"id": "IMAGE", "model": "MODEL", "team_id": "TEAM", "held_by": "HELD BY"}
 
@@ -45,7 +46,8 @@ def held(
     """
     api = AdminApi(url)
     if action == "list":
-        print_rows(api.pages("/admin/held"), COLUMNS, as_json=json)
+        rows = api.pages("/admin/held")
+        print_rows(rows if json else [_shown(row) for row in rows], COLUMNS, as_json=json)
         return OK
     if image is None:
         raise BadRequestError(f"`imagegate held {action}` needs the id of an image.")
@@ -61,3 +63,7 @@ def held(
     }
     print_object(api.ask(*asked[action]), as_json=json)
     return OK
+
+
+def _shown(row: Json) -> Json:
+    return row | {"held_by": ", ".join(row["held_by"])}

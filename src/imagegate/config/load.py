@@ -32,6 +32,7 @@ from imagegate.config.resolve import (
 from imagegate.config.retirement import retirement_notes
 from imagegate.config.settings import AssetSettings, Note, ServerSettings, Settings
 from imagegate.config.sinks import SinkReader
+from imagegate.config.webhooks import read_webhooks
 from imagegate.errors import ConfigError
 from imagegate.types import AdjustPolicy, Json, Secret
 
@@ -185,7 +186,7 @@ def _build(
 ) -> Settings:
     """Return the settings as far as they can be read; what is wrong is in `faults`."""
     from imagegate.config.entries import Entries
-    from imagegate.config.routing import router_settings
+    from imagegate.config.routing import override_settings, queue_settings, router_settings
 
     config, unset, variables, notes_read = _read(source.text, env, faults)
     catalogue = _catalogue(config, source.folder, faults)
@@ -207,6 +208,8 @@ def _build(
         aliases=aliases,
         default_model=default_model,
         router=router_settings(config, asked | aliases.keys(), faults),
+        queue=queue_settings(config),
+        overrides=override_settings(config),
         adjust=_adjust(config),
         on_retired=config.on_retired,
         partial=config.partial,
@@ -222,12 +225,14 @@ def _build(
         log_format=config.log_format,
         log_prompts=config.log_prompts and not config.litellm_settings.turn_off_message_logging,
         sinks=sinks.read(config),
+        webhooks=read_webhooks(config.webhooks, faults),
         guardrails=GuardrailReader(place, variables, faults).read(config),
         skipped=skipped,
         notes=(
             *(*notes_read, *entries.notes, *notes_found, *notes_key),
             *(*_callback_notes(sinks), *retirement_notes(deployments, _today())),
         ),
+        files=(source.name, *(str(_at(source.folder, name)) for name in config.catalogue)),
     )
 
 
@@ -347,7 +352,7 @@ def _catalogue(config: "ConfigFile", folder: FilePath, faults: Faults) -> Catalo
     catalogue = builtin_catalogue()
     for index, name in enumerate(config.catalogue):
         try:
-            text = (folder / FilePath(name).expanduser()).read_text("utf-8")
+            text = _at(folder, name).read_text("utf-8")
             catalogue = read_rows(text, name, catalogue)
         except ConfigError as error:
             faults.add(("catalogue", index), error.message)
@@ -399,4 +404,8 @@ def _database(
     if not url.startswith(DATABASE_SCHEME) or url == DATABASE_SCHEME:
         faults.add(("database_url",), f"must be {DATABASE_SCHEME}PATH or postgresql://...")
         return url
-    return f"{DATABASE_SCHEME}{folder / FilePath(url.removeprefix(DATABASE_SCHEME)).expanduser()}"
+    return f"{DATABASE_SCHEME}{_at(folder, url.removeprefix(DATABASE_SCHEME))}"
+
+
+def _at(folder: FilePath, name: str) -> FilePath:
+    return folder / FilePath(name).expanduser()

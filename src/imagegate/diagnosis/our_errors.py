@@ -9,7 +9,7 @@ from imagegate import clock
 from imagegate.diagnosis.explain import explain
 from imagegate.diagnosis.observation import Observation
 from imagegate.diagnosis.rules import load_rules
-from imagegate.errors import Finding, ImageError, UpstreamWords
+from imagegate.errors import Finding, ImageError, NotFoundError, UpstreamWords
 
 
 def finding_for(error: ImageError) -> Finding:
@@ -34,7 +34,7 @@ def finding_for_caller(error: ImageError) -> Finding:
 def observe(error: ImageError) -> Observation:
     """Return what is known of a failure; the last attempt names the provider and its model."""
     today = today_of()
-    if error.upstream is None:
+    if error.upstream is None or isinstance(error, NotFoundError):
         return Observation(
             status=error.http_status, body=_own_body(error), provider="imagegate", today=today
         )

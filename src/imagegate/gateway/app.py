@@ -19,10 +19,12 @@ from imagegate.gateway import (
     guardrails,
     health,
     home,
+    later,
     metrics,
     models,
     openapi,
     preview,
+    webhooks,
 )
 from imagegate.gateway.admin import (
     audit,
@@ -38,10 +40,13 @@ from imagegate.gateway.admin import calls as admin_calls
 from imagegate.gateway.admin.audited import Handler, audited
 from imagegate.gateway.auth import Gatekeeper
 from imagegate.gateway.images import ImageEndpoint
+from imagegate.gateway.traffic import Traffic
 from imagegate.ledger.keyring import KeyRing
 from imagegate.ledger.people import Role
 from imagegate.ledger.registry import Registry
 from imagegate.runtime.assemble import Runtime
+from imagegate.runtime.reload import Reloader
+from imagegate.runtime.snapshot import Snapshot
 from imagegate.types import Operation
 
 ANY_ROLE: frozenset[Role] = frozenset(("caller", "team_admin", "admin"))
@@ -81,6 +86,9 @@ ROUTES: tuple[Resource, ...] = (
     Resource("/v1/images/calls", calls.list_calls, roles=ADMIN),
     Resource("/v1/images/calls/{id}", calls.get_call),
     Resource("/v1/images/calls/{id}/images/{index}", calls.get_image),
+    Resource("/v1/images/calls/{id}/events", later.get_events),
+    Resource("/v1/images/calls/{id}/cancel", later.cancel_call, method="POST"),
+    Resource("/v1/images/webhooks/secret", webhooks.get_secret),
     Resource("/v1/diagnose", diagnose.diagnose, method="POST"),
     Resource(
         "/admin/guardrails/{name}/test", guardrails.test_guardrail, method="POST", roles=ADMIN
@@ -129,44 +137,62 @@ _SERVED = (
     "/v1/images/preview, /v1/diagnose; "
     "/admin/{teams,keys,end_users,budgets,calls,charges,spend,held,audit,guardrails}; "
     "GET /v1/images/calls, /v1/images/calls/{id}, /v1/images/calls/{id}/images/{index}, "
+    "/v1/images/calls/{id}/events, /v1/images/webhooks/secret; "
+    "POST /v1/images/calls/{id}/cancel; GET "
     "/v1/images/assets/{id}.{ext}, /v1/models, /openapi.json, /healthz, /readyz, /metrics"
 )
 
 
 class Gateway:
-    """What the routes share: the runtime, the gatekeeper, and the calls in flight."""
+    """What the routes share: the runtime, the front of its snapshot, and the calls in flight."""
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
         self.keys = KeyRing(Registry(runtime.ledger), clock.monotonic_s)
-        self.gatekeeper = Gatekeeper(runtime.settings.server, self.keys)
-        self.images = ImageEndpoint(runtime, self.gatekeeper)
+        self.traffic = Traffic(runtime.supervisor)
+        self.reloader: Reloader | None = None
+        self._front = self._made_front()
 
     @property
-    def running_count(self) -> int:
-        """How many calls are at work, those whose caller has left included."""
-        return max(self.images.running_count, self.runtime.supervisor.running_count)
+    def front(self) -> "Front":
+        """What serves a request that comes now."""
+        if self._front.snapshot is not self.runtime.snapshot:
+            self._front = self._made_front()
+        return self._front
 
     @property
-    def is_draining(self) -> bool:
-        """Whether new calls are refused because the process is about to end."""
-        return self.images.is_draining
+    def unready_reason(self) -> str:
+        """Why a balancer should send calls elsewhere, `""` where it should not."""
+        if self.traffic.stage != "serving":
+            return self.traffic.stage
+        if not self.runtime.ledger.is_available:
+            return "ledger_unavailable"
+        return "disk_low" if self.runtime.spool.room.is_low else ""
 
-    def start_drain(self) -> None:
-        """Refuse new calls from now on."""
-        self.images.is_draining = True
+    def _made_front(self) -> "Front":
+        snapshot = self.runtime.snapshot
+        gatekeeper = Gatekeeper(snapshot.settings.server, self.keys)
+        images = ImageEndpoint(snapshot, gatekeeper, self.traffic, self.runtime.courier)
+        return Front(snapshot, gatekeeper, images)
+
+
+class Front(Struct, frozen=True, eq=False):
+    """What the gateway makes of one snapshot: who is let in, and the image routes."""
+
+    snapshot: Snapshot
+    gatekeeper: Gatekeeper
+    images: ImageEndpoint
 
 
 def build_app(gateway: Gateway) -> ASGIApp:
     """Return the ASGI application: image routes by hand, Starlette for the rest."""
     other = build_other_routes(gateway)
-    serve_image = gateway.images.serve
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST":
             operation, model = find_operation(scope["path"])
             if operation is not None:
-                await serve_image(scope, receive, send, operation, model)
+                await gateway.front.images.serve(scope, receive, send, operation, model)
                 return
         await other(scope, receive, send)
 
@@ -192,7 +218,7 @@ def find_operation(path: str) -> tuple[Operation | None, str]:
 def build_other_routes(gateway: Gateway) -> Starlette:
     """Return Starlette's application for everything that is not an image call."""
     routes = [
-        Route(resource.path, _guarded(resource, gateway.gatekeeper), methods=[resource.method])
+        Route(resource.path, _guarded(resource, gateway), methods=[resource.method])
         for resource in ROUTES
     ]
     app = Starlette(
@@ -208,16 +234,21 @@ def build_other_routes(gateway: Gateway) -> Starlette:
     return app
 
 
-def _guarded(resource: Resource, gatekeeper: Gatekeeper) -> Handler:
+def _guarded(resource: Resource, gateway: Gateway) -> Handler:
     """Return the handler behind the gatekeeper: a new route is closed unless it says otherwise."""
 
     async def handle(request: Request) -> Response:
-        account = request.state.account = await gatekeeper.identify(request.scope)
-        if account.role not in resource.roles:
-            raise PermissionDeniedError(
-                f"A key of the role {account.role!r} may not {request.method} {resource.path}."
-            )
-        return await resource.handler(request)
+        front = gateway.front
+        front.snapshot.users.enter()
+        try:
+            account = request.state.account = await front.gatekeeper.identify(request.scope)
+            if account.role not in resource.roles:
+                raise PermissionDeniedError(
+                    f"A key of the role {account.role!r} may not {request.method} {resource.path}."
+                )
+            return await resource.handler(request)
+        finally:
+            front.snapshot.users.leave()
 
     if resource.is_open:
         return resource.handler

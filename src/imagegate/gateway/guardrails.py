@@ -13,7 +13,7 @@ from imagegate import clock
 from imagegate.errors import BadRequestError
 from imagegate.gateway import intake
 from imagegate.guardrails.subject import Stage, trial_of
-from imagegate.runtime.assemble import Runtime
+from imagegate.runtime.snapshot import Snapshot
 
 STAGES: tuple[Stage, ...] = get_args(Stage)
 SHOWN = ("guardrail", "mode", "action", "category")
@@ -21,7 +21,7 @@ SHOWN = ("guardrail", "mode", "action", "category")
 
 async def test_guardrail(request: Request) -> JSONResponse:
     """Return the verdict. Raises `BadRequestError` for another body or an unknown name."""
-    runtime: Runtime = request.app.state.gateway.runtime
+    runtime: Snapshot = request.app.state.gateway.runtime.snapshot
     stage = _stage(request.query_params.get("stage", "input"))
     spool = runtime.spool.open_call(clock.new_id("call"))
     try:

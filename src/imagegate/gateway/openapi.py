@@ -11,6 +11,12 @@ from starlette.responses import JSONResponse
 from imagegate.catalogue.known_models import KnownImageModel
 from imagegate.types import ImageCall, Json, Usage
 
+_OVERRIDES: dict[str, Json] = {
+    "timeout": {"type": "number", "description": "seconds until the caller gets 504"},
+    "num_retries": {"type": "integer", "minimum": 0},
+    "fallbacks": {"type": "array", "items": {"type": "string"}, "maxItems": 8},
+    "disable_fallbacks": {"type": "boolean"},
+}
 _NOT_FIELDS = ("id", "operation", "images", "mask", "markup", "extra")
 _INPUT: Json = {
     "type": "object",
@@ -23,6 +29,7 @@ _INPUT: Json = {
     "additionalProperties": False,
 }
 _REFERENCES = "#/components/schemas/{name}"
+_EVENTS: Json = {"text/event-stream": {"schema": {"type": "string"}}}
 _FILE: Json = {"type": "string", "format": "binary"}
 _OPERATIONS = {
     "generations": "Make images from a prompt",
@@ -46,12 +53,14 @@ def build_document() -> Json:
         "VariationForm": _form_schema(),
         "ImagesResponse": _answer_schema(),
         "ErrorResponse": _error_schema(),
+        "Call": _call_schema(),
         **msgspec.json.schema_components([Usage], ref_template=_REFERENCES)[1],
     }
     return {
         "openapi": "3.1.0",
         "info": {"title": "imagegate", "version": version("imagegate")},
         "paths": _paths(),
+        "webhooks": {"callEnded": {"post": _message_operation()}},
         "components": {
             "schemas": schemas,
             "securitySchemes": {
@@ -73,7 +82,7 @@ def call_properties() -> dict[str, Json]:
     known = {"type": "string", "examples": list(get_args(KnownImageModel))}
     fields["model"] = known | {"description": "a model group of this gateway"}
     fields["n"] |= {"minimum": 1, "maximum": 10}
-    return fields
+    return fields | _OVERRIDES
 
 
 def _edit_schema() -> Json:
@@ -101,6 +110,29 @@ def _answer_schema() -> Json:
     properties |= {"created": {"type": "integer"}, "data": {"type": "array", "items": image}}
     properties["usage"] = {"$ref": _REFERENCES.format(name="Usage")}
     return {"type": "object", "properties": properties, "required": ["created", "data"]}
+
+
+def _call_schema() -> Json:
+    """Return what is told of a call; `result` and `error` only where it has ended."""
+    text, nullable = {"type": "string"}, {"type": ["string", "null"]}
+    number, count = {"type": ["number", "null"]}, {"type": "integer"}
+    rows = {"type": "array", "items": {"type": "object"}}
+    names = ("attempts", "adjustments", "guardrails", "images", "webhooks")
+    progress = {
+        "phase": {"enum": ["waiting", "sent"]},
+        "images_asked": count,
+        "partial_images": count,
+    }
+    properties: dict[str, Json] = dict.fromkeys(("id", "object", "operation", "model"), text)
+    properties["state"] = {"enum": ["running", "done", "failed", "unknown"]}
+    properties |= dict.fromkeys(("created_at", "finished_at", "delivered_at"), number)
+    properties |= {"cost": text, "error_code": nullable, "end_user": nullable}
+    properties |= {f"{name}_count": count for name in ("image", "attempt", "held")}
+    properties["progress"] = {"type": ["object", "null"], "properties": progress}
+    properties |= dict.fromkeys(names, rows)
+    properties["result"] = {"$ref": _REFERENCES.format(name="ImagesResponse")}
+    properties["error"] = {"type": "object"}
+    return {"type": "object", "properties": properties, "required": ["id", "state"]}
 
 
 def _error_schema() -> Json:
@@ -137,14 +169,23 @@ def _call_paths() -> dict[str, Json]:
     index = _parameter("index", "path", required=True)
     page = [_parameter(name, "query") for name in ("limit", "before", "state")]
     listing = _get("listCalls", "List calls, the newest first") | {"parameters": page}
-    told = _get("getCall", "Tell what became of a call, with its result or its error")
+    call = {"application/json": _ref("Call")}
+    told = _get("getCall", "Tell what became of a call, with its result or its error", call)
+    events = _get("watchCall", "Follow a call until it has ended", _EVENTS)
+    cancelled = _get("cancelCall", "Take a call back that was not sent yet", call)
+    cancelled["responses"] |= {"409": _error("it was sent, or has ended")}
+    secret = _get("getWebhookSecret", "Tell the secret by which webhooks are signed")
     image = _get("getCallImage", "Fetch an image of a call", {"image/*": {}})
     return {
         "/v1/images/calls": {"get": listing},
         "/v1/images/calls/{id}": {
-            "get": told | {"parameters": [by_id, _parameter("result", "query")]}
+            "get": told
+            | {"parameters": [by_id, _parameter("result", "query"), _parameter("Prefer", "header")]}
         },
         "/v1/images/calls/{id}/images/{index}": {"get": image | {"parameters": [by_id, index]}},
+        "/v1/images/calls/{id}/events": {"get": events | {"parameters": [by_id]}},
+        "/v1/images/calls/{id}/cancel": {"post": cancelled | {"parameters": [by_id]}},
+        "/v1/images/webhooks/secret": {"get": secret},
     }
 
 
@@ -199,11 +240,12 @@ def _image_operation(name: str, summary: str) -> Json:
         "edits": {"multipart/form-data": _ref("EditForm"), "application/json": _ref("EditCall")},
         "variations": {"multipart/form-data": _ref("VariationForm")},
     }
-    own = ("adjust", "max-cost", "timeout", "end-user", "tags", "retries", "new-call")
-    headers = ("Idempotency-Key", *(f"x-imagegate-{header}" for header in own))
+    own = ("adjust", "max-cost", "end-user", "tags", "new-call", "webhook")
+    way = ("timeout", "retries", "fallbacks", "disable-fallbacks")
+    headers = ("Idempotency-Key", "Prefer", *(f"x-imagegate-{header}" for header in (*own, *way)))
     answer = {"application/json": _ref("ImagesResponse")}
     if name != "variations":
-        answer["text/event-stream"] = {"schema": {"type": "string"}}
+        answer |= _EVENTS
     return {
         "operationId": f"images_{name}",
         "summary": summary,
@@ -211,12 +253,39 @@ def _image_operation(name: str, summary: str) -> Json:
         "requestBody": {"required": True, "content": contents[name]},
         "responses": {
             "200": {"description": "the images", "content": answer},
-            "default": {
-                "description": "an error",
-                "content": {"application/json": _ref("ErrorResponse")},
-            },
+            "202": _accepted(),
+            "default": _error("an error"),
         },
     }
+
+
+def _accepted() -> Json:
+    """Return the answer to `Prefer: respond-async` or `wait`."""
+    names = ("Location", "Retry-After", "Preference-Applied", "x-imagegate-call-id")
+    return {
+        "description": "the call is under way; Location tells what becomes of it",
+        "headers": {name: {"schema": {"type": "string"}} for name in names},
+        "content": {"application/json": _ref("Call")},
+    }
+
+
+def _message_operation() -> Json:
+    """Return what is sent to a webhook, by the Standard Webhooks specification."""
+    texts = {name: {"type": "string"} for name in ("type", "timestamp")}
+    data = {"$ref": _REFERENCES.format(name="Call")}
+    message = {"type": "object", "properties": {**texts, "data": data}}
+    signed = [_parameter(f"webhook-{name}", "header") for name in ("id", "timestamp", "signature")]
+    return {
+        "summary": "Tell how a call ended",
+        "parameters": signed,
+        "requestBody": {"content": {"application/json": {"schema": message}}},
+        "responses": {"2XX": {"description": "taken; everything else is sent again"}},
+    }
+
+
+def _error(description: str) -> Json:
+    content = {"application/json": _ref("ErrorResponse")}
+    return {"description": description, "content": content}
 
 
 def _preview_operation() -> Json:

@@ -7,12 +7,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from imagegate import clock
+from imagegate.call_options import CallOptions
 from imagegate.candidates import group_of
 from imagegate.gateway import intake
 from imagegate.gateway.options import read_options
+from imagegate.gateway.overrides import take_overrides
 from imagegate.preview import plain_previews, preview_call
-from imagegate.running import CallOptions
-from imagegate.runtime.assemble import Runtime
+from imagegate.runtime.snapshot import Snapshot
 from imagegate.trace import Trace
 from imagegate.types import ImageCall
 
@@ -22,13 +23,14 @@ async def preview(request: Request) -> Response:
 
     The body is that of a generation or an edit; one with inputs is taken as an edit.
     """
-    runtime: Runtime = request.app.state.gateway.runtime
+    runtime: Snapshot = request.app.state.gateway.runtime.snapshot
     headers = dict(request.headers.raw)
     spool = runtime.spool.open_call(clock.new_id("call"))
     try:
         incoming = intake.Request(headers, request.receive, None, "")
         call = await intake.Intake(runtime).read_call(incoming, spool)
         options = read_options(headers, request.state.account)
+        call, options = take_overrides(call, headers, options, runtime.settings)
         call, guardrails = _guardrails(call, options, runtime)
         previews = await preview_call(call, runtime.settings, options, spool, runtime.tools.worker)
         return JSONResponse(
@@ -45,7 +47,7 @@ async def preview(request: Request) -> Response:
 
 
 def _guardrails(
-    call: ImageCall, options: CallOptions, runtime: Runtime
+    call: ImageCall, options: CallOptions, runtime: Snapshot
 ) -> tuple[ImageCall, tuple[str, ...]]:
     """Return the call without what it says of guardrails, and the names of those it meets."""
     trace = Trace(call.id)

@@ -17,6 +17,7 @@ from imagegate import telemetry
 from imagegate.assets.spool import CallSpool, Spool
 from imagegate.assets.transform import Worker
 from imagegate.config.guards import GuardrailSettings
+from imagegate.config.patterns import matches
 from imagegate.errors import BadRequestError, ImageError
 from imagegate.guardrails.blur import blur_images
 from imagegate.guardrails.http_check import HttpCheck
@@ -312,10 +313,10 @@ def _made(settings: GuardrailSettings, transport: Transport, spool: Spool) -> Ch
 
 def _is_on(settings: GuardrailSettings, group: str, trace: Trace) -> bool:
     """Return whether a call for `group` meets it unasked."""
-    if group in settings.named_by or not settings.holders.isdisjoint(trace.holders):
+    if matches(settings.named_by, group) or not settings.holders.isdisjoint(trace.holders):
         return True
     if settings.model_groups:
-        return group in settings.model_groups
+        return matches(settings.model_groups, group)
     return settings.default_on
 
 

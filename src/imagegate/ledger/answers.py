@@ -62,6 +62,7 @@ class Told(Struct, frozen=True, kw_only=True, omit_defaults=True):
     param: str | None = None
     retry_after_s: float | None = None
     upstream: UpstreamWords | None = None
+    is_replaced: bool = False
     brought: str | None = None
 
     def error(self) -> ImageError:
@@ -94,8 +95,11 @@ def write_brought(result: ImageResult, warnings: Sequence[str] = ()) -> str:
     return msgspec.json.encode(brought).decode()
 
 
-def write_told(error: ImageError, brought: str | None = None) -> str:
-    """Return the JSON of an error, and of what it keeps back."""
+def write_told(error: ImageError, brought: str | None = None, *, is_replaced: bool = False) -> str:
+    """Return the JSON of an error, and of what it keeps back.
+
+    `is_replaced`: another attempt was made in its place.
+    """
     told = Told(
         kind=type(error).__name__,
         message=error.message,
@@ -104,6 +108,7 @@ def write_told(error: ImageError, brought: str | None = None) -> str:
         param=error.param,
         retry_after_s=error.retry_after_s,
         upstream=error.upstream,
+        is_replaced=is_replaced,
         brought=brought,
     )
     return msgspec.json.encode(told).decode("utf-8", "replace").replace("\\u0000", "")

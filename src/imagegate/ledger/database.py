@@ -11,13 +11,14 @@ class Database(Struct, frozen=True, eq=False, kw_only=True):
 
     `enter` is called first in each transaction of the writer: when it returns nobody else writes
     until the transaction ends. It returns the time by which the transaction counts, in unix
-    seconds. `is_shared` says whether other processes may write too; `release` gives up what was
-    held for this process.
+    seconds; `read_time` tells it to a reader. `is_shared` says whether other processes may write
+    too; `release` gives up what was held for this process.
     """
 
     writer: Engine
     readers: Engine
     enter: Callable[[Connection], float]
+    read_time: Callable[[Connection], float]
     release: Callable[[], None]
     is_shared: bool
 

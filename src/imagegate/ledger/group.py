@@ -47,6 +47,13 @@ from imagegate.ledger.records import (
 )
 from imagegate.ledger.reserve import LEASE_S, Reserving
 from imagegate.ledger.review import DropHeld, Judge, Reconcile, Release, Review
+from imagegate.ledger.webhook_schema import (
+    CHANGE_WEBHOOK,
+    HASTEN_WEBHOOKS,
+    INSERT_WEBHOOK,
+    write_of,
+)
+from imagegate.ledger.webhooks import AddWebhook, ChangeWebhook, HastenWebhooks
 
 _Parameters: TypeAlias = dict[str, object]
 _Write: TypeAlias = tuple[Executable, _Parameters]
@@ -70,6 +77,9 @@ WRITES: tuple[Executable, ...] = (
     review_schema.DROP_HELD,
     review_schema.INSERT_AUDIT,
     money_schema.KEEP_ALIVE,
+    INSERT_WEBHOOK,
+    CHANGE_WEBHOOK,
+    HASTEN_WEBHOOKS,
 )
 """A group runs each of them once, in this order, whatever came first in it."""
 
@@ -78,6 +88,7 @@ EXACT_WRITES = schema.EXACT_WRITES | {
     people_schema.CHANGE_KEY,
     people_schema.CHANGE_BUDGET,
     people_schema.REMOVE_BUDGET,
+    CHANGE_WEBHOOK,
     review_schema.RELEASE_ASSET,
     review_schema.RELEASE_ATTEMPT,
     review_schema.DROP_HELD,
@@ -175,6 +186,8 @@ def _writes(command: AnyCommand | Review, now_s: float) -> Iterator[_Write]:
             yield from _upkeep(command, now_s)
         case Admit() | Redispatch() | Settle() | Fail() | CloseCall() | Keep() | Judge():
             yield from _of_call(command)
+        case AddWebhook() | ChangeWebhook() | HastenWebhooks():
+            yield write_of(command)
         case _:
             yield from _changes(command)
 

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from imagegate.ledger.records import Command, Limit, Upkeep
 from imagegate.ledger.review import AuditRecord, Review
+from imagegate.ledger.webhooks import WebhookCommand
 from imagegate.types import Operation
 
 Role: TypeAlias = Literal["caller", "team_admin", "admin"]
@@ -211,4 +212,4 @@ class Audited(Struct, frozen=True):
     record: AuditRecord
 
 
-AnyCommand: TypeAlias = Command | Change | Upkeep | Audited
+AnyCommand: TypeAlias = Command | Change | Upkeep | Audited | WebhookCommand

@@ -44,6 +44,7 @@ def open_database(url: URL) -> Database:
         writer=writer,
         readers=_engine(url, is_reader=True),
         enter=enter,
+        read_time=_read_time,
         release=_nothing,
         is_shared=True,
     )
@@ -70,6 +71,10 @@ def upgrade(url: URL) -> tuple[str | None, str]:
 def enter(connection: Connection) -> float:
     """Wait until nobody else writes; return the database's time in unix seconds."""
     connection.execute(_ENTER)
+    return _read_time(connection)
+
+
+def _read_time(connection: Connection) -> float:
     return float(connection.execute(_NOW).scalar_one())
 
 

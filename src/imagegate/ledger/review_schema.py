@@ -11,6 +11,7 @@ from sqlalchemy import (
     Text,
     bindparam,
     delete,
+    func,
     insert,
     select,
     text,
@@ -82,4 +83,5 @@ SELECT_HELD = (
     .order_by(assets.c.id.desc())
     .limit(bindparam("b_limit"))
 )
+COUNT_HELD = select(func.count()).select_from(assets).where(_IS_HELD)
 SELECT_HELD_ONE = select(assets).where(_IS_HELD, assets.c.id == bindparam("b_id"))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from msgspec import Struct
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from imagegate.ledger import review_schema
 from imagegate.ledger.records import LAST_ID, AssetRecord, CallRecord
@@ -42,6 +42,14 @@ class Reviews:
             AssetRecord, statement, b_before=before or LAST_ID, b_limit=limit
         )
         return await self._with_calls(found)
+
+    async def held_count(self) -> int:
+        """Return how many images are held."""
+
+        def count(connection: Connection) -> int:
+            return int(connection.execute(review_schema.COUNT_HELD).scalar_one())
+
+        return await self._ledger.read(count)
 
     async def held_image(self, asset_id: str) -> HeldImage | None:
         """Return one held image, None where it is not held (any more)."""

@@ -22,7 +22,7 @@ from sqlalchemy.exc import (
 
 from imagegate import clock
 from imagegate.errors import ConfigError
-from imagegate.ledger import postgres, review_schema, schema, sqlite
+from imagegate.ledger import money_schema, postgres, review_schema, schema, sqlite
 from imagegate.ledger.database import Database
 from imagegate.ledger.group import withdraw, write_group
 from imagegate.ledger.migrate import migrate
@@ -30,6 +30,7 @@ from imagegate.ledger.people import AnyCommand
 from imagegate.ledger.records import (
     LAST_ID,
     READ_ROWS_MAX,
+    Admit,
     AssetRecord,
     AttemptRecord,
     CallRecord,
@@ -57,13 +58,17 @@ class _StaleConnectionError(Exception):
 class SqlLedger:
     """A ledger that outlives its process; see `Ledger` for what its methods promise.
 
-    `is_shared` says whether other processes write to it too.
+    `is_shared` says whether other processes write to it too. It `is_available` unless it took
+    nothing at the last try; where somebody `is_watching`, who tries again, calls are then refused
+    at once.
     """
 
     def __init__(self, database: Database) -> None:
         self._connection = database.writer.connect()
         self._database = database
         self.is_shared = database.is_shared
+        self.is_available = True
+        self.is_watching = False
         self._is_closed = False
         self._doubtful: Sequence[AnyCommand] = ()
         self._writer = GroupWriter(self._write, name="imagegate-ledger")
@@ -71,6 +76,8 @@ class SqlLedger:
 
     async def commit(self, command: AnyCommand) -> None:
         """Write `command` and return when it is durable; raises `LedgerError`, then nothing is."""
+        if not self.is_available and self.is_watching and isinstance(command, Admit):
+            raise LedgerUnavailableError("the ledger took nothing at the last try")
         await self._writer.put(command)
 
     def note(self, command: AnyCommand) -> None:
@@ -145,6 +152,23 @@ class SqlLedger:
             AttemptRecord, statement, b_owner=not_owner, b_after=after, b_limit=limit
         )
 
+    async def orphaned_attempts(self) -> tuple[AttemptRecord, ...]:
+        """Return open attempts of owners whose lease is over, at most `READ_ROWS_MAX`."""
+        return await self._orphaned(AttemptRecord, money_schema.SELECT_ORPHANED_ATTEMPTS)
+
+    async def orphaned_calls(self) -> tuple[CallRecord, ...]:
+        """Return running calls of owners whose lease is over, at most `READ_ROWS_MAX`."""
+        return await self._orphaned(CallRecord, money_schema.SELECT_ORPHANED_CALLS)
+
+    async def _orphaned(self, record: type[_R], statement: Executable) -> tuple[_R, ...]:
+        def rows(connection: Connection) -> tuple[_R, ...]:
+            now_s = self._database.read_time(connection)
+            parameters = {"b_now": now_s, "b_limit": READ_ROWS_MAX}
+            found = connection.execute(statement, parameters).mappings()
+            return tuple(record(**row) for row in found)
+
+        return await self.read(rows)
+
     async def expired_assets(
         self, now_s: float, *, limit: int = READ_ROWS_MAX
     ) -> tuple[AssetRecord, ...]:
@@ -217,14 +241,17 @@ class SqlLedger:
         """
         try:
             try:
-                return self._write_once(commands)
+                results = self._write_once(commands)
             except _StaleConnectionError:
-                return self._write_once(commands)
+                results = self._write_once(commands)
         except _ROW_ERRORS as error:
             raise ConflictError(f"a row does not fit: {error.orig}") from error
         except (DatabaseError, _StaleConnectionError) as error:
             reason = getattr(error, "orig", error)
+            self.is_available = False
             raise LedgerUnavailableError(f"the ledger takes no rows: {reason}") from error
+        self.is_available = True
+        return results
 
     def _write_once(self, commands: Sequence[AnyCommand]) -> Sequence[LedgerError | None]:
         with self._connection.begin() as transaction:
@@ -316,7 +343,12 @@ def _open_file(
     except DatabaseError as error:
         raise ConfigError(sqlite.damaged(path, str(error.orig))) from error
     return Database(
-        writer=writer, readers=readers, enter=_file_time_s, release=lock.release, is_shared=False
+        writer=writer,
+        readers=readers,
+        enter=_file_time_s,
+        read_time=_file_time_s,
+        release=lock.release,
+        is_shared=False,
     )
 
 

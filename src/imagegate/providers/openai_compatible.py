@@ -101,6 +101,7 @@ PROVIDER = Provider(
     api_key_env=("OPENAI_API_KEY",),
     base_url_env=("OPENAI_BASE_URL", "OPENAI_API_BASE"),
     accepts_unknown_fields=True,
+    takes_idempotency_key=True,  # a gateway may stand there, ours among them
     needs_credential=False,
     probes=Probes(models=ask_models, invalid=probe_invalid),
 )

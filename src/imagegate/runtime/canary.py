@@ -4,13 +4,14 @@ import msgspec
 
 from imagegate import clock
 from imagegate.assets.blobs import read_bytes
+from imagegate.call_options import CallOptions
 from imagegate.catalogue.price import format_usd
 from imagegate.config.settings import Deployment, Settings
 from imagegate.diagnosis.checkup import Step
 from imagegate.diagnosis.our_errors import finding_for, today_of
 from imagegate.errors import ImageError
 from imagegate.plan import plan
-from imagegate.running import CallOptions, Outcome, RunningCall
+from imagegate.running import Outcome, RunningCall
 from imagegate.runtime.assemble import open_runtime
 from imagegate.types import ImageCall
 

@@ -1,7 +1,7 @@
 """Clean-up by the clock: expired assets, a folder that is too large, old evidence."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from imagegate import clock, telemetry
 from imagegate.assets.bucket import BucketError
@@ -16,11 +16,13 @@ ROUNDS_MAX = 1000
 log = logging.getLogger(telemetry.LOGGER)
 
 
-async def reap_forever(settings: AssetSettings, ledger: Ledger, store: AssetStore) -> None:
+async def reap_forever(
+    settings: Callable[[], AssetSettings], ledger: Ledger, store: AssetStore
+) -> None:
     """Clean up once a minute until cancelled; a ledger that is away is tried again next time."""
     while True:
         try:
-            await reap(settings, ledger, store, now_s=clock.now_s())
+            await reap(settings(), ledger, store, now_s=clock.now_s())
         except LedgerError:
             log.exception(telemetry.TASK_CRASHED, extra={"task": "reaper"})
         await clock.sleep(PERIOD_S)

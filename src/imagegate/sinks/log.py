@@ -32,8 +32,9 @@ logger = logging.getLogger(telemetry.LOGGER)
 
 
 def log_event(event: CallEvent) -> None:
-    """Log a closing event; a success is information, all else a warning."""
-    level = logging.INFO if event.is_success or event.ending == "refused" else logging.WARNING
+    """Log a closing event; what went wrong behind dispatch is a warning."""
+    is_grave = event.ending in ("failed", "unknown")
+    level = logging.WARNING if is_grave else logging.INFO
     if logger.isEnabledFor(level):
         logger.log(level, event.name, extra={"call_id": event.call_id, EVENT: event})
 

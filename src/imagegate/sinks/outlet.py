@@ -9,6 +9,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from imagegate import clock, telemetry
+from imagegate.config.sinks import SinkSettings
 from imagegate.telemetry import CallEvent
 from imagegate.transport.post import PostError
 
@@ -45,21 +46,14 @@ class OutletLimits(Struct, frozen=True):
 class Outlet:
     """Hands events to one receiver in batches; what does not fit or arrive is counted as lost."""
 
-    def __init__(
-        self,
-        name: str,
-        receiver: Receiver,
-        limits: OutletLimits,
-        *,
-        on_success: bool = True,
-        on_failure: bool = True,
-    ) -> None:
-        self.name = name
+    def __init__(self, settings: SinkSettings, receiver: Receiver, limits: OutletLimits) -> None:
+        self.settings = settings
+        self.name = name = settings.name
         self.sent_count = 0
         self.lost_count = 0
         self._receiver = receiver
         self._limits = limits
-        self._on = {True: on_success, False: on_failure}
+        self._on = {True: settings.on_success, False: settings.on_failure}
         self._queue: deque[CallEvent] = deque()
         self._is_filled = asyncio.Event()
         self._is_closing = asyncio.Event()

@@ -15,7 +15,7 @@ from yarl import URL
 from imagegate import clock
 from imagegate.assets.journal import Done, Head, Journal
 from imagegate.assets.spool import CallSpool, Spool, SpoolFile
-from imagegate.config.settings import Credential, Deployment
+from imagegate.config.settings import ANSWER_BYTES_MAX, Credential, Deployment
 from imagegate.errors import (
     ImageError,
     UpstreamFailedError,
@@ -56,16 +56,24 @@ OWN_HEADERS = {
 
 
 class Transport:
-    """The sockets of one runtime: a connection pool, the sandbox, and the gate for large bodies.
+    """The sockets of one snapshot: a connection pool, the sandbox, and the gate for large bodies.
 
-    With a `policy` it connects only to addresses that this allows.
+    `answer_bytes_max` bounds an answer. One `gate` may serve several. With a `policy` it connects
+    only to addresses that this allows.
     """
 
     def __init__(
-        self, spool: Spool, proxies: Mapping[str, str], policy: AddressPolicy | None = None
+        self,
+        spool: Spool,
+        proxies: Mapping[str, str],
+        policy: AddressPolicy | None = None,
+        *,
+        answer_bytes_max: int = ANSWER_BYTES_MAX,
+        gate: BodyGate | None = None,
     ) -> None:
         self.spool = spool
-        self.gate = BodyGate()
+        self.answer_bytes_max = answer_bytes_max
+        self.gate = gate or BodyGate()
         self.sandbox = SandboxUpstream()
         self._proxies = dict(proxies)
         self._narrowed: list[Transport] = []
@@ -89,7 +97,13 @@ class Transport:
 
     def narrowed(self, policy: AddressPolicy) -> "Transport":
         """Return one that connects only where `policy` allows it; it is closed with this one."""
-        narrow = Transport(self.spool, self._proxies, policy)
+        narrow = Transport(
+            self.spool,
+            self._proxies,
+            policy,
+            answer_bytes_max=self.answer_bytes_max,
+            gate=self.gate,
+        )
         self._narrowed.append(narrow)
         return narrow
 
@@ -105,7 +119,7 @@ class LiveConversation:
     """One exchange's sockets; an async context manager that closes what is still open.
 
     `headers` are the last answer's; `files` hold large answers, for evidence of what went wrong.
-    `traceparent` goes to the deployment's own place where it is set.
+    `traceparent` and `idempotency_key` go to the deployment's own place where they are set.
     A recovery's conversation is not logged: the log of the process before it stays the truth.
     """
 
@@ -128,6 +142,7 @@ class LiveConversation:
         self._mask = Mask(Credential(), {})
         self.headers: Mapping[str, str] = {}
         self.traceparent = ""
+        self.idempotency_key = ""
         self.files: list[SpoolFile] = []
 
     async def __aenter__(self) -> Self:
@@ -217,7 +232,7 @@ class LiveConversation:
         headers = {
             **OWN_HEADERS,
             **request.headers,
-            **({"traceparent": self.traceparent} if is_own and self.traceparent else {}),
+            **(self._own_headers(request) if is_own else {}),
             **(deployment.headers if is_own else {}),
             **await headers_for(deployment.credential, *place),
         }
@@ -226,6 +241,13 @@ class LiveConversation:
             headers |= await sign(deployment.credential, region, request, headers)
         return headers
 
+    def _own_headers(self, request: UpstreamRequest) -> dict[str, str]:
+        """Return what the deployment's own place is told of this attempt."""
+        told = {"traceparent": self.traceparent} if self.traceparent else {}
+        if self.idempotency_key and request.method == "POST":
+            told["idempotency-key"] = self.idempotency_key
+        return told
+
     async def _take(
         self,
         request: UpstreamRequest,
@@ -233,7 +255,7 @@ class LiveConversation:
         headers: Mapping[str, str],
         chunks: AsyncIterator[bytes],
     ) -> UpstreamResponse:
-        limit = self._transport.spool.settings.answer_bytes_max
+        limit = self._transport.answer_bytes_max
         encoding = headers.get("content-encoding", "").lower()
         if encoding not in ("", "identity"):
             chunks = inflated(chunks, encoding, bytes_max=limit)

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 
+from imagegate.gateway.app import ROUTES
 from imagegate.sinks.log import attach_log, detach_log
 from tests.gateway.admin.conftest import Operator
 
@@ -36,6 +37,14 @@ def test_changes_are_told_and_reads_are_not(operator: Operator) -> None:
     assert "canary" not in stream.getvalue()
 
 
+TESTED_ELSEWHERE = {
+    "DELETE /admin/held/{id}",  # tests/guardrails/test_held.py
+    "POST /admin/held/{id}/release",
+    "POST /admin/charges/{id}/settle",  # tests/gateway/admin/test_charges.py
+    "POST /admin/guardrails/{name}/test",  # changes nothing
+}
+
+
 def entries(operator: Operator, query: str = "") -> list[dict[str, object]]:
     found: list[dict[str, object]] = operator.get(f"/admin/audit{query}")["data"]
     return found
@@ -64,6 +73,7 @@ def test_every_kind_of_change_has_its_entry_and_no_secret_is_in_one(operator: Op
     budget = operator.post("/admin/budgets", kind="team", of=team, limit_usd="5")["id"]
     operator.ask("PATCH", f"/admin/budgets/{budget}", {"limit_usd": "6"})
     operator.ask("DELETE", f"/admin/budgets/{budget}")
+    operator.ask("PATCH", f"/admin/teams/{team}", {"is_blocked": True})
     found = [(one["action"], one["target"], one["before"]) for one in reversed(entries(operator))]
     assert [(action, target) for action, target, _ in found] == [
         ("POST /admin/teams", team),
@@ -76,7 +86,12 @@ def test_every_kind_of_change_has_its_entry_and_no_secret_is_in_one(operator: Op
         ("POST /admin/budgets", budget),
         ("PATCH /admin/budgets/{id}", budget),
         ("DELETE /admin/budgets/{id}", budget),
+        ("PATCH /admin/teams/{id}", team),
     ]
+    changing = {f"{one.method} {one.path}" for one in ROUTES if one.method != "GET"}
+    assert {action for action, _, _ in found} | TESTED_ELSEWHERE == {
+        route for route in changing if " /admin/" in route
+    }
     assert found[3][2] == {"name": "app"}
     assert found[6][2] == {"is_blocked": True}
     assert found[8][2] == {"limit_usd": "5"}

@@ -12,10 +12,11 @@ from starlette.responses import JSONResponse, Response
 from imagegate import clock, telemetry
 from imagegate.assets.blobs import raw_bytes
 from imagegate.assets.bucket import BucketError
+from imagegate.errors import ImageError, NotFoundError
 from imagegate.gateway.admin.desk import Desk, one_of, page
 from imagegate.gateway.assets import send_asset
 from imagegate.ledger.answers import without_refusal
-from imagegate.ledger.records import AssetRecord, AttemptRecord
+from imagegate.ledger.records import AssetRecord
 from imagegate.ledger.review import DropHeld, Release
 from imagegate.ledger.reviews import HeldImage
 from imagegate.stored import open_asset
@@ -37,9 +38,9 @@ async def get_held(request: Request) -> Response:
     """Return a held image itself. That it was looked at is written down."""
     desk = Desk(request)
     held = await _find(desk)
+    await desk.record()
     response = await send_asset(request, held.asset, 0, may_be_held=True)
     response.headers["cache-control"] = "no-store"
-    await desk.record()
     return response
 
 
@@ -47,30 +48,16 @@ async def release_held(request: Request) -> Response:
     """Let an image be delivered, and return it; it is kept anew from now on."""
     desk = Desk(request)
     held = await _find(desk)
-    asset, store, settings = held.asset, desk.runtime.tools.store, desk.runtime.settings.assets
-    kept_s = max(settings.retention_s, settings.evidence_s)
-    attempt = await _attempt_of(desk, held)
-    opened = await open_asset(asset, desk.runtime.ledger, store, may_be_held=True)
+    release = await _release(desk, held.asset)
+    released = plain(held) | {"state": "released", "expires_at": release.expires_at}
     try:
-        file = await asyncio.to_thread(store.copy_out, opened.blob)
-        length = raw_bytes(opened.blob)
-    finally:
-        opened.file.close()
-    command = Release(
-        asset_id=asset.id,
-        attempt_id=attempt.id,
-        file=file,
-        length=length,
-        expires_at=clock.now_s() + kept_s,
-        answer=without_refusal(attempt.answer),
-    )
-    try:
-        await desk.commit(command, before=plain(held), after=plain(held) | {"state": "released"})
-    except BaseException:
-        store.remove((file,))
+        await desk.commit(release, before=plain(held), after=released)
+    except ImageError as error:
+        if error.http_status == 409:  # any other may have been written all the same
+            desk.runtime.tools.store.remove((release.file,))
         raise
-    await _clear(desk, asset)
-    return JSONResponse(plain(held) | {"state": "released"})
+    await _clear(desk, held.asset)
+    return JSONResponse(released)
 
 
 async def drop_held(request: Request) -> Response:
@@ -87,9 +74,28 @@ async def _find(desk: Desk) -> HeldImage:
     return one_of([found] if found else [], "held_image", desk.id)
 
 
-async def _attempt_of(desk: Desk, held: HeldImage) -> AttemptRecord:
-    attempts = await desk.runtime.tools.ledger.attempts_of(held.call.id)
-    return next(one for one in attempts if one.id == held.asset.attempt_id)
+async def _release(desk: Desk, asset: AssetRecord) -> Release:
+    """Copy an image to where it may be delivered from; return what is to be written."""
+    tools, settings = desk.runtime.tools, desk.runtime.settings.assets
+    attempts = await tools.ledger.attempts_of(asset.call_id)
+    attempt = next(one for one in attempts if one.id == asset.attempt_id)
+    try:
+        opened = await open_asset(asset, tools.ledger, tools.store, may_be_held=True)
+        try:
+            file = await asyncio.to_thread(tools.store.copy_out, opened.blob)
+            length = raw_bytes(opened.blob)
+        finally:
+            opened.file.close()
+    except OSError as error:
+        raise _elsewhere(asset.id) from error
+    return Release(
+        asset_id=asset.id,
+        attempt_id=attempt.id,
+        file=file,
+        length=length,
+        expires_at=clock.now_s() + max(settings.retention_s, settings.evidence_s),
+        answer=without_refusal(attempt.answer),
+    )
 
 
 async def _clear(desk: Desk, asset: AssetRecord) -> None:
@@ -103,6 +109,14 @@ async def _clear(desk: Desk, asset: AssetRecord) -> None:
         except BucketError as error:
             told = {"file": asset.object, "reason": str(error)}
             logger.warning(telemetry.BUCKET_FAILED, extra=told)
+
+
+def _elsewhere(asset_id: str) -> NotFoundError:
+    return NotFoundError(
+        f"The file of {asset_id} cannot be copied here. Ask the gateway on whose disk it is, and "
+        "look whether that disk is full.",
+        code="image_not_found",
+    )
 
 
 def plain(held: HeldImage) -> dict[str, Json]:
