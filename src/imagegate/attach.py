@@ -243,7 +243,9 @@ class _Reopened:
         is_done = row.state == "done"
         if is_done and not stored.has_all_images and _is_fresh(row):
             return False  # images that were to go are kept for a caller who left
-        self.opened = open_stored(stored, self._tools.store, self.work.call)
+        self.opened = await open_stored(
+            stored, self._tools.ledger, self._tools.store, self.work.call
+        )
         return True
 
     async def follow(self) -> None:

@@ -150,8 +150,7 @@ class Attempt:
     @property
     def request_id(self) -> str:
         """The upstream's own id of the request, `""` where it gave none."""
-        headers = self._headers
-        return next((headers[name] for name in REQUEST_ID_HEADERS if name in headers), "")
+        return request_id_in(self._headers)
 
     def relayed_headers(self) -> dict[str, str]:
         """Return the upstream's headers that a caller may see, under our names."""
@@ -171,6 +170,11 @@ class Attempt:
             return "unknown"
         was_sent = self.conversation is not None and self.conversation.headers
         return "refused" if was_sent else "unsent"
+
+
+def request_id_in(headers: Mapping[str, str]) -> str:
+    """Return the upstream's own id of a request by its answer's headers, `""` for none."""
+    return next((headers[name] for name in REQUEST_ID_HEADERS if name in headers), "")
 
 
 def without_bytes(call: ImageCall) -> ImageCall:

@@ -4,14 +4,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from imagegate.assets.store import AssetStore
 from imagegate.catalogue.price import format_usd
-from imagegate.errors import ImageError
 from imagegate.ledger.records import AssetRecord, AttemptRecord
 from imagegate.ledger.review import VerdictRecord
 from imagegate.running import Work
-from imagegate.stored import StoredCall, open_stored
-from imagegate.types import ImageCall, Json
+from imagegate.stored import StoredCall
+from imagegate.types import Json
 
 CALLS_PATH = "/v1/images/calls/"
 
@@ -55,14 +53,6 @@ def verdict_fields(said: Sequence[VerdictRecord]) -> list[Json]:
     """Return verdicts as JSON: the names and kinds, never what was found."""
     names = ("guardrail", "mode", "action", "category")
     return [{name: getattr(one, name) for name in names} for one in said]
-
-
-def error_of(stored: StoredCall, store: AssetStore) -> ImageError | None:
-    """Return why a call that has ended delivers nothing, None where it delivers."""
-    asked = ImageCall(id=stored.call.id, operation=stored.call.operation, model=stored.call.model)
-    opened = open_stored(stored, store, asked)
-    opened.close()
-    return opened.end if isinstance(opened.end, ImageError) else None
 
 
 def _progress(work: Work) -> dict[str, Json]:

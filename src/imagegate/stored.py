@@ -4,7 +4,9 @@ from typing import TypeAlias
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
+from imagegate.assets.bucket import BucketError, ObjectGoneError
 from imagegate.assets.store import HELD, AssetStore, KeptFile
 from imagegate.config.settings import Deployment
 from imagegate.errors import (
@@ -12,6 +14,7 @@ from imagegate.errors import (
     ContentPolicyViolationError,
     ImageError,
     NotFoundError,
+    OverloadedError,
     UpstreamFailedError,
     UpstreamUnreachableError,
 )
@@ -30,6 +33,8 @@ from imagegate.providers import provider_for
 from imagegate.running import Outcome
 from imagegate.types import Adjustment, Blob, ImageCall, ImageResult
 from imagegate.wire.provider import Target
+
+BUCKET_RETRY_S = 5.0
 
 End: TypeAlias = Outcome | ImageError
 
@@ -75,6 +80,13 @@ class StoredCall(Struct, frozen=True, eq=False):
         return bool(self.settled or self.held) and all(self.of(one) for one in self.settled)
 
 
+class OpenAsset(Struct, frozen=True, eq=False):
+    """A kept image that is open for reading; close its file."""
+
+    file: KeptFile
+    blob: Blob
+
+
 class Opened(Struct, frozen=True, eq=False):
     """How a stored call ended; close it when its images have been read."""
 
@@ -103,28 +115,65 @@ async def read_stored(ledger: Ledger, call: CallRecord) -> StoredCall:
     return StoredCall(call, attempts, passed, held, count, await ledger.verdicts_of(call.id))
 
 
-def open_stored(stored: StoredCall, store: AssetStore, asked: ImageCall) -> Opened:
+async def open_stored(
+    stored: StoredCall, ledger: Ledger, store: AssetStore, asked: ImageCall
+) -> Opened:
     """Return how a call ended that has ended, as the answer to `asked`."""
-    if stored.call.state != "done":
-        return Opened(_error(stored))
-    if stored.held and not stored.settled:
-        return Opened(_refusal(stored))
-    if not stored.has_all_images:
-        return Opened(_gone(stored.call.id))
-    files: dict[str, KeptFile] = {}
+    told = error_of(stored)
+    if told is not None:
+        return Opened(told)
+    opened: dict[str, OpenAsset] = {}
     try:
         for asset in stored.assets:
-            if asset.file not in files:
-                files[asset.file] = store.open_kept(asset.file)
-    except OSError:
-        Opened(_gone(stored.call.id), tuple(files.values())).close()
-        return Opened(_gone(stored.call.id))
-    return Opened(_outcome(stored, files, asked), tuple(files.values()))
+            opened[asset.id] = await open_asset(asset, ledger, store)
+    except (OSError, ImageError) as error:
+        for one in opened.values():
+            one.file.close()
+        return Opened(error if isinstance(error, ImageError) else _gone(stored.call.id))
+    blobs = {name: one.blob for name, one in opened.items()}
+    return Opened(_outcome(stored, blobs, asked), tuple(one.file for one in opened.values()))
 
 
-def _outcome(stored: StoredCall, files: dict[str, KeptFile], asked: ImageCall) -> Outcome:
+def error_of(stored: StoredCall) -> ImageError | None:
+    """Return why a call that has ended delivers nothing, None where its rows say that it does."""
+    if stored.call.state != "done":
+        return _error(stored)
+    if stored.held and not stored.settled:
+        return _refusal(stored)
+    return None if stored.has_all_images else _gone(stored.call.id)
+
+
+async def open_asset(
+    asset: AssetRecord, ledger: Ledger, store: AssetStore, *, may_be_held: bool = False
+) -> OpenAsset:
+    """Return a kept image, from the folder or from the bucket that it moved to.
+
+    Raises `OSError` where it is kept no more, `OverloadedError` where the bucket does not answer.
+    """
+    try:
+        file = store.open_kept(asset.file, may_be_held=may_be_held)
+    except FileNotFoundError:
+        if asset.file.startswith(HELD) and not may_be_held:
+            raise
+    else:
+        return OpenAsset(file, blob_of(asset, file))
+    # It may have moved since its row was read.
+    moved = asset if asset.object else await ledger.get_asset(asset.id)
+    if moved is None or not moved.object:
+        raise FileNotFoundError(asset.file)
+    try:
+        file, size = await store.fetch_kept(moved.object, moved.sha256)
+    except ObjectGoneError as error:
+        raise FileNotFoundError(moved.object) from error
+    except BucketError as error:
+        raise _bucket_away(error) from error
+    raw = replace(moved, offset=0, length=size, encoding="raw", escaped=False)
+    return OpenAsset(file, blob_of(raw, file))
+
+
+def _outcome(stored: StoredCall, blobs: dict[str, Blob], asked: ImageCall) -> Outcome:
     settled = stored.settled
-    results = [_result(stored, one, files) for one in settled]
+    results = [_result(stored, one, blobs) for one in settled]
     warnings = [text for one in settled for text in read_brought(one.answer).warnings]
     warnings += shortfall(asked, len(stored.assets), _lost(stored))
     return Outcome(
@@ -154,12 +203,13 @@ def _is_replaced(attempt: AttemptRecord) -> bool:
     return told is not None and told.is_replaced
 
 
-def _result(stored: StoredCall, attempt: AttemptRecord, files: dict[str, KeptFile]) -> ImageResult:
-    blobs = {asset.index: _blob(asset, files[asset.file]) for asset in stored.of(attempt)}
-    return read_brought(attempt.answer).result(blobs)
+def _result(stored: StoredCall, attempt: AttemptRecord, blobs: dict[str, Blob]) -> ImageResult:
+    found = {asset.index: blobs[asset.id] for asset in stored.of(attempt)}
+    return read_brought(attempt.answer).result(found)
 
 
-def _blob(asset: AssetRecord, file: KeptFile) -> Blob:
+def blob_of(asset: AssetRecord, file: KeptFile) -> Blob:
+    """Return the image's range of its open file."""
     return Blob(
         source=file,
         offset=asset.offset,
@@ -265,6 +315,14 @@ def _report(attempt: AttemptRecord, error: ImageError) -> AttemptReport:
         upstream=error.upstream,
         provider=attempt.provider,
         model=attempt.upstream_model,
+    )
+
+
+def _bucket_away(error: BucketError) -> ImageError:
+    return OverloadedError(
+        f"The image is kept in a bucket that does not answer: {error}.",
+        code="bucket_unavailable",
+        retry_after_s=BUCKET_RETRY_S,
     )
 
 

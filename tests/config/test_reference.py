@@ -21,6 +21,8 @@ ENV = {
         "AZURE_CLIENT_ID",
         "AZURE_CLIENT_SECRET",
         "IMAGEGATE_MASTER_KEY",
+        "PICTURES_ID",
+        "PICTURES_SECRET",
     )
 }
 

@@ -35,12 +35,12 @@ _CLASSES: Mapping[int, type[ImageError]] = {
 
 
 class AdminApi:
-    """A gateway at `url`, asked with the key of the environment."""
+    """A gateway at `url`, asked with `key`, by default that of the environment."""
 
-    def __init__(self, url: str | None) -> None:
+    def __init__(self, url: str | None, key: str = "") -> None:
         variables = environment()
         self._url = url or variables.get(URL_ENV) or DEFAULT_URL
-        self._key = next((variables[name] for name in KEY_ENV if variables.get(name)), "")
+        self._key = key or next((variables[name] for name in KEY_ENV if variables.get(name)), "")
 
     def ask(self, method: str, path: str, body: Json = None) -> Json:
         """Return the answer. Raises the gateway's own error, `ConfigError` where none answers."""

@@ -36,6 +36,7 @@ GROUPS = {
         "list": "List calls, the newest first.",
         "show": "Show one call: its state, cost, attempts and adjustments.",
         "fetch": "Save the images of a call, whoever was there when they came.",
+        "reconcile": "List charges that nobody knows, and settle them by the provider's export.",
         "cancel": "Take a call back that was not sent yet.",
     }
 }

@@ -13,8 +13,11 @@ from rich.table import Table
 from imagegate.assets.links import suffix_of
 from imagegate.cli.exits import OK
 from imagegate.cli.gateway_reader import open_gateway
+from imagegate.cli.reconcile import reconcile_calls
 from imagegate.errors import NotFoundError
 from imagegate.types import Json
+
+__all__ = ["fetch_calls", "list_calls", "reconcile_calls", "show_calls"]
 
 Flag = Annotated[bool, Parameter(negative="")]
 

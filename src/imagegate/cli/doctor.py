@@ -13,6 +13,7 @@ import msgspec
 from cyclopts import Parameter
 
 from imagegate import clock
+from imagegate.assets.bucket import Bucket, BucketError
 from imagegate.candidates import names_of
 from imagegate.cli import doctor_report
 from imagegate.cli.failure import error_console
@@ -26,7 +27,7 @@ from imagegate.diagnosis.compare import compare as compare_two
 from imagegate.diagnosis.doctor import Doctor, open_doctor
 from imagegate.diagnosis.evidence import build_evidence, build_markdown, build_script
 from imagegate.diagnosis.way import judge_incidents
-from imagegate.errors import BadRequestError, ImageError
+from imagegate.errors import BadRequestError, ConfigError, ImageError
 from imagegate.runtime.canary import buy_smallest, price_text
 from imagegate.runtime.premises import examine_premises
 from imagegate.types import Json
@@ -68,6 +69,7 @@ def doctor(
         Print one JSON object, and nothing else.
     """
     settings, faults = _settings(config)
+    faults += _bucket_faults(settings)
     chosen = _chosen(settings, compare or ((deployment,) if deployment else ()))
     if compare and len(chosen) != len(compare):
         raise BadRequestError("--compare takes two deployments by their ids; a group has several")
@@ -96,6 +98,19 @@ def _settings(config: Path | None) -> tuple[Settings, tuple[ConfigFault, ...]]:
     if found.settings is None:
         return msgspec.structs.replace(load_settings(None), deployments=()), found.faults
     return found.settings, found.faults
+
+
+def _bucket_faults(settings: Settings) -> tuple[ConfigFault, ...]:
+    """Return why the bucket of kept images does not take, give back and delete an object."""
+    given = settings.assets.bucket
+    if given is None:
+        return ()
+    try:
+        asyncio.run(Bucket(given).probe())
+    except (BucketError, ConfigError) as error:
+        remedy = "Check its name, assets.bucket_options, and what the key may do there."
+        return (ConfigFault(0, "assets.bucket", f"{given.url}: {error} {remedy}"),)
+    return ()
 
 
 def _from_environment() -> Settings:

@@ -15,6 +15,7 @@ import msgspec
 from imagegate import clock
 from imagegate.catalogue.model import Catalogue
 from imagegate.catalogue.rows import builtin_catalogue, read_rows
+from imagegate.config.assets import asset_settings
 from imagegate.config.faults import ConfigFault, Faults, Path, nearest
 from imagegate.config.guards import GuardrailReader
 from imagegate.config.litellm import SECTION_KEYS_NOT_HERE, TOP_LEVEL_NOT_HERE, policy_of
@@ -213,7 +214,7 @@ def _build(
         on_retired=config.on_retired,
         partial=config.partial,
         server=server,
-        assets=_assets(config, source.folder, home),
+        assets=asset_settings(config.assets, source.folder, home, faults),
         database_url=_database(config, variables, source.folder, home, faults),
         unknown_price=config.unknown_price,
         unknown_price_ceiling_e10=round(config.unknown_price_ceiling_usd * E10_PER_USD),
@@ -381,13 +382,6 @@ def _aliases(config: "ConfigFile") -> dict[str, str]:
 
 def _adjust(config: "ConfigFile") -> AdjustPolicy:
     return config.adjust or policy_of(config.litellm_settings.drop_params) or "nearest"
-
-
-def _assets(config: "ConfigFile", folder: FilePath, home: FilePath) -> AssetSettings:
-    values = config.assets.model_dump(exclude={"folder"})
-    given = config.assets.folder
-    place = _at(folder, given) if given else home / "assets"
-    return AssetSettings(folder=str(place), **values)
 
 
 def _database(

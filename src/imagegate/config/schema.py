@@ -216,6 +216,15 @@ class Assets(Section):
     """With less room on the folder's disk nothing is bought, in bytes; 8 MiB more a call."""
     url_s: Seconds = 3600.0
     """How long the url of an image may be fetched, in seconds; it is kept as long."""
+    url_secret: Annotated[SecretStr, Field(min_length=16)] | None = None
+    """Key that urls of images are signed with, the same for all gateways of one ledger. Default: \
+one that is drawn once and kept in the folder."""
+    bucket: Text | None = None
+    """Bucket that kept images move to: `s3://name/prefix`, `gs://name/prefix` or \
+`az://container/prefix`. Needs the extra `bucket`."""
+    bucket_options: dict[str, SecretStr] = {}
+    """Options of the bucket by obstore's names, such as `region`, `endpoint`, \
+`aws_access_key_id`; what is not named comes from the environment or the machine's role."""
 
 
 class BlockedWord(Section):

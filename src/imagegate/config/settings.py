@@ -193,8 +193,18 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     drain_notice_s: float = 5.0
 
 
+class BucketSettings(Struct, frozen=True):
+    """A bucket, `s3://name/prefix` and the like; `options` of its kind have obstore's names."""
+
+    url: str
+    options: Mapping[str, Secret] = {}
+
+
 class AssetSettings(Struct, frozen=True, kw_only=True):
-    """Where image bytes live, how long, and how much of them."""
+    """Where image bytes live, how long, and how much of them.
+
+    With a `bucket` kept images move there from the folder once they are settled.
+    """
 
     folder: str
     retention_s: float = 7 * 24 * 3600.0
@@ -204,6 +214,8 @@ class AssetSettings(Struct, frozen=True, kw_only=True):
     answer_bytes_max: int = ANSWER_BYTES_MAX
     free_bytes_min: int = 512 * 1024 * 1024
     url_s: float = 3600.0
+    url_secret: Secret = Secret("")
+    bucket: BucketSettings | None = None
 
 
 class Settings(Struct, frozen=True, kw_only=True):

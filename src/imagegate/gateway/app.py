@@ -27,7 +27,16 @@ from imagegate.gateway import (
     responses,
     webhooks,
 )
-from imagegate.gateway.admin import audit, budgets, end_users, held, keys, spend, teams
+from imagegate.gateway.admin import (
+    audit,
+    budgets,
+    charges,
+    end_users,
+    held,
+    keys,
+    spend,
+    teams,
+)
 from imagegate.gateway.admin import calls as admin_calls
 from imagegate.gateway.admin.audited import Handler, audited
 from imagegate.gateway.auth import Gatekeeper
@@ -115,6 +124,8 @@ ROUTES: tuple[Resource, ...] = (
     Resource("/admin/held/{id}/release", held.release_held, method="POST", roles=ADMIN),
     Resource("/admin/calls", admin_calls.list_calls),
     Resource("/admin/calls/{id}", admin_calls.get_call),
+    Resource("/admin/charges", charges.list_charges, roles=ADMIN),
+    Resource("/admin/charges/{id}/settle", charges.settle_charge, method="POST", roles=ADMIN),
     Resource("/admin/spend", spend.list_spend),
     # Whoever has the signed url may have the image.
     Resource(f"{links.PATH}{{name}}", assets.get_asset, is_open=True),
@@ -129,7 +140,7 @@ _SERVED = (
     "POST /v1/images/generations, /v1/images/edits, /v1/images/variations, /v1/responses, "
     "/openai/deployments/{name}/images/generations, /openai/deployments/{name}/images/edits; "
     "/v1/images/preview, /v1/diagnose; "
-    "/admin/{teams,keys,end_users,budgets,calls,spend,held,audit,guardrails}; "
+    "/admin/{teams,keys,end_users,budgets,calls,charges,spend,held,audit,guardrails}; "
     "GET /v1/images/calls, /v1/images/calls/{id}, /v1/images/calls/{id}/images/{index}, "
     "/v1/images/calls/{id}/events, /v1/images/webhooks/secret; "
     "POST /v1/images/calls/{id}/cancel; GET "

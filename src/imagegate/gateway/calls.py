@@ -74,7 +74,7 @@ async def get_call(request: Request) -> Response:
     if is_relayed or wants_none:
         return JSONResponse(fields)
     asked = ImageCall(id=stored.call.id, operation=stored.call.operation, model=stored.call.model)
-    opened = open_stored(stored, runtime.tools.store, asked)
+    opened = await open_stored(stored, runtime.tools.ledger, runtime.tools.store, asked)
     return _send(build_json(fields | _end(request, stored, opened)), opened)
 
 
@@ -88,7 +88,7 @@ async def get_image(request: Request) -> Response:
             "images; their index counts from 0.",
             code="image_not_found",
         )
-    return send_asset(request, stored.assets[int(index)], IMAGE_AGE_S)
+    return await send_asset(request, stored.assets[int(index)], IMAGE_AGE_S)
 
 
 def _runtime(request: Request) -> Runtime:

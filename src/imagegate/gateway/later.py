@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from imagegate import clock
 from imagegate.assets.spool import body_chunks
 from imagegate.attach import ledger_away
-from imagegate.call_fields import CALLS_PATH, call_fields, error_of
+from imagegate.call_fields import CALLS_PATH, call_fields
 from imagegate.errors import BadRequestError, ImageError
 from imagegate.gateway.calls import POLL_AFTER_S, find_call
 from imagegate.gateway.channel import Channel
@@ -23,7 +23,7 @@ from imagegate.ledger.records import LedgerError
 from imagegate.running import Work
 from imagegate.runtime.assemble import Runtime
 from imagegate.runtime.snapshot import Snapshot
-from imagegate.stored import StoredCall, read_stored
+from imagegate.stored import StoredCall, error_of, read_stored
 from imagegate.types import Json
 from imagegate.wire.openai_calls import KEEPALIVE, build_partial_event, error_fields
 
@@ -144,7 +144,7 @@ def _state_event(stored: StoredCall, work: Work | None) -> bytes:
 
 
 def _closing_event(runtime: Runtime, stored: StoredCall) -> bytes:
-    error = None if stored.call.state == "running" else error_of(stored, runtime.tools.store)
+    error = None if stored.call.state == "running" else error_of(stored)
     docs_url = runtime.settings.server.docs_url
     told = error_fields(error, error_extra(error, docs_url)) if error else {}
     return _frame(stored, call_fields(stored) | told)

@@ -218,6 +218,17 @@ def _call_paths() -> dict[str, Json]:
     }
 
 
+_BILL: Json = {
+    "application/json": {
+        "schema": {
+            "type": "object",
+            "properties": {"cost_usd": {"type": ["string", "number"], "examples": ["0.042"]}},
+            "required": ["cost_usd"],
+        }
+    }
+}
+
+
 def _review_paths() -> dict[str, Json]:
     """Return what an admin looks at afterwards, and the trial of a guardrail."""
     by_id = {"parameters": [_parameter("id", "path", required=True)]}
@@ -228,6 +239,15 @@ def _review_paths() -> dict[str, Json]:
     image: Json = {"image/*": {}}
     return {
         "/admin/audit": {"get": _get("listAudit", "List what admins did") | {"parameters": asked}},
+        "/admin/charges": {
+            "get": _get("listCharges", "List charges that are held because nobody knows them")
+            | {"parameters": [*page, _parameter("format", "query")]}
+        },
+        "/admin/charges/{id}/settle": {
+            "post": _get("settleCharge", "Say what the provider billed, 0 for nothing")
+            | by_id
+            | {"requestBody": {"required": True, "content": _BILL}}
+        },
         "/admin/held": {"get": _get("listHeld", "List held images") | {"parameters": page}},
         "/admin/held/{id}": {
             "get": _get("getHeld", "Look at a held image", image) | by_id,

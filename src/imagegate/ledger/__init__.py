@@ -81,11 +81,13 @@ class Ledger(Protocol):
     ) -> tuple[AssetRecord, ...]:
         """Return assets whose time was up at `now_s`, the longest expired first."""
 
-    async def oldest_assets(self, *, limit: int = READ_ROWS_MAX) -> tuple[AssetRecord, ...]:
-        """Return the assets that were kept first, oldest first."""
+    async def oldest_assets(
+        self, *, after: str = "", limit: int = READ_ROWS_MAX
+    ) -> tuple[AssetRecord, ...]:
+        """Return the assets in the folder that were kept first, from behind `after` on."""
 
     async def asset_bytes(self) -> int:
-        """Return how many bytes all assets have together, as they are stored."""
+        """Return how many bytes the assets in the folder have together, as they are stored."""
 
     async def aclose(self) -> None:
         """Write what was noted and let go of everything."""

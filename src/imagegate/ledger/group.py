@@ -27,6 +27,7 @@ from imagegate.ledger.people import (
 from imagegate.ledger.records import (
     Admit,
     AttemptEnd,
+    AttemptState,
     CallEnd,
     CloseCall,
     ConflictError,
@@ -40,11 +41,12 @@ from imagegate.ledger.records import (
     LedgerError,
     Redispatch,
     Settle,
+    Stored,
     Upkeep,
     storable,
 )
 from imagegate.ledger.reserve import LEASE_S, Reserving
-from imagegate.ledger.review import DropHeld, Judge, Release, Review
+from imagegate.ledger.review import DropHeld, Judge, Reconcile, Release, Review
 from imagegate.ledger.webhook_schema import (
     CHANGE_WEBHOOK,
     HASTEN_WEBHOOKS,
@@ -156,6 +158,9 @@ def _ends_of(connection: Connection, commands: Sequence[AnyCommand], now_s: floa
             ends.append(_ended(one.attempt))
         elif isinstance(one, Redispatch) and one.ended is not None:
             ends.append(_ended(one.ended))
+        elif isinstance(one, Reconcile):
+            state: AttemptState = "settled" if one.cost_e10 else "refused"
+            ends.append(Ended(one.attempt_id, state, one.at, one.cost_e10))
         elif isinstance(one, HoldOrphans):
             parameters = {"b_now": now_s, "b_limit": one.limit}
             rows = execute(connection, money_schema.SELECT_ORPHANS, parameters)
@@ -173,11 +178,11 @@ def _writes(command: AnyCommand | Review, now_s: float) -> Iterator[_Write]:
         case Audited(done, record):
             yield from () if done is None else _writes(done, now_s)
             yield review_schema.INSERT_AUDIT, asdict(record)
-        case Release() | DropHeld():
+        case Release() | DropHeld() | Reconcile():
             yield from _reviewed(command)
         case Delivered() | FreeKey() | ForgetFile():
             yield _after_the_end(command)
-        case KeepAlive() | HoldOrphans():
+        case KeepAlive() | HoldOrphans() | Stored():
             yield from _upkeep(command, now_s)
         case Admit() | Redispatch() | Settle() | Fail() | CloseCall() | Keep() | Judge():
             yield from _of_call(command)
@@ -218,6 +223,8 @@ def _reviewed(command: Review) -> Iterator[_Write]:
             yield review_schema.RELEASE_ATTEMPT, told
         case DropHeld(asset_id):
             yield review_schema.DROP_HELD, {"b_asset_id": asset_id}
+        case Reconcile(attempt_id, cost_e10):
+            yield schema.RECONCILE, {"b_id": attempt_id, "b_cost_e10": cost_e10}
 
 
 def _after_the_end(command: Delivered | FreeKey | ForgetFile) -> _Write:
@@ -231,8 +238,10 @@ def _after_the_end(command: Delivered | FreeKey | ForgetFile) -> _Write:
 
 
 def _upkeep(command: Upkeep, now_s: float) -> Iterator[_Write]:
-    """Yield a sign of life; orphans are looked for when the group is booked."""
-    if isinstance(command, KeepAlive):
+    """Yield a sign of life or a move; orphans are looked for when the group is booked."""
+    if isinstance(command, Stored):
+        yield schema.STORE_ASSET, _prefixed(command, "asset_id") | {"b_id": command.asset_id}
+    elif isinstance(command, KeepAlive):
         yield money_schema.KEEP_ALIVE, {"id": command.owner, "alive_until": now_s + LEASE_S}
 
 

@@ -145,12 +145,15 @@ class MemoryLedger:
         ]
         return tuple(one for _, _, one in sorted(found, key=lambda each: each[:2])[:limit])
 
-    async def oldest_assets(self, *, limit: int = READ_ROWS_MAX) -> tuple[AssetRecord, ...]:
-        """Return the assets that were kept first, oldest first."""
-        return tuple(sorted(self._assets.values(), key=lambda one: one.id)[:limit])
+    async def oldest_assets(
+        self, *, after: str = "", limit: int = READ_ROWS_MAX
+    ) -> tuple[AssetRecord, ...]:
+        """Return the assets in the folder that were kept first, from behind `after` on."""
+        found = [one for one in self._assets.values() if one.id > after]
+        return tuple(sorted(found, key=lambda one: one.id)[:limit])
 
     async def asset_bytes(self) -> int:
-        """Return how many bytes all assets have together, as they are stored."""
+        """Return how many bytes the assets in the folder have together, as they are stored."""
         return sum(one.length for one in self._assets.values())
 
     async def aclose(self) -> None:

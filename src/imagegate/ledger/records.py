@@ -123,6 +123,8 @@ class AssetRecord(Struct, frozen=True, kw_only=True):
     """An image that is kept: a range of `file`, a relative name that several assets may share.
 
     `index` counts from 0 within its attempt. `expires_at` is None where it is kept for good.
+    `object` is its key in the bucket once it is there, raw, with its `sha256` in hex; then the
+    file may be gone.
     """
 
     id: str
@@ -139,6 +141,8 @@ class AssetRecord(Struct, frozen=True, kw_only=True):
     height_px: int = 0
     created_at: float
     expires_at: float | None = None
+    object: str = ""
+    sha256: str = ""
 
 
 class AttemptEnd(Struct, frozen=True, kw_only=True):
@@ -262,7 +266,16 @@ class HoldOrphans(Struct, frozen=True):
     limit: int = READ_ROWS_MAX
 
 
-Upkeep: TypeAlias = KeepAlive | HoldOrphans
+class Stored(Struct, frozen=True):
+    """An image is in the bucket as `object`. Raises `ConflictError` where it left `file`."""
+
+    asset_id: str
+    file: str
+    object: str
+    sha256: str
+
+
+Upkeep: TypeAlias = KeepAlive | HoldOrphans | Stored
 
 Command: TypeAlias = (
     Admit | Redispatch | Settle | Fail | CloseCall | Keep | Delivered | FreeKey | ForgetFile | Judge

@@ -54,14 +54,15 @@ class Judge(Struct, frozen=True):
 
 
 class Release(Struct, frozen=True, kw_only=True):
-    """A held image may be delivered: it lies in `file` from now on, and its attempt brought it.
+    """A held image may be delivered: it is `file` from now on, raw, and its attempt brought it.
 
-    `answer` is that of the attempt without the refusal.
+    `length` is in bytes. `answer` is that of the attempt without the refusal.
     """
 
     asset_id: str
     attempt_id: str
     file: str
+    length: int
     expires_at: float | None
     answer: str | None
 
@@ -72,4 +73,16 @@ class DropHeld(Struct, frozen=True):
     asset_id: str
 
 
-Review: TypeAlias = Release | DropHeld
+class Reconcile(Struct, frozen=True):
+    """What an attempt cost whose charge was held: `cost_e10`, 0 for nothing; `at` in unix seconds.
+
+    What became of the attempt stays as it was: only its money is known now. Raises
+    `ConflictError` where its cost is known already, or it has not ended.
+    """
+
+    attempt_id: str
+    cost_e10: int
+    at: float
+
+
+Review: TypeAlias = Release | DropHeld | Reconcile

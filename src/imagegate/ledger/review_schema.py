@@ -56,7 +56,16 @@ Index("assets_held", assets.c.id, sqlite_where=_HELD, postgresql_where=_HELD)
 RELEASE_ASSET = (
     update(assets)
     .where(assets.c.id == bindparam("b_asset_id"), _IS_HELD)
-    .values(file=bindparam("b_file"), offset=0, expires_at=bindparam("b_expires_at"))
+    .values(
+        file=bindparam("b_file"),
+        offset=0,
+        length=bindparam("b_length"),
+        encoding="raw",
+        escaped=False,
+        object="",
+        sha256="",
+        expires_at=bindparam("b_expires_at"),
+    )
 )
 RELEASE_ATTEMPT = (
     update(attempts)
@@ -76,4 +85,3 @@ SELECT_HELD = (
 )
 COUNT_HELD = select(func.count()).select_from(assets).where(_IS_HELD)
 SELECT_HELD_ONE = select(assets).where(_IS_HELD, assets.c.id == bindparam("b_id"))
-SELECT_IN_FILE = select(assets).where(assets.c.file == bindparam("b_file")).limit(1)

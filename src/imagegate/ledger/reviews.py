@@ -59,11 +59,6 @@ class Reviews:
         )
         return found[0] if found else None
 
-    async def has_images(self, file: str) -> bool:
-        """Return whether an image lies in this file."""
-        statement = review_schema.SELECT_IN_FILE
-        return bool(await self._ledger.select(AssetRecord, statement, b_file=file))
-
     async def audit(self, question: AuditQuestion) -> tuple[AuditRecord, ...]:
         """Return what admins did."""
         table = review_schema.audit

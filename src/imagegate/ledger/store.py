@@ -186,12 +186,19 @@ class SqlLedger:
         statement = schema.SELECT_EXPIRED_ASSETS
         return await self.select(AssetRecord, statement, b_now=now_s, b_limit=limit)
 
-    async def oldest_assets(self, *, limit: int = READ_ROWS_MAX) -> tuple[AssetRecord, ...]:
-        """Return the assets that were kept first, oldest first."""
-        return await self.select(AssetRecord, schema.SELECT_OLDEST_ASSETS, b_limit=limit)
+    async def oldest_assets(
+        self, *, after: str = "", limit: int = READ_ROWS_MAX
+    ) -> tuple[AssetRecord, ...]:
+        """Return the assets in the folder that were kept first, from behind `after` on."""
+        statement = schema.SELECT_OLDEST_ASSETS
+        return await self.select(AssetRecord, statement, b_after=after, b_limit=limit)
+
+    async def has_in_folder(self, file: str) -> bool:
+        """Return whether an asset's bytes are in this file of the folder, and nowhere else."""
+        return bool(await self.select(AssetRecord, schema.SELECT_IN_FOLDER_OF_FILE, b_file=file))
 
     async def asset_bytes(self) -> int:
-        """Return how many bytes all assets have together, as they are stored."""
+        """Return how many bytes the assets in the folder have together, as they are stored."""
 
         def total(connection: Connection) -> int:
             return int(connection.execute(schema.SELECT_ASSET_BYTES).scalar_one())

@@ -25,6 +25,7 @@ from imagegate.runtime.retirements import tell_retirements_forever
 from imagegate.runtime.snapshot import Snapshot, first_snapshot, make_transport, next_snapshot
 from imagegate.runtime.supervisor import Supervisor, Users
 from imagegate.runtime.takeover import Takeover
+from imagegate.runtime.uploads import upload_forever
 from imagegate.settle import Tools
 from imagegate.sinks.hub import Sinks
 from imagegate.transport.download import Downloader
@@ -127,19 +128,24 @@ async def open_runtime(settings: Settings, *, embedded: bool) -> Runtime:
     ledger = await asyncio.to_thread(
         open_ledger, settings.database_url, durability=settings.assets.durability
     )
-    runtime = _assemble(settings, ledger, open_links(settings.assets.folder))
+    runtime = _assemble(
+        settings, ledger, open_links(settings.assets.folder, settings.assets.url_secret.reveal())
+    )
     await runtime.pipeline.desk.load()
     runtime.database = ledger
     await ledger.commit(KeepAlive(runtime.spool.owner))
     await _look_at_disk(runtime)
     takeover = Takeover(lambda: runtime.snapshot, is_shared=ledger.is_shared)
-    work = (
+    store = runtime.tools.store
+    work = [
         takeover.run_forever(),
-        reap_forever(lambda: runtime.settings.assets, ledger, runtime.tools.store),
+        reap_forever(lambda: runtime.settings.assets, ledger, store),
         hold_forever(ledger, takeover.owners),
         _look_at_disk_forever(runtime),
         tell_retirements_forever(lambda: runtime.settings.deployments),
-    )
+    ]
+    if store.bucket is not None:
+        work.append(upload_forever(ledger, store, store.bucket))
     runtime.background = [asyncio.create_task(each) for each in work]
     runtime.courier = Courier(lambda: runtime.snapshot, ledger)
     runtime.background.append(asyncio.create_task(runtime.courier.run()))
@@ -161,7 +167,7 @@ def _open_embedded(settings: Settings) -> Runtime:
     from imagegate.ledger.memory import MemoryLedger
 
     folder = tempfile.mkdtemp(prefix="imagegate-")
-    assets = msgspec.structs.replace(settings.assets, folder=folder, retention_s=0)
+    assets = msgspec.structs.replace(settings.assets, folder=folder, retention_s=0, bucket=None)
     runtime = _assemble(msgspec.structs.replace(settings, assets=assets), MemoryLedger())
     runtime.private_folder = folder
     return runtime

@@ -16,7 +16,7 @@ from msgspec import Struct
 from imagegate import clock, telemetry
 from imagegate.assets.leftovers import AttemptLog, Leftovers, open_leftover
 from imagegate.assets.spool import SpoolFile
-from imagegate.attempt import answer_of, at_price, usage_json
+from imagegate.attempt import answer_of, at_price, request_id_in, usage_json
 from imagegate.catalogue.price import charge_of
 from imagegate.config.settings import Deployment
 from imagegate.errors import ImageError
@@ -126,7 +126,10 @@ class Recovery:
 
     async def _commit(self, attempt: AttemptRecord, command: Settle | Fail) -> None:
         end = await self._end_of_call(command.attempt, attempt.call_id, command.call)
-        await self._tools.ledger.commit(msgspec.structs.replace(command, call=end))
+        attempt_log = self._leftovers.logs.get(attempt.id)
+        request_id = request_id_in(attempt_log.last_headers) if attempt_log else ""
+        ended = msgspec.structs.replace(command.attempt, upstream_request_id=request_id)
+        await self._tools.ledger.commit(msgspec.structs.replace(command, attempt=ended, call=end))
         if end is not None:
             await retell(self._tools, end.id)
         state = command.attempt.state

@@ -15,7 +15,7 @@ from functools import partial
 import msgspec
 
 from imagegate import clock, telemetry
-from imagegate.call_fields import call_fields, error_of
+from imagegate.call_fields import call_fields
 from imagegate.config.settings import Settings
 from imagegate.config.webhooks import WebhookSettings
 from imagegate.ledger.records import ConflictError, LedgerError
@@ -26,7 +26,7 @@ from imagegate.linker import Linker
 from imagegate.running import RunningCall
 from imagegate.runtime.snapshot import Snapshot
 from imagegate.settle import Tools
-from imagegate.stored import StoredCall, read_stored
+from imagegate.stored import StoredCall, error_of, read_stored
 from imagegate.transport.hooks import POST_S_MAX, HookError, HookPoster
 from imagegate.types import Json
 from imagegate.wire.openai_calls import error_fields
@@ -183,7 +183,7 @@ class Courier:
             url_of = partial(linker.url_of, now_s=clock.now_s())
             urls = [{"url": url_of(asset)} for asset in stored.assets]
             fields["images"] = [a | b for a, b in zip(fields["images"], urls, strict=True)]
-        error = error_of(stored, snapshot.tools.store)
+        error = error_of(stored)
         return fields | (error_fields(error) if error else {})
 
 

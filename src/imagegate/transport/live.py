@@ -149,6 +149,8 @@ class LiveConversation:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        if self._events is not None:
+            self._events.end()  # its adapter had what it wanted, or a refusal, before the end
         if self._response is not None:
             self._response.close()
         if self._body is not None:
@@ -297,17 +299,31 @@ class EventStream:
     async def next_event(self) -> Event | None:
         """Return the next event, or None at the end of the stream."""
         while not self._pending and not self._has_ended:
-            chunk = await anext(self._chunks, None)
+            try:
+                chunk = await self._next_chunk()
+            except BaseException:
+                self._has_ended = True  # broken: what came of it is no whole answer
+                raise
             if chunk is None:
-                self._has_ended = True
                 self._pending.extend(self._scanner.finish())
-                self._head.end(b"", self._file)
+                self.end()
                 break
-            self._file.write(chunk)
-            if self._file.size > self._bytes_max:
-                raise too_large(self._bytes_max)
             self._pending.extend(self._scanner.feed(chunk))
         return self._pending.popleft() if self._pending else None
+
+    async def _next_chunk(self) -> bytes | None:
+        chunk = await anext(self._chunks, None)
+        if chunk is not None:
+            self._file.write(chunk)
+        if self._file.size > self._bytes_max:
+            raise too_large(self._bytes_max)
+        return chunk
+
+    def end(self) -> None:
+        """Note that what came is all that matters; further calls do nothing."""
+        if not self._has_ended:
+            self._has_ended = True
+            self._head.end(b"", self._file)
 
 
 class _AnswerLog:

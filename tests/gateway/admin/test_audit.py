@@ -40,6 +40,7 @@ def test_changes_are_told_and_reads_are_not(operator: Operator) -> None:
 TESTED_ELSEWHERE = {
     "DELETE /admin/held/{id}",  # tests/guardrails/test_held.py
     "POST /admin/held/{id}/release",
+    "POST /admin/charges/{id}/settle",  # tests/gateway/admin/test_charges.py
     "POST /admin/guardrails/{name}/test",  # changes nothing
 }
 

@@ -50,6 +50,8 @@ MATRIX = {
     "POST /admin/held/{id}/release": ADMINS,
     "GET /admin/calls": HOLDERS,
     "GET /admin/calls/{id}": HOLDERS,
+    "GET /admin/charges": ADMINS,
+    "POST /admin/charges/{id}/settle": ADMINS,
     "GET /admin/spend": HOLDERS,
     "POST /admin/guardrails/{name}/test": ADMINS,
     "GET /metrics": ADMINS,

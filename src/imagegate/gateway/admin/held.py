@@ -4,11 +4,14 @@ A released image is its owner's from then on: fetched by its call, replayed, by 
 """
 
 import asyncio
+import logging
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from imagegate import clock
+from imagegate import clock, telemetry
+from imagegate.assets.blobs import raw_bytes
+from imagegate.assets.bucket import BucketError
 from imagegate.errors import ImageError, NotFoundError
 from imagegate.gateway.admin.desk import Desk, one_of, page
 from imagegate.gateway.assets import send_asset
@@ -16,7 +19,10 @@ from imagegate.ledger.answers import without_refusal
 from imagegate.ledger.records import AssetRecord
 from imagegate.ledger.review import DropHeld, Release
 from imagegate.ledger.reviews import HeldImage
+from imagegate.stored import open_asset
 from imagegate.types import Json
+
+logger = logging.getLogger(telemetry.LOGGER)
 
 _PASSING = ("allow", "mask", "blur")
 
@@ -33,7 +39,7 @@ async def get_held(request: Request) -> Response:
     desk = Desk(request)
     held = await _find(desk)
     await desk.record()
-    response = send_asset(request, held.asset, 0, may_be_held=True)
+    response = await send_asset(request, held.asset, 0, may_be_held=True)
     response.headers["cache-control"] = "no-store"
     return response
 
@@ -50,7 +56,7 @@ async def release_held(request: Request) -> Response:
         if error.http_status == 409:  # any other may have been written all the same
             desk.runtime.tools.store.remove((release.file,))
         raise
-    await _clear(desk, held.asset.file)
+    await _clear(desk, held.asset)
     return JSONResponse(released)
 
 
@@ -59,7 +65,7 @@ async def drop_held(request: Request) -> Response:
     desk = Desk(request)
     held = await _find(desk)
     await desk.commit(DropHeld(held.asset.id), before=plain(held))
-    await _clear(desk, held.asset.file)
+    await _clear(desk, held.asset)
     return JSONResponse(plain(held) | {"state": "deleted"})
 
 
@@ -74,23 +80,35 @@ async def _release(desk: Desk, asset: AssetRecord) -> Release:
     attempts = await tools.ledger.attempts_of(asset.call_id)
     attempt = next(one for one in attempts if one.id == asset.attempt_id)
     try:
-        copy = tools.store.copy_out
-        file = await asyncio.to_thread(copy, asset.file, asset.offset, asset.length)
+        opened = await open_asset(asset, tools.ledger, tools.store, may_be_held=True)
+        try:
+            file = await asyncio.to_thread(tools.store.copy_out, opened.blob)
+            length = raw_bytes(opened.blob)
+        finally:
+            opened.file.close()
     except OSError as error:
         raise _elsewhere(asset.id) from error
     return Release(
         asset_id=asset.id,
         attempt_id=attempt.id,
         file=file,
+        length=length,
         expires_at=clock.now_s() + max(settings.retention_s, settings.evidence_s),
         answer=without_refusal(attempt.answer),
     )
 
 
-async def _clear(desk: Desk, file: str) -> None:
-    """Delete a file in which no image lies any more."""
-    if not await desk.reviews.has_images(file):
-        desk.runtime.tools.store.remove((file,))
+async def _clear(desk: Desk, asset: AssetRecord) -> None:
+    """Delete what is left of a held image, and its file if no other lies in it."""
+    store = desk.runtime.tools.store
+    if not await desk.runtime.ledger.has_in_folder(asset.file):
+        store.remove((asset.file,))
+    if store.bucket is not None and asset.object:
+        try:
+            await store.bucket.delete(asset.object)
+        except BucketError as error:
+            told = {"file": asset.object, "reason": str(error)}
+            logger.warning(telemetry.BUCKET_FAILED, extra=told)
 
 
 def _elsewhere(asset_id: str) -> NotFoundError:
