@@ -143,7 +143,7 @@ class Gateway:
 
     def _stop_tree(self, process: subprocess.Popen[bytes]) -> None:
         pids = tree(process.pid)
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGINT)  # at once: no balancer needs notice
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(STOP_S_MAX)
         for pid in pids:

@@ -77,7 +77,7 @@ def test_the_printed_snippets_work(folder: Path) -> None:
         (folder / "circle.png").unlink()
         subprocess.run([sys.executable, "-c", python], check=True, timeout=60)
         assert (folder / "circle.png").read_bytes().startswith(b"\x89PNG")
-        gateway.send_signal(signal.SIGTERM)
+        gateway.send_signal(signal.SIGINT)
     assert gateway.returncode == 0
 
 

@@ -48,7 +48,7 @@ class ServedGateway:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.send_signal(signal.SIGTERM)
+        self._process.send_signal(signal.SIGINT)
         try:
             self._process.wait(STOP_S_MAX)
         except subprocess.TimeoutExpired:

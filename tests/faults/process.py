@@ -21,8 +21,10 @@ CONFIG = """
 model_list:
   - model_name: img
     litellm_params: {{model: {model}, api_base: "{upstream}", api_key: sk-test-upstream}}
-assets: {{folder: "{folder}/assets", retention_s: {retention_s}}}
-database_url: "sqlite:///{folder}/ledger.db"
+assets: {{folder: "{assets}", retention_s: {retention_s}}}
+database_url: "{ledger_url}"
+server: {{drain_notice_s: {notice_s}}}
+{extra}
 """
 
 
@@ -36,14 +38,27 @@ class GatewayProcess:
         *,
         model: str = "openai/gpt-image-2",
         retention_s: int = 3600,
+        notice_s: float = 0,
+        ledger_url: str = "",
+        assets: Path | None = None,
+        extra: str = "",
     ) -> None:
+        folder.mkdir(exist_ok=True)
         self.folder = folder
         config = folder / "config.yaml"
         config.write_text(
-            CONFIG.format(upstream=upstream, model=model, folder=folder, retention_s=retention_s)
+            CONFIG.format(
+                upstream=upstream,
+                model=model,
+                ledger_url=ledger_url or f"sqlite:///{folder}/ledger.db",
+                assets=assets or folder / "assets",
+                retention_s=retention_s,
+                notice_s=notice_s,
+                extra=extra,
+            )
         )
-        self._command = [sys.executable, "-m", "imagegate", "serve"]
-        self._command += ["--config", str(config), "--port", "0"]
+        self.command = [sys.executable, "-m", "imagegate", "serve"]
+        self.command += ["--config", str(config), "--port", "0"]
         self.process: subprocess.Popen[str]
         self.output: list[str] = []
         self.port = 0
@@ -51,7 +66,7 @@ class GatewayProcess:
 
     def __enter__(self) -> Self:
         self.process = subprocess.Popen(
-            self._command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            self.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         self._reader = threading.Thread(target=self._read_output)
         self._reader.start()

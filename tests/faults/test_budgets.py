@@ -16,6 +16,8 @@ from tests.ledger.databases import PostgresServer
 from tests.upstream.fake import FakeUpstream
 
 CALL = {"model": "img", "prompt": "a fox", "size": "1024x1024", "quality": "low"}
+# A server of one's own has no price unless it is said which model it serves.
+PRICED = "openai/gpt-image-2, base_model: openai/gpt-image-2"
 TRIES_MAX = 500
 WAIT_TRIES_MAX = 20_000  # what could not be written is tried again once a second
 
@@ -23,18 +25,15 @@ WAIT_TRIES_MAX = 20_000  # what could not be written is tried again once a secon
 class BudgetGateway(GatewayProcess):
     """A gateway with a ledger of its own or a shared one."""
 
-    def __init__(self, folder: Path, upstream_v1: str, ledger_url: str) -> None:
-        folder.mkdir(exist_ok=True)
-        super().__init__(folder, upstream_v1)
-        config = folder / "config.yaml"
-        own = f"sqlite:///{folder}/ledger.db"
-        text = config.read_text().replace(own, ledger_url)
-        # A server of one's own has no price unless it is said which model it serves.
-        priced = "openai/gpt-image-2, base_model: openai/gpt-image-2"
-        config.write_text(text.replace("openai/gpt-image-2", priced))
+    def __init__(
+        self, folder: Path, upstream_v1: str, ledger_url: str, assets: Path | None = None
+    ) -> None:
+        super().__init__(folder, upstream_v1, model=PRICED, ledger_url=ledger_url, assets=assets)
 
-    def ask(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT_S_MAX)
+    def ask(
+        self, method: str, path: str, body: object = None, *, seconds_max: float = WAIT_S_MAX
+    ) -> tuple[int, Any]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=seconds_max)
         try:
             data = None if body is None else json.dumps(body)
             connection.request(method, path, data, {"content-type": "application/json"})
@@ -58,6 +57,9 @@ class BudgetGateway(GatewayProcess):
         _, found = self.ask("GET", "/admin/budgets")
         (budget,) = found["data"]
         return Decimal(budget["spent_usd"]), Decimal(budget["reserved_usd"])
+
+    def ready(self) -> bool:
+        return self.ask("GET", "/readyz")[0] == 200
 
     def states(self) -> list[str]:
         _, found = self.ask("GET", "/admin/calls?limit=500")

@@ -7,7 +7,7 @@ import queue
 import signal
 import socket
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, Self
 
 import msgspec
@@ -16,6 +16,7 @@ from imagegate.config.settings import Settings
 from imagegate.gateway.app import Gateway
 from imagegate.gateway.server import GatewayServer, bind
 from imagegate.runtime.assemble import open_runtime
+from imagegate.runtime.reload import Reloader
 
 WAIT_S_MAX = 20.0
 
@@ -44,11 +45,15 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class RunningGateway:
-    """A gateway over `settings`, until the `with` block ends; used from the test's thread."""
+    """A gateway over `settings`, until the `with` block ends; used from the test's thread.
 
-    def __init__(self, settings: Settings) -> None:
-        server = msgspec.structs.replace(settings.server, port=0)
-        self._settings = msgspec.structs.replace(settings, server=server)
+    `reload` serves other settings. Nobody needs notice of a stop unless a test gives `notice_s`.
+    """
+
+    def __init__(self, settings: Settings, *, notice_s: float = 0.0) -> None:
+        self._settings: Settings | None = settings
+        self._notice_s = notice_s
+        self._load: Callable[[], Settings]
         self._ready: queue.Queue[object] = queue.Queue()
         self._thread = threading.Thread(target=self._run, name="gateway", daemon=True)
         self.server: GatewayServer
@@ -66,6 +71,13 @@ class RunningGateway:
         self.stop()
         self._thread.join(WAIT_S_MAX)
         assert not self._thread.is_alive()
+
+    def reload(self, load: Callable[[], Settings]) -> None:
+        """Serve what `load` returns, as at SIGHUP, where it can be served."""
+        assert self.gateway.reloader is not None
+        self._load = load
+        reloading = self.gateway.reloader.reload()
+        asyncio.run_coroutine_threadsafe(reloading, self._loop).result(WAIT_S_MAX)
 
     def stop(self) -> None:
         """Send what a service manager sends."""
@@ -132,11 +144,27 @@ class RunningGateway:
             self._ready.put(error)
             raise
 
+    def run(self, work: Coroutine[Any, Any, object]) -> None:
+        """Run what belongs to the gateway's event loop there, to its end."""
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(WAIT_S_MAX)
+
+    def _here(self, settings: Settings) -> Settings:
+        server = settings.server
+        server = msgspec.structs.replace(server, port=0, drain_notice_s=self._notice_s)
+        return msgspec.structs.replace(settings, server=server)
+
+    def _take_settings(self) -> Settings:
+        assert self._settings is not None
+        settings, self._settings = self._here(self._settings), None  # they may be replaced
+        return settings
+
     async def _serve(self) -> None:
-        runtime = await open_runtime(self._settings, embedded=False)
-        with bind(self._settings.server) as listener:
+        self._loop = asyncio.get_running_loop()
+        runtime = await open_runtime(self._take_settings(), embedded=False)
+        with bind(runtime.settings.server) as listener:
             self.port = listener.getsockname()[1]
             self.gateway = Gateway(runtime)
+            self.gateway.reloader = Reloader(runtime, lambda: self._here(self._load()))
             self.server = GatewayServer(self.gateway, listener, self._ready.put)
             try:
                 await self.server.serve(sockets=[listener])

@@ -191,12 +191,12 @@ def test_the_handler_of_a_caller_who_left_ends_before_the_call(
     with socket.create_connection(("127.0.0.1", gateway.port)) as connection:
         connection.sendall(f"{head}\r\n\r\n".encode() + body)
         upstream.wait_held()
-        assert gateway.gateway.images.running_count == 1
+        assert gateway.gateway.traffic.request_count == 1
     deadline = time.monotonic() + 15
-    while gateway.gateway.images.running_count and time.monotonic() < deadline:
+    while gateway.gateway.traffic.request_count and time.monotonic() < deadline:
         assert gateway.get("/healthz").status == 200
-    assert gateway.gateway.images.running_count == 0
-    assert gateway.gateway.running_count == 1
+    assert gateway.gateway.traffic.request_count == 0
+    assert gateway.gateway.traffic.running_count == 1
     upstream.release()
     upstream.wait_finished()
 

@@ -1,20 +1,24 @@
 """The process: where it listens, what it says when it cannot, how it ends."""
 
+import http.client
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from imagegate.config.load import load_mapping, load_settings
 from imagegate.config.settings import ServerSettings
 from imagegate.errors import ConfigError
-from imagegate.gateway.server import bind, tune_allocator, url_of
+from imagegate.gateway.server import bind, drain_s, tune_allocator, url_of
 from tests.gateway.conftest import Start
 from tests.gateway.running import RunningGateway
 from tests.upstream.fake import FakeUpstream
 
+CALL = '{"model": "img", "prompt": "a fox"}'
 START = """
 import sys
 from imagegate.config.load import load_settings
@@ -109,7 +113,9 @@ def test_a_process_ends_in_good_order(
     gateway.stop()
     gateway.wait_stopped()  # one process at a time owns the database
     config = tmp_path / "config.yaml"
-    config.write_text(config.read_text().replace("server: {", "server: {port: 0"))
+    config.write_text(
+        config.read_text().replace("server: {", "server: {port: 0, drain_notice_s: 0")
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", START, str(config)],
         stdout=subprocess.PIPE,
@@ -123,3 +129,66 @@ def test_a_process_ends_in_good_order(
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 0, errors
     assert "Traceback" not in errors
+
+
+@pytest.fixture
+def noticed(start: Start, tmp_path: Path) -> Iterator[RunningGateway]:
+    """Return a gateway whose stop gives so much notice that a test has to shorten it."""
+    first = start()
+    first.stop()
+    first.wait_stopped()  # its configuration is wanted, and one process owns the database
+    settings = load_settings(str(tmp_path / "config.yaml"))
+    with RunningGateway(settings, notice_s=600) as gateway:
+        yield gateway
+        if not gateway.server.should_exit:
+            gateway.stop()
+
+
+def test_a_stop_gives_notice_and_calls_are_taken_meanwhile(noticed: RunningGateway) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", noticed.port, timeout=20)
+    connection.request("GET", "/healthz")
+    kept = connection.getresponse()
+    assert "connection" not in {name.lower() for name, _ in kept.getheaders()}
+    kept.read()
+    noticed.stop()
+    ready = noticed.get("/readyz")
+    assert (ready.status, ready.json()) == (503, {"status": "leaving"})
+    connection.request("POST", "/v1/images/generations", CALL)
+    answer = connection.getresponse()
+    assert (answer.status, answer.getheader("connection")) == (200, "close")
+    answer.read()
+    assert noticed.generate().headers["connection"] == "close"
+    noticed.stop()  # the notice is over
+    noticed.wait_stopped()
+    assert not noticed.server.force_exit
+
+
+def test_a_call_that_ends_after_the_signal_closes_its_connection(
+    noticed: RunningGateway, upstream: FakeUpstream
+) -> None:
+    upstream.reply("hold")
+    connection = http.client.HTTPConnection("127.0.0.1", noticed.port, timeout=20)
+    connection.request("POST", "/v1/images/generations", CALL)
+    upstream.wait_held()
+    noticed.stop()
+    noticed.stop()
+    assert noticed.get("/readyz").json() == {"status": "draining"}
+    assert noticed.generate().error["code"] == "shutting_down"
+    upstream.release()
+    answer = connection.getresponse()
+    assert (answer.status, answer.getheader("connection")) == (200, "close")
+    answer.read()
+    noticed.wait_stopped()
+
+
+def test_a_person_who_presses_ctrl_c_waits_for_nobody(noticed: RunningGateway) -> None:
+    noticed.server.handle_exit(signal.SIGINT, None)
+    noticed.wait_stopped()
+    assert not noticed.server.force_exit
+
+
+def test_a_drain_lasts_as_long_as_the_longest_call_may(tmp_path: Path) -> None:
+    entry = {"model_name": "a", "params": {"model": "sandbox/gpt-image-2", "timeout": 1800}}
+    assert drain_s(load_mapping({"model_list": [entry], "late_s": 60}, env={})) == 1860
+    limited = {"model_list": [entry], "server": {"drain_s": 5}}
+    assert drain_s(load_mapping(limited, env={})) == 5

@@ -1,14 +1,14 @@
 import asyncio
 import gc
 
-from imagegate.runtime.supervisor import Supervisor
+from imagegate.runtime.supervisor import Supervisor, Users
 
 
 def test_work_that_nobody_else_holds_goes_on():
     done = []
 
     async def run() -> None:
-        supervisor, loop = Supervisor(), asyncio.get_running_loop()
+        supervisor, users, loop = Supervisor(), Users(), asyncio.get_running_loop()
 
         async def work() -> None:
             waiting = loop.create_future()
@@ -17,11 +17,13 @@ def test_work_that_nobody_else_holds_goes_on():
             done.append(True)
 
         futures: list[asyncio.Future[None]] = []
-        supervisor.start("call_1", work())
+        supervisor.start(users, "call_1", work())
         await asyncio.to_thread(gc.collect)
         assert supervisor.running_count == 1
         futures.pop().set_result(None)
-        assert await supervisor.drain(10.0) == 0
+        async with asyncio.timeout(10.0):
+            await users.gone()
+        assert supervisor.running_count == 0
 
     asyncio.run(run())
     assert done == [True]
@@ -29,14 +31,16 @@ def test_work_that_nobody_else_holds_goes_on():
 
 def test_a_crash_is_told_and_hurts_nobody(caplog):
     async def run() -> None:
-        supervisor = Supervisor()
+        supervisor, users = Supervisor(), Users()
 
         async def crash() -> None:
             raise ValueError("a defect")
 
-        supervisor.start("call_1", crash())
-        supervisor.start("call_2", asyncio.sleep(0))
-        assert await supervisor.drain(10.0) == 0
+        supervisor.start(users, "call_1", crash())
+        supervisor.start(users, "call_2", asyncio.sleep(0))
+        async with asyncio.timeout(10.0):
+            await users.gone()
+        assert supervisor.running_count == 0
 
     asyncio.run(run())
     (record,) = [one for one in caplog.records if one.message == "task.crashed"]

@@ -2,10 +2,11 @@
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from imagegate.assets.journal import Done, Ended, Head, Opened, Record, read_records
-from imagegate.assets.spool import SpoolFile, lock_folder
+from imagegate.assets.spool import COMING, GOING, SpoolFile, lock_folder, remove_folder
 
 
 class AttemptLog:
@@ -16,6 +17,11 @@ class AttemptLog:
         self.opened = opened
         self.heads: dict[int, Head] = {}
         self.sizes: dict[int, int] = {}
+
+    @property
+    def last_headers(self) -> Mapping[str, str]:
+        """The headers of the last answer that began."""
+        return self.heads[max(self.heads)].headers if self.heads else {}
 
     def answers(self) -> list[tuple[Head, Path | None, int]]:
         """Return the complete answers in order: head, file (None: in the head) and its bytes."""
@@ -41,14 +47,16 @@ class Leftovers:
         self.owners: set[str] = set()
         self._claimed: dict[Path, int] = {}
         for folder in sorted(path for path in root.glob("*") if path.is_dir()):
-            if folder.name != own:
+            if folder.name.startswith(GOING):
+                shutil.rmtree(folder, ignore_errors=True)  # whoever removed it died over it
+            elif folder.name != own and not folder.name.startswith(COMING):
                 self._claim(folder)
 
     def _claim(self, folder: Path) -> None:
         try:
             self._claimed[folder] = lock_folder(folder)
-        except BlockingIOError:
-            return  # its process is alive
+        except (BlockingIOError, FileNotFoundError):
+            return  # its process is alive, or another one has just taken it over
         self.owners.add(folder.name)
         owners: dict[str, Head] = {}
         for record in read_records(folder):
@@ -80,7 +88,7 @@ class Leftovers:
     def remove(self) -> None:
         """Delete the folders, once everything in them that matters was moved away."""
         for folder, lock_fd in self._claimed.items():
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_folder(folder)
             os.close(lock_fd)
         self._claimed.clear()
 

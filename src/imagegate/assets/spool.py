@@ -22,6 +22,7 @@ from imagegate.assets.blobs import (
     read_chunks,
 )
 from imagegate.assets.journal import Journal
+from imagegate.assets.room import Room
 from imagegate.config.settings import AssetSettings
 
 __all__ = [
@@ -38,6 +39,8 @@ __all__ = [
 ]
 
 MEMORY_BYTES_MAX = 64 * 1024  # up to here no file is made
+LOCK = "lock"
+COMING, GOING = ".coming-", ".going-"  # before the names of folders that nobody may claim
 POOL_FILES_MAX = 64
 POOL_FILE_BYTES_MAX = 32 * 1024 * 1024
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -78,13 +81,17 @@ class Spool:
     """The folder of one process: its lock, its journal, its pool of files."""
 
     def __init__(self, settings: AssetSettings, *, owner: str = "") -> None:
-        self.settings = settings
         self.owner = owner or clock.new_id("run")
         self.root = Path(settings.folder) / "spool"
         self.folder = self.root / self.owner
-        self.folder.mkdir(parents=True, mode=0o700)
-        self._lock_fd = lock_folder(self.folder)
+        # A neighbour may look for folders without an owner at any time: ours comes with its lock.
+        coming = self.root / f"{COMING}{self.owner}"
+        coming.mkdir(parents=True, mode=0o700)
+        (coming / LOCK).touch(mode=0o600)
+        self._lock_fd = lock_folder(coming)
+        coming.rename(self.folder)
         self.journal = Journal(self.folder)
+        self.room = Room(self.root)
         self.has_leftovers = False
         self._pool: list[SpoolFile] = []
         self._in_use: set[SpoolFile] = set()
@@ -128,7 +135,7 @@ class Spool:
             os.close(file.fd)
         self._pool.clear()
         if not self.has_leftovers:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            remove_folder(self.folder)
         os.close(self._lock_fd)
 
 
@@ -173,12 +180,21 @@ class CallSpool:
 def lock_folder(folder: Path) -> int:
     """Take the lock of a process's spool folder and return its descriptor.
 
-    Raises `BlockingIOError` where its owner is alive.
+    Raises `BlockingIOError` where its owner is alive, `FileNotFoundError` where it is gone.
     """
-    fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    path = folder / LOCK
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        path.stat()  # between the two another process may have taken it and removed the folder
+    except OSError:
         os.close(fd)
         raise
     return fd
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder whose lock we hold, in one step for those who look for it."""
+    going = folder.with_name(f"{GOING}{folder.name}")
+    folder.rename(going)
+    shutil.rmtree(going, ignore_errors=True)

@@ -4,6 +4,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from imagegate.candidates import served_names
 from imagegate.cli.failure import error_console
 from imagegate.config.load import load_settings
 from imagegate.config.settings import Settings
@@ -36,7 +37,8 @@ open("circle.png", "wb").write(base64.b64decode(result.data[0].b64_json))"""
 def serve(*, config: Path | None = None, host: str | None = None, port: int | None = None) -> int:
     """Start the gateway. Without a configuration it serves drawings of its own, for nothing.
 
-    Ctrl-C lets running calls end first; a second one leaves at once.
+    Ctrl-C lets running calls end first; a second one leaves at once. A changed file is read anew,
+    as at SIGHUP; one with faults changes nothing.
 
     Parameters
     ----------
@@ -47,11 +49,12 @@ def serve(*, config: Path | None = None, host: str | None = None, port: int | No
     port
         Port to listen on; 4000 unless the file says otherwise.
     """
-    settings = load_settings(None if config is None else str(config), host, port)
+    load = partial(load_settings, None if config is None else str(config), host, port)
+    settings = load()
     _tell(settings)
     writer = attach_log(sys.stderr, settings.log_format)
     try:
-        return serve_gateway(settings, on_ready=partial(_announce, settings))
+        return serve_gateway(settings, on_ready=partial(_announce, settings), load=load)
     except OSError as error:
         raise ConfigError(
             f"the gateway cannot work in {settings.assets.folder}: {error.strerror or error}. Make "
@@ -74,7 +77,7 @@ def _tell(settings: Settings) -> None:
 
 def _announce(settings: Settings, url: str) -> None:
     """Print the address, and two ways to try it that work as they stand."""
-    model = settings.default_model or settings.deployments[0].group
+    model = settings.default_model or next(iter(served_names(settings)), "MODEL")
     has_key = bool(settings.server.master_key)
     curl = _CURL.format(url=url, model=model, authorization=_AUTHORIZATION if has_key else "")
     python = _PYTHON.format(

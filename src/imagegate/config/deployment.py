@@ -105,6 +105,7 @@ def resolve_deployment(
     assumed = None if row or wanted.serves == "responses" else catalogue.assume(provider.name)
     model_id = f"{provider.name}/{target.upstream_model}"
     priced = priced_row(wanted.prices, row or assumed, model_id, findings)
+    priced = _limited(priced, wanted, findings)
     headers, secret_headers = _headers(wanted, findings)
     credential = find_credential(wanted, provider, endpoint, secret_headers, env, findings)
     defaults = _defaults(wanted, findings)
@@ -138,6 +139,7 @@ def _assemble(
         headers=headers,
         defaults=defaults,
         variations=wanted.variations,
+        adjust=wanted.adjust,
         routing=wanted.routing,
         serves=wanted.serves,
     )
@@ -322,6 +324,16 @@ def _row(
 def _row_ids(name: str, provider: Provider) -> tuple[str, ...]:
     names = provider.row_names(name) if provider.row_names else (name,)
     return tuple(f"{provider.name}/{known}" for known in names)
+
+
+def _limited(priced: Model | None, wanted: Wanted, findings: Findings) -> Model | None:
+    """Return a text model's row with what it reads and writes at most: the bounds of its cost."""
+    for name, value in wanted.token_limits.items():
+        if not isinstance(value, int) or value < 1:
+            findings.problem(name, "must be a whole number of tokens")
+    if priced is None or not wanted.token_limits:
+        return priced
+    return msgspec.structs.replace(priced, traits=wanted.token_limits)
 
 
 def _find(ids: Iterable[str], catalogue: Catalogue) -> Model | None:

@@ -16,14 +16,17 @@ from imagegate.config.litellm import (
     PARAMS_NOT_HERE,
     PROVIDERS_NOT_HERE,
     RESPONSES_MODE,
+    policy_of,
 )
+from imagegate.config.patterns import MARK
 from imagegate.config.prices import PRICE_NAMES, prices_among
 from imagegate.config.resolve import ENV_PREFIX, WantedAt
 from imagegate.config.routing import routing_of
 from imagegate.config.schema import ConfigFile, DeploymentParams, ModelEntry
 from imagegate.config.settings import Note, Skipped
 from imagegate.config.validate import secret, validate
-from imagegate.config.wanted import Wanted
+from imagegate.config.wanted import TOKEN_LIMITS, Wanted
+from imagegate.config.wildcards import why_not
 from imagegate.providers import PROVIDERS, provider_for
 from imagegate.types import ImageCall, Json
 
@@ -111,6 +114,9 @@ class Entries:
         if not isinstance(params, dict) or not isinstance(params.get("model"), str):
             return None  # validation has more to say about it
         mode = str(info.get("mode") or "")
+        reason = why_not(str(raw.get("model_name")), params["model"], params, mode)
+        if reason:
+            return reason
         if mode == RESPONSES_MODE:
             return self._why_not_served(params, "", is_told=True)
         if mode and mode not in IMAGE_MODES:
@@ -127,13 +133,13 @@ class Entries:
         if model.startswith(ENV_PREFIX):
             variable = model.removeprefix(ENV_PREFIX)
             return None if is_told else f"its model is in {variable}, which is not set"
-        if "*" in model:
-            return "wildcard models are not available in this version; write one entry a model"
+        if model == MARK:
+            return None
         if provider_for(prefix) is None:
             is_typo = nearest(prefix, tuple(provider.name for provider in PROVIDERS)) is not None
             is_fault = prefix not in PROVIDERS_NOT_HERE and (is_told or is_typo)
             return None if is_fault else unknown_provider(prefix)
-        if is_told or self._looks_like_images(prefix, name, base):
+        if is_told or MARK in name or self._looks_like_images(prefix, name, base):
             return None
         return "its name is no image model's; with model_info.mode: image_generation it is served"
 
@@ -157,6 +163,9 @@ class Entries:
         provider = provider_for(split_model(params.model, params.custom_llm_provider)[0])
         settings = read_settings(provider, params.model_extra or {}) if provider else {}
         taken = PRICE_NAMES | (setting_names((provider,)) if provider else frozenset())
+        if info.mode == RESPONSES_MODE:
+            taken |= {*TOKEN_LIMITS}
+        said = {**(info.model_extra or {}), **(params.model_extra or {})}
         extra = self._extra(params, taken, path)
         headers = {**(params.extra_headers or {}), **_texts(extra.pop("headers", None))}
         wanted = Wanted(
@@ -182,9 +191,11 @@ class Entries:
             settings=settings,
             defaults={**extra, **(params.extra_body or {})},
             variations=params.variations,
-            routing=routing_of(params),
+            adjust=policy_of(params.drop_params),
+            routing=routing_of(params, self._config),
             serves="responses" if info.mode == RESPONSES_MODE else "images",
-            prices=prices_among({**(info.model_extra or {}), **(params.model_extra or {})}),
+            prices=prices_among(said),
+            token_limits={name: said[name] for name in TOKEN_LIMITS if said.get(name) is not None},
         )
         self.served.append(WantedAt(wanted, path))
 

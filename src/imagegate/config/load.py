@@ -15,9 +15,10 @@ import msgspec
 from imagegate import clock
 from imagegate.catalogue.model import Catalogue
 from imagegate.catalogue.rows import builtin_catalogue, read_rows
+from imagegate.config.assets import asset_settings
 from imagegate.config.faults import ConfigFault, Faults, Path, nearest
 from imagegate.config.guards import GuardrailReader
-from imagegate.config.litellm import SECTION_KEYS_NOT_HERE, TOP_LEVEL_NOT_HERE
+from imagegate.config.litellm import SECTION_KEYS_NOT_HERE, TOP_LEVEL_NOT_HERE, policy_of
 from imagegate.config.master_key import check_master_key
 from imagegate.config.prices import usd_e10
 from imagegate.config.proxies import read_proxies
@@ -32,6 +33,7 @@ from imagegate.config.resolve import (
 from imagegate.config.retirement import retirement_notes
 from imagegate.config.settings import AssetSettings, Note, ServerSettings, Settings
 from imagegate.config.sinks import SinkReader
+from imagegate.config.webhooks import read_webhooks
 from imagegate.errors import ConfigError
 from imagegate.types import AdjustPolicy, Json, Secret
 
@@ -184,7 +186,7 @@ def _build(
 ) -> Settings:
     """Return the settings as far as they can be read; what is wrong is in `faults`."""
     from imagegate.config.entries import Entries
-    from imagegate.config.routing import router_settings
+    from imagegate.config.routing import override_settings, queue_settings, router_settings
 
     config, unset, variables, notes_read = _read(source.text, env, faults)
     catalogue = _catalogue(config, source.folder, faults)
@@ -206,11 +208,13 @@ def _build(
         aliases=aliases,
         default_model=default_model,
         router=router_settings(config, asked | aliases.keys(), faults),
+        queue=queue_settings(config),
+        overrides=override_settings(config),
         adjust=_adjust(config),
         on_retired=config.on_retired,
         partial=config.partial,
         server=server,
-        assets=_assets(config, source.folder, home),
+        assets=asset_settings(config.assets, source.folder, home, faults),
         database_url=_database(config, variables, source.folder, home, faults),
         unknown_price=config.unknown_price,
         unknown_price_ceiling_e10=usd_e10(config.unknown_price_ceiling_usd) or 0,
@@ -222,12 +226,14 @@ def _build(
         log_format=config.log_format,
         log_prompts=config.log_prompts and not config.litellm_settings.turn_off_message_logging,
         sinks=sinks.read(config),
+        webhooks=read_webhooks(config.webhooks, faults),
         guardrails=GuardrailReader(place, variables, faults).read(config),
         skipped=skipped,
         notes=(
             *(*notes_read, *entries.notes, *notes_found, *notes_key),
             *(*_callback_notes(sinks), *retirement_notes(deployments, _today())),
         ),
+        files=(source.name, *(str(_at(source.folder, name)) for name in config.catalogue)),
     )
 
 
@@ -347,7 +353,7 @@ def _catalogue(config: "ConfigFile", folder: FilePath, faults: Faults) -> Catalo
     catalogue = builtin_catalogue()
     for index, name in enumerate(config.catalogue):
         try:
-            text = (folder / FilePath(name).expanduser()).read_text("utf-8")
+            text = _at(folder, name).read_text("utf-8")
             catalogue = read_rows(text, name, catalogue)
         except ConfigError as error:
             faults.add(("catalogue", index), error.message)
@@ -376,17 +382,7 @@ def _aliases(config: "ConfigFile") -> dict[str, str]:
 
 
 def _adjust(config: "ConfigFile") -> AdjustPolicy:
-    if config.adjust:
-        return config.adjust
-    # LiteLLM's `drop_params: false` means: refuse what a model does not take.
-    return "strict" if config.litellm_settings.drop_params is False else "nearest"
-
-
-def _assets(config: "ConfigFile", folder: FilePath, home: FilePath) -> AssetSettings:
-    values = config.assets.model_dump(exclude={"folder"})
-    given = config.assets.folder
-    place = folder / FilePath(given).expanduser() if given else home / "assets"
-    return AssetSettings(folder=str(place), **values)
+    return config.adjust or policy_of(config.litellm_settings.drop_params) or "nearest"
 
 
 def _database(
@@ -406,5 +402,8 @@ def _database(
     if not url.startswith(DATABASE_SCHEME) or url == DATABASE_SCHEME:
         faults.add(("database_url",), f"must be {DATABASE_SCHEME}PATH or postgresql://...")
         return Secret(url)
-    place = folder / FilePath(url.removeprefix(DATABASE_SCHEME)).expanduser()
-    return Secret(f"{DATABASE_SCHEME}{place}")
+    return Secret(f"{DATABASE_SCHEME}{_at(folder, url.removeprefix(DATABASE_SCHEME))}")
+
+
+def _at(folder: FilePath, name: str) -> FilePath:
+    return folder / FilePath(name).expanduser()

@@ -10,7 +10,13 @@ async def healthz(_request: Request) -> JSONResponse:
 
 
 async def readyz(request: Request) -> JSONResponse:
-    """Return 200 where calls are taken, 503 while the process drains."""
-    if request.app.state.gateway.is_draining:
-        return JSONResponse({"status": "draining"}, status_code=503)
-    return JSONResponse({"status": "ready"})
+    """Return 200 where calls are taken, else 503 and why not.
+
+    `config` is there where the newest configuration has faults and the one before it is served.
+    """
+    gateway = request.app.state.gateway
+    reason = gateway.unready_reason
+    told = {"status": reason or "ready"}
+    if gateway.reloader is not None and gateway.reloader.is_refused:
+        told["config"] = "refused"
+    return JSONResponse(told, status_code=503 if reason else 200)

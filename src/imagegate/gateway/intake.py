@@ -15,7 +15,7 @@ from imagegate.errors import BadRequestError
 from imagegate.gateway.body import BodyReader, is_form, read_json
 from imagegate.gateway.form import read_form
 from imagegate.prepare import check_inputs
-from imagegate.runtime.assemble import Runtime
+from imagegate.runtime.snapshot import Snapshot
 from imagegate.transport.download import DownloadLimits
 from imagegate.types import Blob, ImageCall, Json, Operation
 from imagegate.wire.openai_calls import ParsedCall, parse_form_call, parse_json_call
@@ -41,7 +41,7 @@ class Request(Struct, frozen=True):
 class Intake:
     """Reads calls into their spools, within the limits of the settings."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Snapshot) -> None:
         self._settings = runtime.settings
         self._limits = runtime.settings.server
         self._downloader = runtime.downloader

@@ -1,9 +1,9 @@
-"""`GET /v1/models`: the model groups that the caller's key may use, in OpenAI's shape."""
+"""`GET /v1/models`: the model groups that this gateway serves, in OpenAI's shape."""
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from imagegate.candidates import deployments_of, group_of, not_served, served_names
+from imagegate.candidates import deployments_of, group_of, served_names
 from imagegate.config.retirement import shutdown_of
 from imagegate.config.settings import Settings
 from imagegate.errors import NotFoundError
@@ -12,24 +12,20 @@ from imagegate.types import Json
 
 
 async def list_models(request: Request) -> JSONResponse:
-    """Return every name that a call of this key may give as its model."""
+    """Return every name that the caller may give as its model."""
     settings = request.app.state.gateway.runtime.settings
-    models = [describe(name, settings) for name in _names(request, settings)]
+    account = request.state.account
+    names = (name for name in served_names(settings) if may_use(group_of(name, settings), account))
+    models = [describe(name, settings) for name in names]
     return JSONResponse({"object": "list", "data": models})
 
 
 async def get_model(request: Request) -> JSONResponse:
-    """Return one model group. Raises `NotFoundError` that names those that the key may use."""
+    """Return one model group. Raises `NotFoundError` where the key may not use such a one."""
     settings, name = request.app.state.gateway.runtime.settings, request.path_params["id"]
-    names = _names(request, settings)
-    if name not in names:
-        raise NotFoundError(not_served(name, names), param="model", model=name)
+    if not may_use(group_of(name, settings), request.state.account):
+        raise NotFoundError(f"No model {name!r} is served to this key.", param="model", model=name)
     return JSONResponse(describe(name, settings))
-
-
-def _names(request: Request, settings: Settings) -> list[str]:
-    account = request.state.account
-    return [name for name in served_names(settings) if may_use(group_of(name, settings), account)]
 
 
 def describe(name: str, settings: Settings) -> Json:

@@ -12,14 +12,16 @@ class Database(Struct, frozen=True, eq=False, kw_only=True):
 
     `enter` is called first in each transaction of the writer: when it returns nobody else writes
     until the transaction ends. It returns the time by which the transaction counts, in unix
-    seconds. `is_shared` says whether other processes may write too; `release` gives up what was
-    held for this process. `at_once` gives a transaction that waits for nobody, for the event loop;
-    it raises BlockingIOError where the writer's thread had better do it. None: there is no such.
+    seconds; `read_time` tells it to a reader. `is_shared` says whether other processes may write
+    too; `release` gives up what was held for this process. `at_once` gives a transaction that waits
+    for nobody, for the event loop; it raises BlockingIOError where the writer's thread had better
+    do it. None: there is no such.
     """
 
     writer: Engine
     readers: Engine
     enter: Callable[[Connection], float]
+    read_time: Callable[[Connection], float]
     release: Callable[[], None]
     is_shared: bool
     at_once: Callable[[Connection], AbstractContextManager[None]] | None = None

@@ -105,6 +105,8 @@ Index(
     spend_days.c.value,
     spend_days.c.team_id,
 )
+_IS_HOLD = text("kind = 'hold'")
+Index("entries_hold", entries.c.attempt_id, sqlite_where=_IS_HOLD, postgresql_where=_IS_HOLD)
 Index("reservations_budget", reservations.c.budget_id)
 
 INSERT_RESERVATION = insert(reservations).inline()
@@ -186,9 +188,8 @@ SELECT_RATES = select(rates).where(rates.c.subject.in_(bindparam("b_subjects", e
 # A literal, not a parameter: SQLite uses a partial index only for the very same words.
 _RUNNING = text("calls.state = 'running'")
 # What a process left behind when it died is not in flight, though nobody has ended it yet.
-_IS_ALIVE = calls.c.owner.not_in(
-    select(owners.c.id).where(owners.c.alive_until <= bindparam("b_now"))
-)
+_GONE = select(owners.c.id).where(owners.c.alive_until <= bindparam("b_now"))
+_IS_ALIVE = calls.c.owner.not_in(_GONE)
 SELECT_IN_FLIGHT_OF_KEYS = (
     select(calls.c.key_id, func.count())
     .where(_RUNNING, _IS_ALIVE, calls.c.key_id.in_(bindparam("b_ids", expanding=True)))
@@ -198,6 +199,18 @@ SELECT_IN_FLIGHT_OF_TEAMS = (
     select(calls.c.team_id, func.count())
     .where(_RUNNING, _IS_ALIVE, calls.c.team_id.in_(bindparam("b_ids", expanding=True)))
     .group_by(calls.c.team_id)
+)
+SELECT_ORPHANED_ATTEMPTS = (
+    select(attempts)
+    .where(text("attempts.state IN ('dispatched', 'answered')"), attempts.c.owner.in_(_GONE))
+    .order_by(attempts.c.id)
+    .limit(bindparam("b_limit"))
+)
+SELECT_ORPHANED_CALLS = (
+    select(calls)
+    .where(_RUNNING, calls.c.owner.in_(_GONE))
+    .order_by(calls.c.id)
+    .limit(bindparam("b_limit"))
 )
 _HOLD = entries.alias("hold")
 SELECT_ENDED = (

@@ -25,6 +25,7 @@ _LIMITS = {
 # One writer at a time across all processes: what is read of budgets and counters stays true until
 # the commit, and no two transactions can wait for each other. Groups make up for the queue.
 # The time is that after the lock was got, by the one clock that all share.
+_NOW = "SELECT extract(epoch FROM clock_timestamp())::double precision"
 _ENTER = (
     "WITH entered AS MATERIALIZED (SELECT pg_advisory_xact_lock(%(key)s))"
     " SELECT extract(epoch FROM clock_timestamp())::double precision FROM entered"
@@ -46,6 +47,7 @@ def open_database(url: URL) -> Database:
         writer=writer,
         readers=_engine(url, is_reader=True),
         enter=enter,
+        read_time=_read_time,
         release=_nothing,
         is_shared=True,
     )
@@ -72,6 +74,10 @@ def upgrade(url: URL) -> tuple[str | None, str]:
 def enter(connection: Connection) -> float:
     """Wait until nobody else writes; return the database's time in unix seconds."""
     return float(connection.exec_driver_sql(_ENTER, {"key": LOCK_KEY}).scalar_one())
+
+
+def _read_time(connection: Connection) -> float:
+    return float(connection.exec_driver_sql(_NOW).scalar_one())
 
 
 def _engine(url: URL, *, is_reader: bool) -> Engine:

@@ -1,6 +1,7 @@
 """The ledger in a database: one writer thread, statements of `schema`, reads on other threads."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,7 +23,7 @@ from sqlalchemy.exc import (
 
 from imagegate import clock
 from imagegate.errors import ConfigError
-from imagegate.ledger import postgres, schema, sqlite
+from imagegate.ledger import money_schema, postgres, review_schema, schema, sqlite
 from imagegate.ledger.database import Database
 from imagegate.ledger.group import withdraw, write_group
 from imagegate.ledger.migrate import migrate
@@ -30,6 +31,7 @@ from imagegate.ledger.people import AnyCommand
 from imagegate.ledger.records import (
     LAST_ID,
     READ_ROWS_MAX,
+    Admit,
     AssetRecord,
     AttemptRecord,
     CallRecord,
@@ -38,9 +40,11 @@ from imagegate.ledger.records import (
     LedgerError,
     LedgerUnavailableError,
 )
+from imagegate.ledger.review import VerdictRecord
 from imagegate.ledger.writer import GroupWriter
 
 BUSY_TIMEOUT_S = 5.0
+READ_S_MAX = 10.0
 
 _R = TypeVar("_R", bound=Struct)
 _T = TypeVar("_T")
@@ -56,22 +60,36 @@ class _StaleConnectionError(Exception):
 class SqlLedger:
     """A ledger that outlives its process; see `Ledger` for what its methods promise.
 
-    `is_shared` says whether other processes write to it too.
+    `is_shared` says whether other processes write to it too. It `is_available` unless it took
+    nothing at the last try; where somebody `is_watching`, who tries again, calls are then refused
+    at once.
     """
 
     def __init__(self, database: Database) -> None:
         self._connection = database.writer.connect()
         self._database = database
         self.is_shared = database.is_shared
+        self.is_available = True
+        self.is_watching = False
         self._is_closed = False
-        self._doubtful: Sequence[AnyCommand] = ()
+        self._doubtful: deque[AnyCommand] = deque()  # two threads add to it
         at_once = self._write_at_once if database.at_once else None
         self._writer = GroupWriter(self._write, name="imagegate-ledger", write_at_once=at_once)
         self._threads = ThreadPoolExecutor(sqlite.READERS_MAX, thread_name_prefix="ledger-reader")
 
     async def commit(self, command: AnyCommand) -> None:
         """Write `command` and return when it is durable; raises `LedgerError`, then nothing is."""
+        if not self.is_available and self.is_watching and isinstance(command, Admit):
+            raise LedgerUnavailableError("the ledger took nothing at the last try")
         await self._writer.put(command)
+
+    def give_up(self) -> None:
+        """Let nobody wait any longer for a database that is silent; from the event loop.
+
+        What is being written at this moment is withdrawn, should it be written all the same.
+        """
+        self.is_available = False
+        self._doubtful.extend(self._writer.give_up())
 
     def note(self, command: AnyCommand) -> None:
         """Write `command` with a later group, at close at the latest; nobody waits for it."""
@@ -120,6 +138,10 @@ class SqlLedger:
         """Return the images of a call that are still kept, by attempt and index."""
         return await self.select(AssetRecord, schema.SELECT_ASSETS, b_id=call_id)
 
+    async def verdicts_of(self, call_id: str) -> tuple[VerdictRecord, ...]:
+        """Return what guardrails said of a call, in the order in which they did."""
+        return await self.select(VerdictRecord, review_schema.SELECT_VERDICTS, b_id=call_id)
+
     async def get_asset(self, asset_id: str) -> AssetRecord | None:
         """Return the image with this id, None where it is not kept."""
         found = await self.select(AssetRecord, schema.SELECT_ASSET, b_id=asset_id)
@@ -142,6 +164,23 @@ class SqlLedger:
             AttemptRecord, statement, b_owner=not_owner, b_after=after, b_limit=limit
         )
 
+    async def orphaned_attempts(self) -> tuple[AttemptRecord, ...]:
+        """Return open attempts of owners whose lease is over, at most `READ_ROWS_MAX`."""
+        return await self._orphaned(AttemptRecord, money_schema.SELECT_ORPHANED_ATTEMPTS)
+
+    async def orphaned_calls(self) -> tuple[CallRecord, ...]:
+        """Return running calls of owners whose lease is over, at most `READ_ROWS_MAX`."""
+        return await self._orphaned(CallRecord, money_schema.SELECT_ORPHANED_CALLS)
+
+    async def _orphaned(self, record: type[_R], statement: Executable) -> tuple[_R, ...]:
+        def rows(connection: Connection) -> tuple[_R, ...]:
+            now_s = self._database.read_time(connection)
+            parameters = {"b_now": now_s, "b_limit": READ_ROWS_MAX}
+            found = connection.execute(statement, parameters).mappings()
+            return tuple(record(**row) for row in found)
+
+        return await self.read(rows)
+
     async def expired_assets(
         self, now_s: float, *, limit: int = READ_ROWS_MAX
     ) -> tuple[AssetRecord, ...]:
@@ -149,12 +188,19 @@ class SqlLedger:
         statement = schema.SELECT_EXPIRED_ASSETS
         return await self.select(AssetRecord, statement, b_now=now_s, b_limit=limit)
 
-    async def oldest_assets(self, *, limit: int = READ_ROWS_MAX) -> tuple[AssetRecord, ...]:
-        """Return the assets that were kept first, oldest first."""
-        return await self.select(AssetRecord, schema.SELECT_OLDEST_ASSETS, b_limit=limit)
+    async def oldest_assets(
+        self, *, after: str = "", limit: int = READ_ROWS_MAX
+    ) -> tuple[AssetRecord, ...]:
+        """Return the assets in the folder that were kept first, from behind `after` on."""
+        statement = schema.SELECT_OLDEST_ASSETS
+        return await self.select(AssetRecord, statement, b_after=after, b_limit=limit)
+
+    async def has_in_folder(self, file: str) -> bool:
+        """Return whether an asset's bytes are in this file of the folder, and nowhere else."""
+        return bool(await self.select(AssetRecord, schema.SELECT_IN_FOLDER_OF_FILE, b_file=file))
 
     async def asset_bytes(self) -> int:
-        """Return how many bytes all assets have together, as they are stored."""
+        """Return how many bytes the assets in the folder have together, as they are stored."""
 
         def total(connection: Connection) -> int:
             return int(connection.execute(schema.SELECT_ASSET_BYTES).scalar_one())
@@ -198,7 +244,11 @@ class SqlLedger:
             except SQLAlchemyError as error:
                 raise LedgerUnavailableError(f"the ledger cannot be read: {error}") from error
 
-        return await asyncio.get_running_loop().run_in_executor(self._threads, run)
+        try:
+            async with asyncio.timeout(READ_S_MAX):
+                return await asyncio.get_running_loop().run_in_executor(self._threads, run)
+        except TimeoutError as error:
+            raise LedgerUnavailableError(f"no answer within {READ_S_MAX:g} s") from error
 
     def _write(self, commands: Sequence[AnyCommand]) -> Sequence[LedgerError | None]:
         """Write the commands in one transaction, whole or not at all; on the writer's thread.
@@ -207,14 +257,17 @@ class SqlLedger:
         """
         try:
             try:
-                return self._write_once(commands)
+                results = self._write_once(commands)
             except _StaleConnectionError:
-                return self._write_once(commands)
+                results = self._write_once(commands)
         except _ROW_ERRORS as error:
             raise ConflictError(f"a row does not fit: {error.orig}") from error
         except (DatabaseError, _StaleConnectionError) as error:
             reason = getattr(error, "orig", error)
+            self.is_available = False
             raise LedgerUnavailableError(f"the ledger takes no rows: {reason}") from error
+        self.is_available = True
+        return results
 
     def _write_at_once(self, commands: Sequence[AnyCommand]) -> Sequence[LedgerError | None]:
         """Write the commands as `_write` does, on the event loop; whatever it raises, none is."""
@@ -223,21 +276,24 @@ class SqlLedger:
             return self._write_once(commands)
 
     def _write_once(self, commands: Sequence[AnyCommand]) -> Sequence[LedgerError | None]:
+        doubtful = tuple(self._doubtful)
         with self._connection.begin() as transaction:
             now_s = self._enter()
-            if self._doubtful:
-                withdraw(self._connection, self._doubtful, now_s)
+            if doubtful:
+                withdraw(self._connection, doubtful, now_s)
             results = write_group(self._connection, commands, now_s)
             try:
                 transaction.commit()
             except DBAPIError:
                 # It may be written all the same, though everybody is told that it is not.
-                self._doubtful = (*self._doubtful, *commands) if self.is_shared else ()
+                if self.is_shared:
+                    self._doubtful.extend(commands)
                 # Without both, neither SQLAlchemy nor the driver would begin another one.
                 self._connection.invalidate()
                 transaction.rollback()
                 raise
-        self._doubtful = ()
+        for _ in doubtful:
+            self._doubtful.popleft()
         return results
 
     def _enter(self) -> float:
@@ -299,6 +355,24 @@ def upgrade(url: str) -> tuple[str | None, str]:
     return before, schema.REVISION
 
 
+def check(url: str) -> tuple[str | None, str]:
+    """Return the revision of the database at `url` and ours, and change nothing. Blocks.
+
+    None for a file that is not there yet. Raises ConfigError where the database cannot be used.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() in postgres.SCHEMES:
+        postgres.open_database(parsed).close()
+        return schema.REVISION, schema.REVISION
+    found = sqlite.check_file(parsed)
+    if found is not None and found > schema.REVISION:
+        raise ConfigError(
+            f"the ledger's schema is revision {found}, which is newer than {schema.REVISION} of "
+            "this imagegate; run the newer version."
+        )
+    return found, schema.REVISION
+
+
 def _open_file(
     path: Path, lock: sqlite.FileLock, durability: sqlite.Durability, busy_timeout_s: float
 ) -> Database:
@@ -319,6 +393,7 @@ def _open_file(
         writer=writer,
         readers=readers,
         enter=_file_time_s,
+        read_time=_file_time_s,
         release=lock.release,
         is_shared=False,
         # A commit that survives a power cut waits for the disk.

@@ -17,25 +17,27 @@ from imagegate import clock, telemetry
 from imagegate.assets.journal import Opened
 from imagegate.assets.leftovers import AttemptLog, Leftovers, open_leftover
 from imagegate.assets.spool import SpoolFile
-from imagegate.attempt import answer_of, at_price, usage_json
+from imagegate.attempt import answer_of, at_price, request_id_in, usage_json
 from imagegate.catalogue.price import charge_of
-from imagegate.config.settings import Deployment, Settings
+from imagegate.config.settings import Deployment
 from imagegate.errors import ImageError
 from imagegate.keep import asset_name, collect, keep
 from imagegate.ledger.answers import write_told
 from imagegate.ledger.records import (
+    ENDABLE_CALL_STATES,
     AssetRecord,
     AttemptEnd,
     AttemptRecord,
     CallEnd,
-    CloseCall,
     Fail,
     Keep,
     Settle,
     state_of,
 )
 from imagegate.providers import PROVIDERS
-from imagegate.settle import Tools
+from imagegate.runtime.holding import GONE, close_call
+from imagegate.runtime.retelling import retell
+from imagegate.runtime.snapshot import Snapshot
 from imagegate.stored import unchecked
 from imagegate.transport.live import LiveConversation
 from imagegate.transport.replay import LogEnded, LoggedAnswer, ReplayedConversation
@@ -70,17 +72,31 @@ class Recovered(Struct):
 class Recovery:
     """One recovery; the leftovers are claimed when it is made, before anything is served."""
 
-    def __init__(self, settings: Settings, tools: Tools, *, is_shared: bool = False) -> None:
+    def __init__(self, snapshot: Snapshot, *, is_shared: bool = False) -> None:
         self._is_shared = is_shared
-        self._settings = settings
-        self._tools = tools
+        self._snapshot = snapshot
+        self._settings = snapshot.settings
+        self._tools = tools = snapshot.tools
         self._leftovers = Leftovers(tools.spool.root, own=tools.spool.owner)
         self.recovered = Recovered()
         self._jobs: list[Job] = []
         self._job_slots = asyncio.Semaphore(JOBS_MAX)
 
+    @property
+    def owners(self) -> frozenset[str]:
+        """The processes whose work is taken over: as long as that lasts, they count as alive."""
+        return frozenset(self._leftovers.owners)
+
     async def run(self) -> Recovered:
         """End every open attempt of processes that are gone, then remove their folders."""
+        self._snapshot.users.enter()
+        try:
+            return await self._run()
+        finally:
+            self._snapshot.users.leave()
+
+    async def _run(self) -> Recovered:
+        self._jobs.clear()  # it may be run again where the ledger went away
         owner = self._tools.spool.owner
         after = ""
         while attempts := await self._tools.ledger.open_attempts(not_owner=owner, after=after):
@@ -88,7 +104,7 @@ class Recovery:
                 if self._is_ours(attempt.owner):
                     await self._end(attempt)
             after = attempts[-1].id
-        await self._keep_undelivered()
+        await self._look_again()
         await self._close_calls()
         async with asyncio.TaskGroup() as group:
             for job in self._jobs:
@@ -111,7 +127,12 @@ class Recovery:
 
     async def _commit(self, attempt: AttemptRecord, command: Settle | Fail) -> None:
         end = await self._end_of_call(command.attempt, attempt.call_id, command.call)
-        await self._tools.ledger.commit(msgspec.structs.replace(command, call=end))
+        attempt_log = self._leftovers.logs.get(attempt.id)
+        request_id = request_id_in(attempt_log.last_headers) if attempt_log else ""
+        ended = msgspec.structs.replace(command.attempt, upstream_request_id=request_id)
+        await self._tools.ledger.commit(msgspec.structs.replace(command, attempt=ended, call=end))
+        if end is not None:
+            await retell(self._tools, end.id)
         state = command.attempt.state
         extra = {"call_id": attempt.call_id, "attempt": attempt.id, "state": state}
         if state == "settled":
@@ -126,11 +147,16 @@ class Recovery:
     async def _end_of_call(
         self, ended: AttemptEnd, call_id: str, end: CallEnd | None
     ) -> CallEnd | None:
-        """Return the end of the call where this attempt was the last of its parts, else None."""
+        """Return the end of the call where this attempt was the last of its parts, else None.
+
+        None too where the call ended so before: whoever is told of it was.
+        """
         call = await self._tools.ledger.get_call(call_id)
         attempts = await self._tools.ledger.attempts_of(call_id)
         state = state_of(ended.state if one.id == ended.id else one.state for one in attempts)
-        if end is None or call is None or call.state != "running" or state == "running":
+        if end is None or call is None or state == "running":
+            return None
+        if call.state not in ENDABLE_CALL_STATES or call.state == state:
             return None
         return msgspec.structs.replace(end, state=state)
 
@@ -141,7 +167,7 @@ class Recovery:
             # The journal's line comes before anything is sent: without it nothing was bought,
             # unless the journal itself is gone.
             is_known = attempt.owner in self._leftovers.owners
-            return _fail(attempt, "unsent" if is_known else "unknown", "process_ended")
+            return _fail(attempt, "unsent" if is_known else "unknown", GONE)
         try:
             return await self._adopt(attempt, attempt_log)
         except LogEnded as end:
@@ -150,7 +176,7 @@ class Recovery:
             self._jobs.append(Job(attempt, attempt_log, deployment))
             return None
         self._keep_fragments(attempt_log)
-        return _fail(attempt, "unknown", "process_ended")
+        return _fail(attempt, "unknown", GONE)
 
     async def _adopt(
         self,
@@ -199,6 +225,7 @@ class Recovery:
         self, attempt: AttemptRecord, attempt_log: AttemptLog, result: ImageResult
     ) -> Settle:
         opened = attempt_log.opened
+        answer = answer_of(opened.call, result)
         end = AttemptEnd(
             id=attempt.id,
             state="settled",
@@ -207,7 +234,7 @@ class Recovery:
             usage=usage_json(result),
             error_code=UNCHECKED * opened.is_guarded,
             upstream_status=200,
-            answer=write_told(unchecked()) if opened.is_guarded else answer_of(opened.call, result),
+            answer=write_told(unchecked(), answer) if opened.is_guarded else answer,
         )
         assets = self._kept(attempt, result, is_held=opened.is_guarded)
         return Settle(end, assets, _call_end(attempt, "done"))
@@ -265,17 +292,26 @@ class Recovery:
         for path in attempt_log.fragments():
             self._tools.store.keep_evidence(path, asset_name(path.name, attempt_log.opened.attempt))
 
-    async def _keep_undelivered(self) -> None:
-        """Keep images that were settled without assets (retention off) and never delivered."""
+    async def _look_again(self) -> None:
+        """Look at attempts that have ended, and whose journal is here all the same.
+
+        One that was given up by another process may be adopted after all. One that was settled
+        without assets (retention off) and never delivered is kept.
+        """
         for attempt_log in self._leftovers.logs.values():
             opened = attempt_log.opened
-            attempts = await self._tools.ledger.attempts_of(opened.call.id)
-            settled = [one for one in attempts if one.id == opened.attempt]
-            kept = await self._tools.ledger.assets_of(opened.call.id)
-            if not settled or any(asset.attempt_id == opened.attempt for asset in kept):
+            found = await self._tools.ledger.attempts_of(opened.call.id)
+            attempt = next((one for one in found if one.id == opened.attempt), None)
+            if attempt is None:
                 continue
-            if settled[0].state == "settled":
-                await self._keep_settled(settled[0], attempt_log)
+            if attempt.state == "unknown" and attempt.error_code == GONE:
+                await self._end(attempt)
+            elif attempt.state == "settled" and not await self._has_assets(attempt):
+                await self._keep_settled(attempt, attempt_log)
+
+    async def _has_assets(self, attempt: AttemptRecord) -> bool:
+        kept = await self._tools.ledger.assets_of(attempt.call_id)
+        return any(asset.attempt_id == attempt.id for asset in kept)
 
     async def _keep_settled(self, attempt: AttemptRecord, attempt_log: AttemptLog) -> None:
         try:
@@ -299,13 +335,9 @@ class Recovery:
         owner = self._tools.spool.owner
         while calls := await self._tools.ledger.open_calls(not_owner=owner, after=after):
             for call in calls:
-                if not self._is_ours(call.owner):
-                    continue
-                attempts = await self._tools.ledger.attempts_of(call.id)
-                state = state_of(attempt.state for attempt in attempts)
-                if state != "running":
-                    end = CallEnd(id=call.id, state=state, finished_at=clock.now_s())
-                    await self._tools.ledger.commit(CloseCall(end))
+                if self._is_ours(call.owner):
+                    await close_call(self._tools.ledger, call.id)
+                    await retell(self._tools, call.id)
             after = calls[-1].id
 
 

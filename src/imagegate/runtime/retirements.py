@@ -2,23 +2,23 @@
 
 import datetime
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from imagegate import clock, telemetry
 from imagegate.config.retirement import retirement_of
 from imagegate.config.settings import Deployment
 
-PERIOD_S = 3600.0
+PERIOD_S = 60.0
 
 log = logging.getLogger(telemetry.LOGGER)
 
 
-async def tell_retirements_forever(deployments: Sequence[Deployment]) -> None:
-    """Look once an hour until cancelled."""
+async def tell_retirements_forever(deployments: Callable[[], Sequence[Deployment]]) -> None:
+    """Look once a minute until cancelled: deployments may be new."""
     told: dict[str, int] = {}
     while True:
         today = datetime.datetime.fromtimestamp(clock.now_s(), datetime.UTC).date()
-        tell_retirements(deployments, today, told)
+        tell_retirements(deployments(), today, told)
         await clock.sleep(PERIOD_S)
 
 

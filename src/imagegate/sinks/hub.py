@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from imagegate.config.sinks import SinkSettings
 from imagegate.sinks.file import LineFile
-from imagegate.sinks.log import log_event
+from imagegate.sinks.log import log_event, lost_lines
 from imagegate.sinks.metrics import Labels, Metric, Numbers
 from imagegate.sinks.otel import Collector
 from imagegate.sinks.outlet import Outlet, OutletLimits, Receiver
@@ -20,19 +20,31 @@ LOST = Metric("imagegate_sink_lost", "Events that a sink's receiver did not take
 
 
 class Sinks:
-    """Where closing events go. `models` are the model names that may be label values."""
+    """Where closing events go. `models` are the model names that may be label values.
 
-    def __init__(self, settings: Iterable[SinkSettings], models: Collection[str]) -> None:
-        self.numbers = Numbers(models)
-        self._poster = Poster()
-        self.outlets: list[Outlet] = []
+    What `former` counted is counted on, and its outlets go on where their settings are the same.
+    Raises `ConfigError` where a class of one's own is missing; then no outlet was opened.
+    """
+
+    def __init__(
+        self,
+        settings: Iterable[SinkSettings],
+        models: Collection[str],
+        former: "Sinks | None" = None,
+    ) -> None:
+        self.numbers: Numbers = former.numbers if former else Numbers(())
+        self.numbers.know(models)
+        self._poster: Poster = former._poster if former else Poster()
         asked = tuple(settings)
         self.is_traced = any(one.kind in ("otel", "langfuse") for one in asked)
         """Whether somebody gets the traces of all calls."""
-        for one in asked:
-            receiver = self._receiver(one)
-            if receiver is not None:
-                self.outlets.append(_outlet(one, receiver))
+        going_on = list(former.outlets) if former else []
+        found = [self._outlet_or_receiver(one, going_on) for one in asked]
+        self.outlets: list[Outlet] = [
+            one if isinstance(one, Outlet) else _outlet(given, one)
+            for given, one in zip(asked, found, strict=True)
+            if one is not None
+        ]
 
     def publish(self, event: CallEvent) -> None:
         """Count it, log it, and offer it to each outlet; never waits."""
@@ -42,18 +54,34 @@ class Sinks:
             outlet.offer(event)
 
     def gauges(self) -> list[tuple[Metric, Mapping[Labels, float]]]:
-        """Return how the sinks themselves do."""
+        """Return how the sinks themselves do, the log included."""
+        lost: dict[Labels, float] = {("log",): float(lost_lines())}
+        lost |= {(one.name,): float(one.lost_count) for one in self.outlets}
         return [
             (WAITING, {(one.name,): float(one.waiting_count) for one in self.outlets}),
             (SENT, {(one.name,): float(one.sent_count) for one in self.outlets}),
-            (LOST, {(one.name,): float(one.lost_count) for one in self.outlets}),
+            (LOST, lost),
         ]
 
-    async def aclose(self) -> None:
-        """Hand over what waits, within a few seconds, and close all."""
+    async def close_outlets(self, others: Iterable["Sinks"] = ()) -> None:
+        """Hand over what waits, within a few seconds; what `others` go on with stays open."""
+        going_on = {outlet for sinks in others for outlet in sinks.outlets}
         for outlet in self.outlets:
-            await outlet.aclose()
+            if outlet not in going_on:
+                await outlet.aclose()
+
+    async def aclose(self) -> None:
+        """Close all outlets, and the connections that they share with those before them."""
+        await self.close_outlets()
         await self._poster.aclose()
+
+    def _outlet_or_receiver(
+        self, settings: SinkSettings, going_on: list[Outlet]
+    ) -> Outlet | Receiver | None:
+        for at, outlet in enumerate(going_on):
+            if outlet.settings == settings:
+                return going_on.pop(at)
+        return self._receiver(settings)
 
     def _receiver(self, settings: SinkSettings) -> Receiver | None:
         match settings.kind:
@@ -72,10 +100,4 @@ class Sinks:
 
 
 def _outlet(settings: SinkSettings, receiver: Receiver) -> Outlet:
-    return Outlet(
-        settings.name,
-        receiver,
-        OutletLimits(queue_max=settings.queue_max),
-        on_success=settings.on_success,
-        on_failure=settings.on_failure,
-    )
+    return Outlet(settings, receiver, OutletLimits(queue_max=settings.queue_max))

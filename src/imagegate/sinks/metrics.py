@@ -15,7 +15,7 @@ SERIES_MAX = 1000
 Labels = tuple[str, ...]
 
 
-class Metric(Struct, frozen=True):
+class Metric(Struct, frozen=True, eq=False):
     """A metric's name without its ending, its meaning, and the names of its labels."""
 
     name: str
@@ -71,9 +71,14 @@ class Numbers:
     """All counters of one process. `models` are the names that may be label values."""
 
     def __init__(self, models: Collection[str]) -> None:
-        self._models = frozenset(models)
+        self._models: frozenset[str] = frozenset()
         self.counters: dict[Metric, dict[Labels, float]] = {}
         self.histograms: dict[Metric, dict[Labels, Histogram]] = {}
+        self.know(models)
+
+    def know(self, models: Collection[str]) -> None:
+        """Let these names be label values, too: calls for the former ones may be at work."""
+        self._models |= frozenset(models)
 
     def count(self, event: CallEvent) -> None:
         """Count a call that has ended."""
@@ -81,7 +86,8 @@ class Numbers:
         operation = event.operation or "none"
         place = (model, event.deployment)
         self._add(CALLS, (operation, model, event.ending, event.code))
-        self._observe(CALL_SECONDS, (operation, model), event.duration_s)
+        if event.ending != "joined":  # a stored answer's milliseconds are nobody's latency
+            self._observe(CALL_SECONDS, (operation, model), event.duration_s)
         self._count_results(event, model, place)
         for span in event.spans:
             if span.name == "attempt":

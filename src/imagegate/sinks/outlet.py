@@ -9,7 +9,9 @@ from typing import Protocol
 from msgspec import Struct
 
 from imagegate import clock, telemetry
+from imagegate.config.sinks import SinkSettings
 from imagegate.telemetry import CallEvent
+from imagegate.transport.post import PostError
 
 log = logging.getLogger(telemetry.LOGGER)
 
@@ -44,21 +46,14 @@ class OutletLimits(Struct, frozen=True):
 class Outlet:
     """Hands events to one receiver in batches; what does not fit or arrive is counted as lost."""
 
-    def __init__(
-        self,
-        name: str,
-        receiver: Receiver,
-        limits: OutletLimits,
-        *,
-        on_success: bool = True,
-        on_failure: bool = True,
-    ) -> None:
-        self.name = name
+    def __init__(self, settings: SinkSettings, receiver: Receiver, limits: OutletLimits) -> None:
+        self.settings = settings
+        self.name = name = settings.name
         self.sent_count = 0
         self.lost_count = 0
         self._receiver = receiver
         self._limits = limits
-        self._on = {True: on_success, False: on_failure}
+        self._on = {True: settings.on_success, False: settings.on_failure}
         self._queue: deque[CallEvent] = deque()
         self._is_filled = asyncio.Event()
         self._is_closing = asyncio.Event()
@@ -115,8 +110,7 @@ class Outlet:
             async with asyncio.timeout(self._limits.batch_s_max):
                 await self._receiver.send(batch)
         except Exception as error:  # whatever is wrong with a receiver, calls go on
-            told = {"sink": self.name, "reason": f"{type(error).__name__}: {error}"[:300]}
-            log.warning(telemetry.SINK_LOST, extra=told)
+            log.warning(telemetry.SINK_LOST, extra={"sink": self.name, "reason": _words(error)})
             return False
         return True
 
@@ -134,3 +128,14 @@ class Outlet:
         finally:
             closing.cancel()
             waiting.cancel()
+
+
+def _words(error: Exception) -> str:
+    """Return why a receiver took nothing: words of ours or the system's, of others the type only.
+
+    An operator's own class, or a library, may quote what it was given.
+    """
+    name = type(error).__name__
+    if isinstance(error, PostError):
+        return f"{name}: {error}"
+    return f"{name}: {error.strerror}" if isinstance(error, OSError) and error.strerror else name
