@@ -50,6 +50,7 @@ def test_a_commit_that_fails_ends_nothing_but_itself(ledger_url, times):
         results = await asyncio.gather(ledger.commit(admit("a")), return_exceptions=True)
         left.clear()
         await ledger.commit(admit("b"))
+        assert ledger.is_available
         assert (await ledger.get_call("call_b")).state == "running"
         was_taken = results == [None]
         found = await ledger.get_call("call_a")

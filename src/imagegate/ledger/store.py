@@ -273,7 +273,9 @@ class SqlLedger:
         """Write the commands as `_write` does, on the event loop; whatever it raises, none is."""
         assert self._database.at_once is not None
         with self._database.at_once(self._connection):
-            return self._write_once(commands)
+            results = self._write_once(commands)
+        self.is_available = True
+        return results
 
     def _write_once(self, commands: Sequence[AnyCommand]) -> Sequence[LedgerError | None]:
         doubtful = tuple(self._doubtful)
