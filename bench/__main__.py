@@ -13,11 +13,19 @@ import uvloop
 from bench.cases import CASES, Case, Row
 from bench.contenders import BENCH, contenders
 from bench.measure import LOAD_CPU, cpus, keep_memory
-from bench.report import LEGEND, as_json, case_table, start_table, write_json
+from bench.report import (
+    LEGEND,
+    as_json,
+    case_table,
+    start_table,
+    telemetry_table,
+    write_json,
+)
 from bench.rounds import Pace, run_case
 from bench.running import Gateway, StartError, Upstream
 from bench.setup import set_up_litellm, set_up_portkey
 from bench.start import Start, measure_start
+from bench.telemetry import Telemetry, measure_telemetry
 
 Results = dict[str, tuple[Case, dict[str, Row]]]
 
@@ -48,6 +56,7 @@ def show_names() -> None:
     for case in CASES:
         print(f"{case.name:<16}{case.text}")
     print(f"{'start':<16}import, readiness, size of an installation")
+    print(f"{'telemetry':<16}on against off, and a collector that hangs")
     for contender in contenders():
         print(f"{contender.name:<16}{contender.missing or 'installed'}")
 
@@ -82,6 +91,7 @@ async def run(options: argparse.Namespace, folder: Path) -> None:
     print(LEGEND, end="\n\n")
     results: Results = {}
     starts: dict[str, Start] = {}
+    telemetry: Telemetry | None = None
     with Upstream() as upstream:
         taking_part = (each for each in wanted if not each.missing)
         gateways = [Gateway(each, upstream.port, folder) for each in taking_part]
@@ -94,8 +104,11 @@ async def run(options: argparse.Namespace, folder: Path) -> None:
             names = {each.name for each in wanted}
             starts = await measure_start(names, upstream.port, folder, install=options.install)
             print(start_table(starts), end="\n\n")
+        if chosen("telemetry", options.cases) and chosen("imagegate", options.only):
+            telemetry = await measure_telemetry(upstream.port, folder, pace)
+            print(telemetry_table(telemetry), end="\n\n")
     path = BENCH / "results" / f"{time.strftime('%Y%m%d-%H%M%S')}.json"
-    write_json(path, as_json(results, starts))
+    write_json(path, as_json(results, starts, telemetry))
     print(f"written: {path}")
 
 

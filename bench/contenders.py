@@ -90,14 +90,14 @@ http {{
 
 def _imagegate(*, retention: str) -> Prepare:
     def prepare(folder: Path, upstream_port: int, port: int) -> list[str]:
-        (folder / "config.yaml").write_text(_model_list("openai/bench", upstream_port) + retention)
+        (folder / "config.yaml").write_text(model_list("openai/bench", upstream_port) + retention)
         arguments = ["serve", "--config", "config.yaml", "--port", str(port)]
         return [sys.executable, "-m", "imagegate", *arguments]
 
     return prepare
 
 
-def _model_list(model: str, upstream_port: int) -> str:
+def model_list(model: str, upstream_port: int) -> str:
     """Return the model list that both LiteLLM and imagegate read."""
     host = f"http://127.0.0.1:{upstream_port}"
     entries = [
@@ -129,7 +129,7 @@ def _missing_imagegate() -> str:
 def _prepare_litellm(folder: Path, upstream_port: int, port: int) -> list[str]:
     # Without a key and a database: the fastest that it can be.
     open_door = "general_settings: {dangerously_permit_weak_or_unset_master_key: true}\n"
-    models = _model_list("openai/gpt-image-2", upstream_port)
+    models = model_list("openai/gpt-image-2", upstream_port)
     (folder / "config.yaml").write_text(models + open_door)
     place = ["--host", "127.0.0.1", "--port", str(port)]
     return [str(LITELLM / "bin" / "litellm"), "--config", "config.yaml", *place]

@@ -1,3 +1,3 @@
 """What all tests share."""
 
-pytest_plugins = ["tests.upstream.fixtures", "tests.ledger.databases"]
+pytest_plugins = ["tests.upstream.fixtures", "tests.ledger.databases", "tests.s3"]

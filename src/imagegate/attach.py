@@ -14,11 +14,12 @@ import msgspec
 from msgspec import Struct
 
 from imagegate import clock
+from imagegate.call_options import AttachTerms, CallOptions
 from imagegate.config.settings import Settings
 from imagegate.errors import ImageError, OverloadedError, UnprocessableEntityError
 from imagegate.fingerprint import differing
 from imagegate.ledger.records import CallRecord, Delivered, FreeKey, LedgerError
-from imagegate.running import AttachTerms, CallOptions, Outcome, RunningCall, Work
+from imagegate.running import Outcome, RunningCall, Work
 from imagegate.settle import Tools
 from imagegate.stored import Opened, open_stored, read_stored
 from imagegate.types import ImageCall
@@ -72,12 +73,14 @@ class Desk:
         self._left: dict[str, list[Left]] = {}
         self._left_order: deque[Left] = deque()
         self._claims: dict[str, asyncio.Event] = {}
+        self.works: dict[str, Work] = {}
+        """The calls that run in this process, by id."""
 
     def take_over(self, former: "Desk") -> None:
         """Know what the desk of the settings before knows, and learns: its calls are joined on."""
         self._keyed, self._alike = former._keyed, former._alike
         self._left, self._left_order = former._left, former._left_order
-        self._claims = former._claims
+        self._claims, self.works = former._claims, former.works
 
     async def load(self) -> None:
         """Find the calls that were left before this process began. Raises `LedgerError`."""
@@ -114,6 +117,8 @@ class Desk:
 
     def close(self, work: Work) -> None:
         """Forget a call that is over; where nobody has its image, its twin may come for it."""
+        if self.works.get(work.id) is work:
+            del self.works[work.id]
         terms = work.attach
         if terms is None:
             return
@@ -141,13 +146,13 @@ class Desk:
         self, call: ImageCall, options: CallOptions, terms: AttachTerms
     ) -> RunningCall | None:
         work = self._keyed.get(terms.scoped_key)
-        if work is not None and work.attach is not None:
-            _check_same(work.attach.fingerprint, terms)
+        if work is not None and work.attach is not None and not work.was_in_vain:
+            check_same(work.attach.fingerprint, terms)
             return _join(work, call, options)
         row = await self._tools.ledger.call_by_key(terms.scoped_key)
         if row is None:
             return None
-        _check_same(row.fingerprint or "{}", terms)
+        check_same(row.fingerprint or "{}", terms)
         return await self._reopen(row, call, options, terms)
 
     async def _find_alike(
@@ -234,10 +239,13 @@ class _Reopened:
         if row.state == "running":
             return False
         stored = await read_stored(self._tools.ledger, row)
+        self.work.trace.verdicts = [one.verdict for one in stored.verdicts]
         is_done = row.state == "done"
         if is_done and not stored.has_all_images and _is_fresh(row):
             return False  # images that were to go are kept for a caller who left
-        self.opened = open_stored(stored, self._tools.store, self.work.call)
+        self.opened = await open_stored(
+            stored, self._tools.ledger, self._tools.store, self.work.call
+        )
         return True
 
     async def follow(self) -> None:
@@ -279,7 +287,8 @@ def _join(work: Work, call: ImageCall, options: CallOptions) -> RunningCall:
     return work.join(asked, options.timeout_s or work.limit_s or WAIT_S)
 
 
-def _check_same(fingerprint: str, terms: AttachTerms) -> None:
+def check_same(fingerprint: str, terms: AttachTerms) -> None:
+    """Raise `UnprocessableEntityError` where a key's first request asked for something else."""
     names = differing(fingerprint, terms.fingerprint)
     if names:
         raise UnprocessableEntityError(

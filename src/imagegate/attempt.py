@@ -1,5 +1,6 @@
 """One try at one deployment: its row, its exchange, its line in the journal, its end."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -8,7 +9,12 @@ import msgspec
 from imagegate import clock
 from imagegate.assets.journal import Opened
 from imagegate.catalogue.model import Model, Price
-from imagegate.errors import AttemptReport, ImageError
+from imagegate.errors import (
+    AttemptReport,
+    ImageError,
+    UpstreamFailedError,
+    UpstreamTimeoutError,
+)
 from imagegate.ledger.answers import write_brought, write_told
 from imagegate.ledger.records import AttemptEnd, AttemptRecord
 from imagegate.plan import Plan
@@ -19,6 +25,7 @@ from imagegate.wire.exchange import Exchange
 
 REQUEST_ID_HEADERS = ("x-request-id", "apim-request-id", "x-amzn-requestid")
 RELAYED_PREFIX = "x-ratelimit-"
+KEY_CHARS = 40
 
 
 class Attempt:
@@ -58,6 +65,17 @@ class Attempt:
         assert adapter is not None, "a plan is made only where there is an adapter"
         return adapter(plan.call, plan.deployment.target)
 
+    def idempotency_key(self, callers_key: str) -> str:
+        """Return the key that it is sent with: its own id, unless its caller gave one.
+
+        Then it follows from that, the deployment and the part, so that an upstream can tell the
+        same request of another process, or of another life of this one.
+        """
+        if not callers_key:
+            return self.id
+        text = "\n".join((callers_key, self.plan.deployment.id, str(self.plan.start)))
+        return f"key_{hashlib.sha256(text.encode()).hexdigest()[:KEY_CHARS]}"
+
     def attributes(self) -> dict[str, Attribute]:
         """Return what a trace says of this attempt."""
         deployment = self.plan.deployment
@@ -95,7 +113,7 @@ class Attempt:
             answer=answer_of(self.plan.call, result, self.plan.warnings),
         )
 
-    def failed(self, error: ImageError) -> AttemptEnd:
+    def failed(self, error: ImageError, *, is_replaced: bool = False) -> AttemptEnd:
         """Return the end of an attempt that brought none: what is ambiguous stays unknown."""
         words = error.upstream
         return AttemptEnd(
@@ -107,7 +125,7 @@ class Attempt:
             error_text=words.text if words else error.message,
             upstream_request_id=self.request_id,
             upstream_status=words.status if words else None,
-            answer=write_told(error),
+            answer=write_told(error, is_replaced=is_replaced),
         )
 
     def report(self, error: ImageError) -> AttemptReport:
@@ -122,11 +140,17 @@ class Attempt:
             model=self.plan.deployment.target.upstream_model,
         )
 
+    def late(self, limit_s: float) -> UpstreamTimeoutError:
+        """Return the error of an attempt that was waited for no longer."""
+        return UpstreamTimeoutError(
+            f"{self.plan.deployment.id} did not finish within {limit_s:g} s. The image may have "
+            "been made and billed."
+        )
+
     @property
     def request_id(self) -> str:
         """The upstream's own id of the request, `""` where it gave none."""
-        headers = self._headers
-        return next((headers[name] for name in REQUEST_ID_HEADERS if name in headers), "")
+        return request_id_in(self._headers)
 
     def relayed_headers(self) -> dict[str, str]:
         """Return the upstream's headers that a caller may see, under our names."""
@@ -146,6 +170,11 @@ class Attempt:
             return "unknown"
         was_sent = self.conversation is not None and self.conversation.headers
         return "refused" if was_sent else "unsent"
+
+
+def request_id_in(headers: Mapping[str, str]) -> str:
+    """Return the upstream's own id of a request by its answer's headers, `""` for none."""
+    return next((headers[name] for name in REQUEST_ID_HEADERS if name in headers), "")
 
 
 def without_bytes(call: ImageCall) -> ImageCall:
@@ -189,3 +218,13 @@ def _price_snapshot(plan: Plan) -> str:
     if model is None or model.price is None:
         return "{}"
     return msgspec.json.encode({"model": model.id, "price": model.price}).decode()
+
+
+def internal_error(bug: Exception) -> UpstreamFailedError:
+    """Return what a caller is told of a defect of ours: an image may be made by then."""
+    return UpstreamFailedError(
+        f"A defect of imagegate ended this call ({type(bug).__name__}); the image may have been "
+        "made and billed. The log has the details: please report them.",
+        code="internal_error",
+        http_status=500,
+    )

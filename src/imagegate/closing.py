@@ -4,9 +4,9 @@ from imagegate import clock, telemetry
 from imagegate.assets.blobs import raw_bytes
 from imagegate.attempt import Attempt
 from imagegate.errors import ImageError
-from imagegate.running import Outcome, Work
+from imagegate.running import Outcome, RunningCall, Work
 from imagegate.telemetry import CallEvent
-from imagegate.trace import NAME_CHARS_MAX, Trace, names, shown
+from imagegate.trace import NAME_CHARS_MAX, Trace, names, shown, shown_name
 from imagegate.types import ImageCall, ImageResult, Usage
 
 
@@ -60,6 +60,20 @@ def failed_event(
     )
 
 
+def joined_event(trace: Trace, running: RunningCall) -> CallEvent:
+    """Return the event of a request that joined a call, whose own event has the images and cost."""
+    blame = _blame(running.error, trace) if running.error else {}
+    return _event(
+        trace,
+        running.call,
+        name=telemetry.CALL_JOINED,
+        ending="joined",
+        call_id=running.id,
+        cost_e10=0,
+        **blame,
+    )
+
+
 def refused_event(trace: Trace, call: ImageCall | None, error: ImageError) -> CallEvent:
     """Return the event of a request of which nothing was sent; `call` is None where unread."""
     return _event(
@@ -97,7 +111,7 @@ def _event(trace: Trace, call: ImageCall | None, **values: object) -> CallEvent:
     given: dict[str, object] = {
         "call_id": trace.call_id,
         "operation": asked.operation if call else "",
-        "model": shown(asked.model, NAME_CHARS_MAX),
+        "model": shown_name(asked.model),
         "images_asked": asked.n,
         "key_id": trace.key_id,
         "team_id": trace.team_id,

@@ -83,6 +83,8 @@ class Roll:
         self._adjustments: list[Adjustment] = []
         self._costs: list[int | None] = []
         self.failed: list[tuple[Attempt, ImageError]] = []
+        self.bought_again: list[tuple[Attempt, ImageError]] = []
+        """Those that may be billed although another one was made in their place."""
 
     @property
     def count(self) -> int:
@@ -111,8 +113,12 @@ class Roll:
 
     def replace(self, attempt: Attempt, error: ImageError) -> None:
         """Note that an attempt failed and another one was made in its place."""
-        self._states[attempt.id] = attempt.failed(error).state
+        end = attempt.failed(error)
+        self._states[attempt.id] = end.state
+        self._costs.append(end.cost_e10)
         self.failed.append((attempt, error))
+        if end.state == "unknown":
+            self.bought_again.append((attempt, error))
 
     def lose(self, attempt: Attempt, error: ImageError) -> Lost:
         """Note that an attempt failed and none was made in its place."""
@@ -156,7 +162,8 @@ def conclude(
     made = [part for part in bought if part.refusal is None]
     lost = [error for part in parts if (error := _why_lost(part)) is not None]
     if lost and (not made or partial == "refuse"):
-        error = _all_or_nothing(made, lost, call) if made else gravest(lost)
+        twice = [error for _, error in roll.bought_again]
+        error = _all_or_nothing(made, lost, call) if made else gravest([*lost, *twice])
         error.attempts = tuple(attempt.report(each) for attempt, each in roll.failed)
         raise error
     first = made[0].attempt
@@ -164,7 +171,7 @@ def conclude(
         call=msgspec.structs.replace(first.plan.call, n=call.n),
         result=join_results([part.result for part in made]),
         adjustments=_distinct(one for part in made for one in part.attempt.plan.adjustments),
-        warnings=_distinct(_warnings(call, made, lost)),
+        warnings=_distinct((*_warnings(call, made, lost), *_twice(roll))),
         cost_e10=_cost_e10(bought, roll),
         deployment=first.plan.deployment,
         attempts=roll.count,
@@ -199,11 +206,24 @@ def _all_or_nothing(
 def _warnings(call: ImageCall, made: Sequence[Made], lost: Sequence[ImageError]) -> Iterator[str]:
     for part in made:
         yield from part.attempt.plan.warnings
-    count = sum(len(part.result.images) for part in made)
+    yield from shortfall(call, sum(len(part.result.images) for part in made), lost)
+
+
+def shortfall(call: ImageCall, count: int, lost: Sequence[ImageError]) -> Iterator[str]:
+    """Yield why `count` images are fewer than was asked for; `lost` tells of the missing parts."""
     if count < call.n and not lost and call.operation != "responses":
         yield f"The provider made {count} of {call.n} images and did not say why."
     for error in lost:
         yield f"{count} of {call.n} images: {error.code}: {error.message}"
+
+
+def _twice(roll: Roll) -> Iterator[str]:
+    for attempt, error in roll.bought_again:
+        name = attempt.plan.deployment.id
+        yield (
+            f"{name} may have made and billed an image as well ({error.code}), and this model "
+            "group may buy twice. Its charge is held until it is known."
+        )
 
 
 def _cost_e10(made: Sequence[Made], roll: Roll) -> int | None:

@@ -8,7 +8,6 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 
@@ -20,6 +19,7 @@ _UNCOUNTED = frozenset(("id", "stream", "images", "mask", "markup", "extra"))
 _PLAIN = tuple(name for name in ImageCall.__struct_fields__ if name not in _UNCOUNTED)
 _DEFAULTS = ImageCall(id="", operation="generate", model="")
 _HOLDER = ""  # no field has this name
+_canonical = msgspec.json.Encoder(order="deterministic")
 
 
 async def fingerprint(call: ImageCall, holder: str) -> str:
@@ -40,7 +40,7 @@ async def fingerprint(call: ImageCall, holder: str) -> str:
     elif call.operation != "generate":
         fields |= _inputs(call)
     digests = {name: digest(value) for name, value in sorted(fields.items())}
-    return json.dumps({_HOLDER: holder, **digests}, separators=(",", ":"))
+    return msgspec.json.encode({_HOLDER: holder, **digests}).decode()
 
 
 def with_guardrails(text: str, guardrails: Json) -> str:
@@ -66,8 +66,11 @@ def asked_for(text: str, name: str, value: Json) -> bool:
 
 def digest(value: Json) -> str:
     """Return what stands for a field's value; the same for equal JSON, whatever its order."""
-    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), default=_plain)
-    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()[:DIGEST_CHARS]
+    try:
+        canonical = _canonical.encode(value)
+    except UnicodeEncodeError:  # half a surrogate pair, which JSON can write and UTF-8 cannot
+        canonical = json.dumps(value, sort_keys=True, default=msgspec.to_builtins).encode()
+    return hashlib.sha256(canonical).hexdigest()[:DIGEST_CHARS]
 
 
 def _inputs(call: ImageCall) -> dict[str, Json]:
@@ -90,7 +93,3 @@ def _input(part: Blob | FileId) -> Json:
 def _read(text: str) -> Mapping[str, str]:
     fields: dict[str, str] = json.loads(text)
     return fields
-
-
-def _plain(value: Any) -> Json:
-    return msgspec.to_builtins(value)

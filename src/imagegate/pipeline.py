@@ -4,49 +4,33 @@ Two commits are waited for. The first writes the call and its attempt before any
 second (`settle.py`) writes assets, usage and cost before the first byte is delivered.
 """
 
-import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from functools import partial
-
-import msgspec
+from typing import Any
 
 from imagegate import clock, telemetry
+from imagegate.admission import Admission
 from imagegate.assets.spool import CallSpool
-from imagegate.attach import Desk, KeyTakenError, key_taken
-from imagegate.attempt import Attempt
+from imagegate.attach import Desk, KeyTakenError
+from imagegate.attempt import Attempt, internal_error
+from imagegate.call_options import CallOptions, apart_by_guardrails, end_user_of
 from imagegate.candidates import group_of, plan_group_of
 from imagegate.config.settings import Settings
-from imagegate.errors import BadRequestError, ImageError, UpstreamFailedError, UpstreamTimeoutError
+from imagegate.converse import converse
+from imagegate.dispatch import cancelled
+from imagegate.errors import BadRequestError, ImageError
 from imagegate.fan_out import Part, Roll, all_of, conclude
-from imagegate.fingerprint import with_guardrails
 from imagegate.guardrails.guards import GuardedCall
-from imagegate.keep import collect
 from imagegate.ledger.people import Account
-from imagegate.ledger.records import (
-    Admit,
-    BudgetDeniedError,
-    CallRecord,
-    ConflictError,
-    LedgerError,
-    Redispatch,
-)
-from imagegate.pixels import encode_result, prepare_attempt
 from imagegate.plan import Plan
-from imagegate.reserve import (
-    dearest_e10,
-    stored_prompt,
-    tags_json,
-    told,
-    without_provider,
-)
-from imagegate.router.route import Route, Router, staying
-from imagegate.running import CallOptions, RunningCall, Work
+from imagegate.router.route import Route, Router, Wishes, staying
+from imagegate.running import RunningCall, Work
 from imagegate.settle import Settlement, Tools
-from imagegate.trace import Trace, identifier
-from imagegate.transport.live import LiveConversation
-from imagegate.transport.run import run
-from imagegate.types import ImageCall, ImageResult
+from imagegate.trace import Trace
+from imagegate.turns import Turn, Turns
+from imagegate.types import ImageCall
 
 log = logging.getLogger(telemetry.LOGGER)
 
@@ -59,12 +43,15 @@ class Pipeline:
         self._settings = settings
         self._tools = tools
         self._settlement = Settlement(settings, tools)
-        self._router = Router(settings.router, clock.chance)
+        self.router = Router(settings.router, clock.chance)
+        self.turns = Turns(settings.queue, self.router)
+        self._admission = Admission(settings, tools, self.router, self._settlement)
         self.desk = Desk(settings, tools)
         if former is not None:
             self.desk.take_over(former.desk)
             stay = staying(former._settings.deployments, settings.deployments)
-            self._router.take_over(former._router, stay)
+            self.router.take_over(former.router, stay)
+            self.turns.take_over(former.turns)
 
     async def start(self, call: ImageCall, spool: CallSpool, options: CallOptions) -> RunningCall:
         """Plan the call, write it down (commit 1), and let it run by itself.
@@ -88,7 +75,7 @@ class Pipeline:
         end_user, group = end_user_of(call, options), group_of(call.model, self._settings)
         guards = self._tools.guards
         call, guard = guards.choose(call, options.guardrails, trace, end_user, group)
-        options = _with_guardrails(options, guard)
+        options = apart_by_guardrails(options, guard.names, guard.end_user)
         try:
             return await self._start(call, spool, options, guard)
         except KeyTakenError:
@@ -100,6 +87,7 @@ class Pipeline:
         async with self.desk.place(call, options) as place:
             if place.joined is not None:
                 spool.close()
+                self._settlement.tell_joined_at_end(place.joined, guard.trace)
                 return place.joined
             work = await self._begin(call, spool, options, guard)
             running = work.join(work.call, work.limit_s)
@@ -116,19 +104,35 @@ class Pipeline:
         if guard.checks_input:
             call = await guard.check_input(call)
             route = self._route(call, options, guard)  # other words may be, and time has passed
-        with trace.step("admit"):
-            roll, attempts, route = await self._admit_somewhere(call, options, route)
-        work = Work(call, spool, self._close, guard)
+        take = partial(self.turns.take, route, partial(self._route, call, options, guard))
+        if options.is_later and self.turns.must_wait(route, options):
+            turn: Turn | Route = route  # it is written before it waits: its caller does not
+        else:
+            turn = await take(options, trace)
+        try:
+            with trace.step("admit"):
+                roll, attempts, route = await self._admission.admit(call, options, turn, trace)
+        except BaseException:
+            if isinstance(turn, Turn):
+                self.turns.end(turn)
+            raise
+        work = self.desk.works[call.id] = Work(call, spool, self._close, guard)
         work.limit_s = options.timeout_s or route.plan.deployment.timeout_s
         if self._settings.log_prompts and _may_log(options.account):
             trace.logged_prompt = call.prompt
-        self._tools.start_task(work.id, self._live(work, roll, attempts, route))
+        if isinstance(turn, Turn):
+            work.waited_s = turn.waited_s
+            make = partial(self._make_in_turn, work, roll, attempts, route, turn)
+        else:
+            take = partial(take, options.waiting(), trace)
+            make = partial(self._wait_and_make, work, roll, attempts, take)
+        self._tools.start_task(work.id, self._live(work, roll, attempts[0], make))
         return work
 
     def _route(self, call: ImageCall, options: CallOptions, guard: GuardedCall) -> Route:
         plan_group = partial(self._plan_group, call, options, guard)
-        now_s, retries_max = clock.monotonic_s(), options.retries_max
-        return self._router.start(call.model, plan_group, now_s, retries_max)
+        wishes = Wishes(options.retries_max, options.fallbacks)
+        return self.router.start(call.model, plan_group, clock.monotonic_s(), wishes)
 
     def _plan_group(
         self, call: ImageCall, options: CallOptions, guard: GuardedCall, group: str
@@ -149,14 +153,14 @@ class Pipeline:
         self,
         running: Work,
         roll: Roll,
-        attempts: Sequence[Attempt],
-        route: Route,
+        first: Attempt,
+        make: Callable[[], Coroutine[Any, Any, tuple[Part, ...]]],
     ) -> None:
         """Make all parts at once and leave one verdict."""
         guard, settlement = running.guard, self._settlement
         guard.begin(running.call)
         try:
-            parts = await self._make_all(running, roll, attempts, route)
+            parts = await make()
             outcome = conclude(running.call, parts, roll, partial=self._settings.partial)
         except ImageError as error:
             # Of all or nothing this is nothing: what was paid for is kept all the same.
@@ -164,17 +168,49 @@ class Pipeline:
             running.fail(error)
             await guard.end()
             await guard.observe(running.call, None)
-            settlement.tell_failure(running, attempts[0], error, roll)
+            await settlement.record_verdicts(running)
+            settlement.tell_failure(running, first, error, roll)
         except Exception as bug:
-            settlement.tell_failure(running, attempts[0], _internal(bug), roll)
+            settlement.tell_failure(running, first, internal_error(bug), roll)
             raise
         else:
             running.succeed(outcome)
-            await guard.observe(running.call, outcome.result)
-            settlement.tell(running, outcome)
+            try:
+                await guard.observe(running.call, outcome.result)
+                await settlement.record_verdicts(running)
+            finally:
+                settlement.tell(running, outcome)
         finally:
             guard.stop()
             running.finish()
+
+    async def _wait_and_make(
+        self,
+        running: Work,
+        roll: Roll,
+        attempts: Sequence[Attempt],
+        take: Callable[[], Coroutine[Any, Any, Turn]],
+    ) -> tuple[Part, ...]:
+        """Make all parts of a call that is written down already when its turn has come."""
+        try:
+            turn = await running.dispatch.unless_cancelled(take())
+        except ImageError as error:
+            lost = [await self._settlement.lose(running, one, roll, error) for one in attempts]
+            return tuple(lost)
+        running.started_at = clock.now_s()
+        try:
+            attempts = await self._admission.move(roll, attempts, turn.route)
+            return await self._make_all(running, roll, attempts, turn.route)
+        finally:
+            self.turns.end(turn)
+
+    async def _make_in_turn(
+        self, running: Work, roll: Roll, attempts: Sequence[Attempt], route: Route, turn: Turn
+    ) -> tuple[Part, ...]:
+        try:
+            return await self._make_all(running, roll, attempts, route)
+        finally:
+            self.turns.end(turn)
 
     async def _make_all(
         self,
@@ -194,11 +230,13 @@ class Pipeline:
         """Try one deployment after the other for one part, as the faults allow."""
         begun_s = clock.monotonic_s()
         try:
-            result = await self._converse(running, attempt)
+            result = await converse(running, attempt, self._settings, self._tools)
         except ImageError as error:
             self._end_step(route, attempt, error, begun_s)
+            running.dispatch.end(attempt.id, error)
             following = await self._go_on(running, roll, attempt, error, route)
             if following is None:
+                error = cancelled() if running.dispatch.is_cancelled else error
                 return (await self._settlement.lose(running, attempt, roll, error),)
             attempts, route = following
         else:
@@ -213,168 +251,31 @@ class Pipeline:
         self, route: Route, attempt: Attempt, error: ImageError | None, begun_s: float
     ) -> None:
         now_s, images = clock.monotonic_s(), attempt.plan.call.n
-        self._router.end(route, error, images=images, seconds=now_s - begun_s, now_s=now_s)
+        rest_s = self.router.end(route, error, images=images, seconds=now_s - begun_s, now_s=now_s)
+        self.turns.look()
+        if error is not None and rest_s:
+            told = {"deployment": attempt.plan.deployment.id, "rest_s": rest_s, "code": error.code}
+            log.warning(telemetry.DEPLOYMENT_RESTS, extra=told)
 
     async def _go_on(
         self, running: Work, roll: Roll, attempt: Attempt, error: ImageError, route: Route
     ) -> tuple[Sequence[Attempt], Route] | None:
         """Return the attempts of the next step, None where there is none that may be taken."""
-        step = self._router.after(route, error, clock.monotonic_s())
+        step = self.router.after(route, error, clock.monotonic_s())
         if step is None or not running.has_time_for(step.wait_s):
             return None
         if step.wait_s:
-            await clock.sleep(step.wait_s)
-        attempts = await self._move_on(roll, attempt, error, step)
+            with suppress(ImageError):
+                await running.dispatch.unless_cancelled(clock.sleep(step.wait_s))
+        if running.dispatch.is_cancelled:
+            return None
+        attempts = await self._admission.readmit(roll, attempt, error, step)
         if not attempts:
             return None
-        self._router.begin(step, len(attempts), clock.monotonic_s())
+        self.router.begin(step, len(attempts), clock.monotonic_s())
         return attempts, step
-
-    async def _converse(self, running: Work, attempt: Attempt) -> ImageResult:
-        """Run the attempt's exchange; whatever it brought is checked and in the spool."""
-        limit_s = attempt.plan.deployment.timeout_s + self._settings.late_s
-        try:
-            with running.trace.step("attempt", "", attempt.attributes()) as step:
-                attempt.span_id = step.span_id
-                return await self._exchange(running, attempt, limit_s)
-        except TimeoutError as error:
-            raise _late(attempt.plan.deployment.id, limit_s) from error
-        except ImageError:
-            raise
-        except Exception as bug:
-            log.exception(telemetry.TASK_CRASHED, extra={"call_id": running.id})
-            raise _internal(bug) from bug
-
-    async def _exchange(self, running: Work, attempt: Attempt, limit_s: float) -> ImageResult:
-        tools, spool, deployment = self._tools, running.spool, attempt.plan.deployment
-        trace, above = running.trace, attempt.span_id
-        with trace.step("prepare", above):
-            attempt.plan = await prepare_attempt(attempt.plan, spool, tools.worker)
-        attempt.is_guarded = running.guard.checks_output
-        tools.spool.journal.append(attempt.opened())
-        conversation = LiveConversation(tools.transport, deployment, attempt.id, spool)
-        if trace.is_sent_on or tools.sinks.is_traced:
-            conversation.traceparent = trace.traceparent(above)
-        attempt.conversation = conversation
-        origin, hosts = deployment.target.base_url, deployment.provider.result_hosts
-        async with asyncio.timeout(limit_s), conversation:
-            with trace.step("upstream", above):
-                result = await run(attempt.exchange(), conversation, running.show)
-            with trace.step("collect", above):
-                result = await collect(result, origin, spool, tools.downloader, hosts=hosts)
-        result, attempt.plan = await encode_result(result, attempt.plan, spool, tools.worker)
-        return result
-
-    async def _move_on(
-        self, roll: Roll, attempt: Attempt, error: ImageError, step: Route
-    ) -> Sequence[Attempt]:
-        """Return attempts at another deployment; none where they got no row: nothing is sent."""
-        plan = attempt.plan
-        first, *parts = further = self._enter(roll, step, plan.call.n, plan.start)
-        records = tuple(part.record for part in parts)
-        try:
-            await self._tools.ledger.commit(
-                Redispatch(first.record, attempt.failed(error), records)
-            )
-        except LedgerError:
-            roll.strike(further)
-            return ()
-        roll.replace(attempt, error)
-        self._tools.spool.journal.end(attempt.id)
-        return further
-
-    async def _admit_somewhere(
-        self, call: ImageCall, options: CallOptions, route: Route
-    ) -> tuple[Roll, Sequence[Attempt], Route]:
-        """Write the call down (commit 1) at the first deployment that there is room for.
-
-        A provider whose budget is full is passed over; every other refusal is the caller's answer.
-        """
-        while True:
-            roll = Roll(call, self._tools.spool.owner)
-            attempts = self._enter(roll, route, call.n)
-            self._router.begin(route, len(attempts), clock.monotonic_s())
-            try:
-                await self._admit(call, options, attempts, group=route.plan.deployment.group)
-            except BaseException as error:
-                self._router.cancel(route, len(attempts))
-                route = _passed_over(route, error)
-            else:
-                return roll, attempts, route
-
-    def _enter(self, roll: Roll, route: Route, count: int, start: int = 0) -> tuple[Attempt, ...]:
-        """Return attempts at the route's deployment, each with what is to be set aside for it."""
-        attempts = roll.enter(route.plan, count, start)
-        for attempt in attempts:
-            attempt.reserve(dearest_e10(attempt.plan, (route.plan, *route.left), self._settings))
-        return attempts
-
-    async def _admit(
-        self, call: ImageCall, options: CallOptions, attempts: Sequence[Attempt], *, group: str
-    ) -> None:
-        account = options.account
-        record = CallRecord(
-            id=call.id,
-            operation=call.operation,
-            model=group,
-            key_id=account.key_id,
-            team_id=account.team_id,
-            end_user=end_user_of(call, options),
-            tags=tags_json(options),
-            prompt=stored_prompt(call.prompt, account.prompt_storage),
-            created_at=clock.now_s(),
-            owner=self._tools.spool.owner,
-            fingerprint=options.attach.fingerprint if options.attach else None,
-            idempotency_key=(options.attach.scoped_key or None) if options.attach else None,
-        )
-        first, *parts = (attempt.record for attempt in attempts)
-        await self._tools.ledger.commit(Admit(record, first, tuple(parts), account.limits, call.n))
-
-
-def end_user_of(call: ImageCall, options: CallOptions) -> str:
-    """Return the person behind the caller, as far as the caller says; "" where it does not."""
-    given = options.end_user or call.safety_identifier or call.user or ""
-    return identifier(given) if given else ""
 
 
 def _may_log(account: Account) -> bool:
     """Return whether a prompt may go to the sinks where the operator wants them: a team decides."""
     return account.team_id is None or account.prompt_storage == "text"
-
-
-def _with_guardrails(options: CallOptions, guard: GuardedCall) -> CallOptions:
-    """Return the options by whose terms only calls are joined that met the same guardrails."""
-    if options.attach is None or not guard.names:
-        return options
-    text = with_guardrails(options.attach.fingerprint, [*guard.names, guard.end_user])
-    terms = msgspec.structs.replace(options.attach, fingerprint=text)
-    return msgspec.structs.replace(options, attach=terms)
-
-
-def _passed_over(route: Route, error: BaseException) -> Route:
-    """Return the route without the provider whose budget is full; raises every other refusal."""
-    if isinstance(error, ConflictError):
-        raise key_taken() from error
-    if not isinstance(error, LedgerError):
-        raise error
-    plans = (route.plan, *route.left)
-    left = without_provider(plans, error) if isinstance(error, BudgetDeniedError) else ()
-    if not left:
-        raise told(error) from error
-    return msgspec.structs.replace(route, plan=left[0], left=tuple(left[1:]))
-
-
-def _late(deployment_id: str, limit_s: float) -> UpstreamTimeoutError:
-    return UpstreamTimeoutError(
-        f"{deployment_id} did not finish within {limit_s:g} s. The image may have been made and "
-        "billed."
-    )
-
-
-def _internal(bug: Exception) -> UpstreamFailedError:
-    return UpstreamFailedError(
-        f"A defect of imagegate ended this call ({type(bug).__name__}); the image may have been "
-        "made and billed. The log has the details: please report them.",
-        code="internal_error",
-        http_status=500,
-    )

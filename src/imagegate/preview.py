@@ -13,13 +13,13 @@ from msgspec import Struct
 from imagegate.assets.blobs import raw_bytes
 from imagegate.assets.spool import CallSpool
 from imagegate.assets.transform import Worker
+from imagegate.call_options import CallOptions
 from imagegate.candidates import plan_each
 from imagegate.catalogue.price import PriceRange, format_usd
 from imagegate.config.settings import Deployment, Settings
 from imagegate.errors import ImageError
 from imagegate.pixels import prepare_attempt
 from imagegate.plan import Plan
-from imagegate.running import CallOptions
 from imagegate.types import Blob, Body, Encoded, ImageCall, Json
 from imagegate.wire.exchange import Send, UpstreamRequest
 

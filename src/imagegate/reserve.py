@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 
+from imagegate.call_options import CallOptions
 from imagegate.config.settings import Settings
 from imagegate.errors import (
     BudgetExceededError,
@@ -20,7 +21,6 @@ from imagegate.ledger.records import (
     storable,
 )
 from imagegate.plan import Plan
-from imagegate.running import CallOptions
 
 LEDGER_RETRY_S = 5.0
 PROMPT_BYTES_MAX = 32 * 1024
@@ -89,4 +89,6 @@ def stored_prompt(prompt: str, storage: PromptStorage) -> str:
 def tags_json(options: CallOptions) -> str:
     """Return the tags of the key and of the request, each once, as a JSON list."""
     tags = dict.fromkeys((*options.account.tags, *options.tags))
+    if not tags:
+        return "[]"
     return json.dumps([storable(tag) for tag in tags])

@@ -12,57 +12,17 @@ from msgspec import Struct
 from imagegate import clock
 from imagegate.assets.spool import CallSpool
 from imagegate.attempt import Attempt
+from imagegate.call_options import AttachTerms
 from imagegate.config.settings import Deployment
-from imagegate.errors import ImageError, UpstreamTimeoutError
+from imagegate.dispatch import Dispatch
+from imagegate.errors import ImageError, OverloadedError, UpstreamTimeoutError
 from imagegate.guardrails.guards import GuardedCall
-from imagegate.ledger.people import OPERATOR, Account
 from imagegate.ledger.records import AssetRecord
 from imagegate.telemetry import Verdict
-from imagegate.trace import Trace
-from imagegate.types import Adjustment, AdjustPolicy, ImageCall, ImageResult, PartialImage
+from imagegate.types import Adjustment, ImageCall, ImageResult, PartialImage
 
 LONGEST_SILENCE_S = 3600.0
-
-
-class AttachTerms(Struct, frozen=True):
-    """What decides whether a request is one that was made before.
-
-    `holder` is who may share its calls, `fingerprint` what it asks for, `key` its
-    `Idempotency-Key` (`""`: none). `is_retry`: its client says that it sent it before; `is_new`:
-    its caller wants another image, whatever was made before.
-    """
-
-    fingerprint: str
-    holder: str = ""
-    key: str = ""
-    is_retry: bool = False
-    is_new: bool = False
-
-    @property
-    def scoped_key(self) -> str:
-        """The key as the ledger has it, `""` for none; two holders never share one."""
-        return f"{self.holder}/{self.key}" if self.key else ""
-
-
-class CallOptions(Struct, frozen=True):
-    """What a caller may say about the handling of a call; None: the operator's choice.
-
-    `max_cost_e10` is in 1e-10 USD; `timeout_s` how long the caller waits. `trace` is what was
-    noted before the call was read; `guardrails` are further ones for this call, by name.
-    `retries_max` may be fewer than the operator's, never more. Without `attach` every call is a
-    new one. `account` is who calls.
-    """
-
-    adjust: AdjustPolicy | None = None
-    max_cost_e10: int | None = None
-    timeout_s: float | None = None
-    end_user: str = ""
-    trace: Trace | None = None
-    guardrails: tuple[str, ...] = ()
-    tags: tuple[str, ...] = ()
-    retries_max: int | None = None
-    attach: AttachTerms | None = None
-    account: Account = OPERATOR
+WATCHERS_MAX = 100
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -86,8 +46,9 @@ class Outcome(Struct, frozen=True, kw_only=True):
 class Work:
     """A call that was admitted. Callers come and go; the work goes on.
 
-    `unkept` is what attempts brought and retention lets go unless all callers leave. `on_over` is
-    called once, when both the work and all its callers are through: then its files are given back.
+    Of `limit_s`, `waited_s` had passed in the queue before it began. `unkept` is what attempts
+    brought and retention lets go unless all callers leave. `on_over` is called once, when both the
+    work and all its callers are through: then its files are given back.
     """
 
     def __init__(
@@ -102,9 +63,12 @@ class Work:
         self.guard = guard
         self.trace = guard.trace
         self.spool = spool
+        self.dispatch = Dispatch()
         self.attach: AttachTerms | None = None
+        self.partial_count = 0
         self.started_at = clock.now_s()
         self.limit_s: float | None = None
+        self.waited_s = 0.0
         self.is_over = False
         self.keeps_all = False
         self.unkept: list[tuple[Attempt, ImageResult]] = []
@@ -113,6 +77,22 @@ class Work:
         self._is_finished = False
         self._on_over = on_over
         self._callers: list[RunningCall] = []
+        self._watchers: list[RunningCall] = []
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its callers know how it ended."""
+        return self._end is not None
+
+    @property
+    def scoped_key(self) -> str:
+        """The idempotency key by which it is found, `""` for none."""
+        return self.attach.scoped_key if self.attach else ""
+
+    @property
+    def is_promised(self) -> bool:
+        """Whether a caller was told to come for it later: then its images are kept."""
+        return any(one.is_promised for one in self._callers)
 
     @property
     def is_delivered(self) -> bool:
@@ -126,29 +106,59 @@ class Work:
 
     @property
     def is_attended(self) -> bool:
-        """Whether one of its callers still waits, as far as can be told."""
-        return any(one.is_connected for one in self._callers)
+        """Whether one of its callers still waits, or will come, as far as can be told."""
+        return any(one.is_connected or one.is_promised for one in self._callers)
 
     @property
     def is_unknown(self) -> bool:
         """Whether it ended with a fault after which an image may exist that nobody has."""
         return isinstance(self._end, ImageError) and self._end.fault == "ambiguous"
 
+    @property
+    def was_in_vain(self) -> bool:
+        """Whether it ended for certain without a purchase, and might go better now."""
+        return isinstance(self._end, ImageError) and self._end.fault in ("moment", "deployment")
+
     def has_time_for(self, wait_s: float) -> bool:
         """Return whether a further attempt may begin after `wait_s`: one deadline for all."""
         limit_s = LONGEST_SILENCE_S if self.limit_s is None else self.limit_s
-        return clock.now_s() + wait_s < self.started_at + limit_s
+        return clock.now_s() + wait_s < self.started_at + limit_s - self.waited_s
 
     def join(self, call: ImageCall, limit_s: float | None = None) -> "RunningCall":
         """Return the place of one caller, who asked by `call` and waits `limit_s` at most."""
         assert not self.is_over
         running = RunningCall(self, call)
         if limit_s is not None:
-            running.limit_wait(limit_s)
+            running.limit_wait(limit_s, 0.0 if self._callers else self.waited_s)
         self._callers.append(running)
         if self._end is not None:
             running.tell(self._end)
         return running
+
+    def watch(self) -> "RunningCall":
+        """Return the place of somebody who looks on: it changes nothing for the call.
+
+        Raises as `check_watchers` does.
+        """
+        assert not self.is_over
+        self.check_watchers()
+        watcher = RunningCall(self, self.call)
+        watcher.on_through = lambda: self._watchers.remove(watcher)
+        self._watchers.append(watcher)
+        if self._end is not None:
+            watcher.tell(self._end)
+        return watcher
+
+    def check_watchers(self) -> None:
+        """Raise `OverloadedError` where nobody more may look on."""
+        if len(self._watchers) >= WATCHERS_MAX:
+            raise OverloadedError(f"{WATCHERS_MAX} watch the call {self.id} already; poll it.")
+
+    def begin_sending(self, attempt_id: str) -> None:
+        """Note that an attempt is sent now. Raises where the call was cancelled before."""
+        self.dispatch.begin(attempt_id)
+        for watcher in self._watchers:
+            watcher.wake()
 
     def show(self, partial: PartialImage) -> None:
         """Give every caller a partial image, unless a guardrail has to see the whole one first."""
@@ -156,7 +166,8 @@ class Work:
         if self.guard.checks_output:
             self._hidden = partial
             return
-        for caller in self._callers:
+        self.partial_count += 1
+        for caller in (*self._callers, *self._watchers):
             caller.show(partial)
 
     def succeed(self, outcome: Outcome) -> None:
@@ -181,21 +192,24 @@ class Work:
 
     def close_if_over(self) -> None:
         """Give the files back where the work and all callers are through."""
-        if self._is_finished and not self.is_over and all(one.is_through for one in self._callers):
+        if not self._is_finished or self.is_over:
+            return
+        if all(one.is_through for one in (*self._callers, *self._watchers)):
             self.is_over = True
             self._on_over(self)
 
     def _tell(self, end: Outcome | ImageError) -> None:
         self._end = end
-        for caller in self._callers:
+        for caller in (*self._callers, *self._watchers):
             caller.tell(end)
 
 
 class RunningCall:
     """One caller's place at a call that was admitted. Whoever waits may leave; the work goes on.
 
-    `release` or `abandon` must be called once, when the caller has read all that it wants.
-    `has_hung_up`, where it is set, says whether the caller is gone though nobody has noticed yet.
+    `release`, `abandon` or `promise` must be called once, when the caller has read all that it
+    wants, or waits no longer. `has_hung_up`, where it is set, says whether the caller is gone
+    though nobody has noticed yet. `on_through` is called at the end of the place.
     """
 
     def __init__(self, work: Work, call: ImageCall) -> None:
@@ -203,7 +217,9 @@ class RunningCall:
         self.call = call
         self.is_through = False
         self.is_gone = False
+        self.is_promised = False
         self.has_hung_up: Callable[[], bool] | None = None
+        self.on_through: Callable[[], None] | None = None
         self._work = work
         self._loop = asyncio.get_running_loop()
         self._answer: asyncio.Future[Outcome] = self._loop.create_future()
@@ -216,7 +232,7 @@ class RunningCall:
     @property
     def has_read(self) -> bool:
         """Whether the caller has taken what there was to its end."""
-        return self.is_through and not self.is_gone
+        return self.is_through and not (self.is_gone or self.is_promised)
 
     @property
     def is_connected(self) -> bool:
@@ -224,9 +240,9 @@ class RunningCall:
         has_hung_up = self.has_hung_up is not None and self.has_hung_up()
         return not (self.is_through or self.is_gone or has_hung_up)
 
-    def limit_wait(self, seconds: float) -> None:
-        """End this caller's wait after `seconds`; the purchase goes on behind it."""
-        self._deadline = self._loop.call_later(seconds, self._expire, seconds)
+    def limit_wait(self, seconds: float, waited_s: float = 0.0) -> None:
+        """End this caller's wait after `seconds` in all; the purchase goes on behind it."""
+        self._deadline = self._loop.call_later(seconds - waited_s, self._expire, seconds)
 
     async def wait(self) -> Outcome:
         """Return the outcome, or raise the call's `ImageError`.
@@ -239,6 +255,12 @@ class RunningCall:
     def has_ended(self) -> bool:
         """Whether there is an outcome or an error to wait for no longer."""
         return self._answer.done()
+
+    @property
+    def error(self) -> ImageError | None:
+        """The error that its caller was told, None where there is none."""
+        error = self._answer.exception() if self.has_ended else None
+        return error if isinstance(error, ImageError) else None
 
     async def partials(self) -> AsyncIterator[PartialImage]:
         """Yield partial images as they come, until the call has ended; a slow reader skips some."""
@@ -269,11 +291,22 @@ class RunningCall:
         if not self.is_through:
             self.is_through = True
             self._end_wait()
+            if self.on_through is not None:
+                self.on_through()
             self._work.close_if_over()
 
     def abandon(self) -> None:
         """The caller left before it had everything; what comes is kept."""
         self.is_gone = self.is_gone or not self.is_through
+        self.release()
+
+    def on_end(self, callback: Callable[[], None]) -> None:
+        """Call `callback` when the caller's wait has ended, also where it waits no longer."""
+        self._answer.add_done_callback(lambda _: callback())
+
+    def promise(self) -> None:
+        """The caller was told to come for it later; what comes is kept."""
+        self.is_promised = self.is_promised or not self.is_through
         self.release()
 
     def show(self, partial: PartialImage) -> None:

@@ -15,7 +15,7 @@ from imagegate.assets.transform import Worker
 from imagegate.attempt import Attempt
 from imagegate.catalogue.price import charge_of
 from imagegate.catalogue.relay import relay_charge
-from imagegate.closing import done_event, failed_event, refused_event
+from imagegate.closing import done_event, failed_event, joined_event, refused_event
 from imagegate.config.settings import Settings
 from imagegate.errors import ImageError
 from imagegate.fan_out import Lost, Made, Roll
@@ -33,8 +33,9 @@ from imagegate.ledger.records import (
     LedgerError,
     Settle,
 )
+from imagegate.ledger.review import Judge
 from imagegate.plan import Plan
-from imagegate.running import Outcome, Work
+from imagegate.running import Outcome, RunningCall, Work
 from imagegate.sinks.hub import Sinks
 from imagegate.trace import Trace
 from imagegate.transport.download import Downloader
@@ -42,8 +43,8 @@ from imagegate.transport.live import Transport
 from imagegate.types import ImageCall, ImageResult
 
 KEYED_S = 72 * 3600.0
-"""So long at least the images of a call with an idempotency key are kept: its answer may be
-asked for again."""
+"""So long at least the images of a call with an idempotency key, or of one that was promised for
+later, are kept: its answer may be asked for."""
 LATER_S = 1.0
 LATER_TRIES_MAX = 24 * 3600
 
@@ -95,13 +96,14 @@ class Settlement:
                 end,
                 error_code=refusal.code,
                 error_text=refusal.message,
-                answer=write_told(refusal),
+                answer=write_told(refusal, brought=end.answer),
             )
         await self._sync(running)
         assets = self._kept(running, attempt, result, is_held=refusal is not None)
         if not assets and refusal is None:
             running.unkept.append((attempt, result))
-        command = Settle(end, assets, roll.end(attempt, end))
+        verdicts = running.trace.unwritten_verdicts()
+        command = Settle(end, assets, roll.end(attempt, end), verdicts)
         is_written = await self._commit(
             running, attempt, command, may_forget=bool(assets or refusal)
         )
@@ -110,13 +112,27 @@ class Settlement:
     async def lose(self, running: Work, attempt: Attempt, roll: Roll, error: ImageError) -> Lost:
         """Write the failure of an attempt after which no other is made."""
         end = attempt.failed(error)
-        if end.state == "unknown" and attempt.conversation:
-            for file in attempt.conversation.files:
-                self._tools.store.keep_evidence(file, asset_name(file.name, attempt.id))
+        self.keep_evidence(attempt, error)
         lost = roll.lose(attempt, error)
-        command = Fail(end, roll.end(attempt, end))
+        command = Fail(end, roll.end(attempt, end), running.trace.unwritten_verdicts())
         await self._commit(running, attempt, command, may_forget=True)
         return lost
+
+    def keep_evidence(self, attempt: Attempt, error: ImageError) -> None:
+        """Keep what came of an attempt behind which an image may have been made."""
+        if error.fault == "ambiguous" and attempt.conversation:
+            for file in attempt.conversation.files:
+                self._tools.store.keep_evidence(file, asset_name(file.name, attempt.id))
+
+    async def record_verdicts(self, running: Work) -> None:
+        """Write the verdicts that were given after the last attempt had ended."""
+        verdicts = running.trace.unwritten_verdicts()
+        if not verdicts:
+            return
+        try:
+            await self._tools.ledger.commit(Judge(verdicts))
+        except LedgerError:
+            log.exception(telemetry.LEDGER_NOTE_LOST, extra={"call_id": running.id})
 
     def tell(self, running: Work, outcome: Outcome) -> None:
         """Let the sinks know of a call that brought images."""
@@ -130,6 +146,11 @@ class Settlement:
         )
         self._tools.sinks.publish(event)
 
+    def tell_joined_at_end(self, running: RunningCall, trace: Trace) -> None:
+        """Let the sinks know of a request that joined a call, once its caller is through."""
+        trace.is_told = True
+        running.on_through = lambda: self._tools.sinks.publish(joined_event(trace, running))
+
     def tell_refusal(self, trace: Trace, call: ImageCall, error: ImageError) -> None:
         """Let the sinks know of a call of which nothing was sent."""
         trace.is_told = True
@@ -137,7 +158,7 @@ class Settlement:
 
     def close(self, running: Work) -> None:
         """Both the work and the caller are through: give the files back, keep what nobody read."""
-        if running.unkept and running.is_abandoned:
+        if running.unkept and (running.is_abandoned or running.is_promised):
             self._tools.start_task(running.id, self._keep_late(running))
             return
         for attempt, _ in running.unkept:
@@ -207,20 +228,21 @@ class Settlement:
         retention_s = self._assets.retention_s
         if running.is_abandoned or is_held:
             retention_s = max(retention_s, self._assets.evidence_s)
-        if running.attach and running.attach.key:
+        if self._tools.links and (running.is_promised or running.scoped_key):
             retention_s = max(retention_s, KEYED_S)
         if self._tools.links and running.call.response_format == "url":
             retention_s = max(retention_s, self._assets.url_s)
         if retention_s <= 0:
             return ()
-        return keep(
-            result,
-            self._tools.store,
-            call_id=running.id,
-            attempt_id=attempt.id,
-            expires_at=clock.now_s() + retention_s,
-            is_held=is_held,
-        )
+        with running.trace.step("keep", attempt.span_id):
+            return keep(
+                result,
+                self._tools.store,
+                call_id=running.id,
+                attempt_id=attempt.id,
+                expires_at=clock.now_s() + retention_s,
+                is_held=is_held,
+            )
 
 
 def _charge(plan: Plan, result: ImageResult) -> int | None:

@@ -20,12 +20,15 @@ CONFIG_SKIPPED = "config.skipped"
 CALL_ADMITTED = "call.admitted"
 CALL_DONE = "call.done"
 CALL_FAILED = "call.failed"
+CALL_JOINED = "call.joined"
 CALL_REFUSED = "call.refused"
 CALL_RECOVERED = "call.recovered"
 CALL_UNKNOWN = "call.unknown"
+DEPLOYMENT_RESTS = "deployment.rests"
 MODEL_RETIRED = "model.retired"
 MODEL_RETIRES = "model.retires"
 ASSET_REMOVED = "asset.removed"
+BUCKET_FAILED = "bucket.failed"
 LEDGER_CAUGHT_UP = "ledger.caught_up"
 LEDGER_LOST = "ledger.lost"
 TASK_CRASHED = "task.crashed"
@@ -37,6 +40,8 @@ BUDGET_HELD = "budget.held"
 ADMIN_ACTION = "admin.action"
 GUARDRAIL_FAILED = "guardrail.failed"
 SINK_LOST = "sink.lost"
+WEBHOOK_FAILED = "webhook.failed"
+WEBHOOK_LOST = "webhook.lost"
 
 EVENT_TEXT_CHARS_MAX = 512
 """The longest text in a closing event; whoever chose it, a log line stays below 4 KB."""
@@ -51,7 +56,7 @@ OPERATION_NAMES = {
 
 Attribute: TypeAlias = str | int | float | bool
 Attributes: TypeAlias = Mapping[str, Attribute]
-CallEnding: TypeAlias = Literal["done", "failed", "unknown", "refused"]
+CallEnding: TypeAlias = Literal["done", "joined", "failed", "unknown", "refused"]
 GuardMode: TypeAlias = Literal["pre_call", "during_call", "post_call", "logging_only"]
 GuardAction: TypeAlias = Literal["allow", "mask", "blur", "hold", "deny", "error"]
 
@@ -71,28 +76,30 @@ class Verdict(Struct, frozen=True, kw_only=True):
     mode: GuardMode
     action: GuardAction
     category: str = ""
-    duration_s: float = 0.0
 
     def __str__(self) -> str:
         """Return `name:action`, and `:category` where there is one, as headers have it."""
         return ":".join(part for part in (self.guardrail, self.action, self.category) if part)
 
 
-class Span(Struct, frozen=True, kw_only=True):
+class Span(Struct, kw_only=True):
     """One step of a call. Times are unix seconds; `error` is a code, "" where all went well."""
 
     name: str
     span_id: str
     parent_id: str
     start_s: float
-    end_s: float
+    end_s: float = 0.0
     kind: Literal["internal", "client", "server"] = "internal"
-    attributes: Attributes = {}
+    attributes: dict[str, Attribute] = {}
     error: str = ""
 
 
 class CallEvent(Struct, frozen=True, kw_only=True):
     """How a call went, once, when its work is over: what every sink receives.
+
+    A request that joined a call (`joined`) has an event of its own under the call's id, of which
+    images and cost are none: they stand in the call's.
 
     It holds no image, no credential and no prompt unless the operator wants prompts; texts that
     callers or upstreams chose are redacted and cut. `cost_e10` is in 1e-10 USD, None where it is
@@ -137,7 +144,7 @@ class CallEvent(Struct, frozen=True, kw_only=True):
     @property
     def is_success(self) -> bool:
         """Whether images were delivered: what LiteLLM's `success_callback` is for."""
-        return self.ending == "done"
+        return self.ending == "done" or (self.ending == "joined" and not self.code)
 
     def fields(self) -> dict[str, Attribute | list[str] | dict[str, float]]:
         """Return what machines read, as plain JSON, without what is empty."""

@@ -1,17 +1,17 @@
 """What is noted of a call while it runs: its steps, its verdicts; the closing event comes of it."""
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-
-from msgspec import Struct
+from collections.abc import Sequence
+from functools import lru_cache
+from types import TracebackType
+from typing import Self
 
 from imagegate import clock
 from imagegate.diagnosis.redact import redact
 from imagegate.errors import ImageError
+from imagegate.ledger.review import VerdictRecord
 from imagegate.telemetry import (
     EVENT_TEXT_CHARS_MAX,
-    Attribute,
     Attributes,
     Span,
     TraceParent,
@@ -22,6 +22,8 @@ SPANS_MAX = 256
 """So many steps of one call are noted; ten parts with all their attempts stay below it."""
 
 NAME_CHARS_MAX = 128
+_NONE: Attributes = {}
+_SPAN_MASK = (1 << 64) - 1
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
 _CREDENTIAL = re.compile(
     r"\b(?:sk|pk|rk|gsk|xai|hf|r8|nvapi|ya29|ghp)[-_.][\w.-]{12,}"
@@ -37,12 +39,26 @@ def parse_traceparent(header: str) -> TraceParent | None:
     return TraceParent(match[1], match[2], bool(int(match[3], 16) & 1))
 
 
-class Step(Struct):
-    """A step that is under way; `attributes` and `error` may be filled in until it ends."""
+class Step(Span, kw_only=True):
+    """A step that is under way, until its `with` block ends; it notes the code of what is raised.
 
-    span_id: str
-    attributes: dict[str, Attribute]
-    error: str = ""
+    `attributes` and `error` may be filled in until then.
+    """
+
+    trace: "Trace"
+    begun_s: float
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: object, error: BaseException | None, _frames: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self.error = error.code if isinstance(error, ImageError) else type(error).__name__
+        took_s = clock.monotonic_s() - self.begun_s
+        self.end_s = self.start_s + took_s
+        self.trace.note(self, took_s)
 
 
 class Trace:
@@ -54,9 +70,10 @@ class Trace:
     def __init__(self, call_id: str, parent: TraceParent | None = None) -> None:
         self.call_id = call_id
         self.parent_span_id = parent.span_id if parent else ""
+        self._span_number = clock.chance_number()
         self.context = TraceParent(
             parent.trace_id if parent else clock.new_trace_id(),
-            clock.new_span_id(),
+            self._new_span_id(),
             parent.is_sampled if parent else True,
         )
         self.is_sent_on = parent is not None
@@ -66,6 +83,7 @@ class Trace:
         self.first_partial_s: float | None = None
         self.spans: list[Span] = []
         self.verdicts: list[Verdict] = []
+        self._written_count = 0
         self.phases_s: dict[str, float] = {}
         self.logged_prompt: str | None = None
         self.is_told = False
@@ -79,42 +97,51 @@ class Trace:
         """Ids of the key and the team whose call it is."""
         return tuple(one for one in (self.key_id, self.team_id) if one)
 
-    @contextmanager
-    def step(
-        self, name: str, parent_id: str = "", attributes: Attributes | None = None
-    ) -> Iterator[Step]:
-        """Note a step from here to the end of the block, and the code of what it raises."""
-        step = Step(clock.new_span_id(), dict(attributes or {}))
-        start_s, begun_s = clock.now_s(), clock.monotonic_s()
-        try:
-            yield step
-        except BaseException as error:
-            step.error = error.code if isinstance(error, ImageError) else type(error).__name__
-            raise
-        finally:
-            took_s = clock.monotonic_s() - begun_s
-            self.phases_s[name] = self.phases_s.get(name, 0.0) + took_s
-            self._add(step, name, parent_id or self.context.span_id, start_s, took_s)
+    def step(self, name: str, parent_id: str = "", attributes: Attributes = _NONE) -> Step:
+        """Return a step that begins now and is noted when its `with` block ends."""
+        return Step(
+            name=name,
+            span_id=self._new_span_id(),
+            parent_id=parent_id or self.context.span_id,
+            start_s=clock.now_s(),
+            kind="client" if name == "attempt" else "internal",
+            attributes={**attributes},
+            trace=self,
+            begun_s=clock.monotonic_s(),
+        )
 
-    def _add(self, step: Step, name: str, parent_id: str, start_s: float, took_s: float) -> None:
+    def note(self, step: Step, took_s: float) -> None:
+        """Note a step that has ended."""
+        self.phases_s[step.name] = self.phases_s.get(step.name, 0.0) + took_s
         if len(self.spans) < SPANS_MAX:
-            self.spans.append(
-                Span(
-                    name=name,
-                    span_id=step.span_id,
-                    parent_id=parent_id,
-                    start_s=start_s,
-                    end_s=start_s + took_s,
-                    kind="client" if name == "attempt" else "internal",
-                    attributes=step.attributes,
-                    error=step.error,
-                )
+            self.spans.append(step)
+
+    def unwritten_verdicts(self) -> tuple[VerdictRecord, ...]:
+        """Return the verdicts that were not asked for before: each is written once."""
+        first, self._written_count = self._written_count, len(self.verdicts)
+        if first == len(self.verdicts):
+            return ()
+        return tuple(
+            VerdictRecord(
+                call_id=self.call_id,
+                number=number,
+                guardrail=one.guardrail,
+                mode=one.mode,
+                action=one.action,
+                category=one.category,
             )
+            for number, one in enumerate(self.verdicts[first:], start=first)
+        )
 
     def traceparent(self, span_id: str) -> str:
         """Return the header that hangs what the upstream does below the step `span_id`."""
         context = self.context
         return f"00-{context.trace_id}-{span_id}-{'01' if context.is_sampled else '00'}"
+
+    def _new_span_id(self) -> str:
+        """Return 16 hexadecimal digits, counted up from a random start."""
+        self._span_number = (self._span_number + 1) & _SPAN_MASK
+        return f"{self._span_number:016x}"
 
     def show_partial(self) -> None:
         """Note when the first partial image came."""
@@ -136,6 +163,12 @@ def shown(text: str, chars_max: int = EVENT_TEXT_CHARS_MAX) -> str:
         return ""
     clean = " ".join(redact(text).split())
     return clean if len(clean) <= chars_max else f"{clean[: chars_max - 3]}..."
+
+
+@lru_cache(maxsize=1024)
+def shown_name(text: str) -> str:
+    """Return a name that others chose, fit for a log. The same few are asked for all the time."""
+    return shown(text, NAME_CHARS_MAX)
 
 
 def names(texts: Sequence[str], count_max: int = 16) -> tuple[str, ...]:

@@ -53,6 +53,14 @@ def test_the_key_is_drawn_once_and_read_by_us_alone(tmp_path: Path) -> None:
     )
 
 
+def test_the_key_of_a_secret_is_the_same_everywhere(tmp_path: Path) -> None:
+    one, other = (str(tmp_path / name) for name in ("one", "other"))
+    _, expires, signature = parts_of(open_links(one, "a secret of ours"))
+    assert open_links(other, "a secret of ours").is_valid("img_1", expires, signature, now_s=NOW_S)
+    assert not open_links(one, "another secret").is_valid("img_1", expires, signature, now_s=NOW_S)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_suffix_is_that_of_the_bytes() -> None:
     types = ("image/png", "image/jpeg", "image/webp", "image/svg+xml", "text/html")
     assert [suffix_of(kind) for kind in types] == ["png", "jpg", "webp", "svg", "bin"]

@@ -32,6 +32,14 @@ def test_adjustments_are_shown(config: str, capsys: pytest.CaptureFixture[str]) 
     assert "adjusted: size 512x512" in capsys.readouterr().out
 
 
+def test_a_key_is_sent_and_follows_from_the_callers(config: str, upstream: FakeUpstream) -> None:
+    for key in ("one", "one", "two"):
+        asked = ["--model", "img", "--idempotency-key", key]
+        assert run(["generate", "a", "--config", config, *asked]) == 0
+    sent = [call.headers["idempotency-key"] for call in upstream.calls]
+    assert sent[0] == sent[1] != sent[2]
+
+
 def test_without_a_path_nothing_is_overwritten(folder: Path) -> None:
     (folder / "image.png").write_bytes(b"mine")
     assert run(["generate", "a", *SANDBOX]) == 0

@@ -97,8 +97,16 @@ def test_what_makes_no_images_is_skipped_with_its_unset_variables(tmp_path: Path
     assert skipped["claude"].reason == "provider 'anthropic' is not available in this version"
     assert skipped["nano"].reason == "provider 'fal_ai' is not available in this version"
     assert "'embedding'" in skipped["embed"].reason
-    assert "wildcard" in skipped["all"].reason
+    assert "its model_name has none" in skipped["all"].reason
     assert skipped["claude"].line == 11
+
+
+@pytest.mark.parametrize("name", ["OTEL_EXPORTER", "OTEL_EXPORTER_OTLP_PROTOCOL"])
+def test_a_collector_that_is_to_be_spoken_to_over_grpc_is_told(tmp_path: Path, name: str) -> None:
+    text = ISSUE + "litellm_settings: {callbacks: [otel]}\n"
+    told = [note.text for note in load(tmp_path, text, KEY | {name: "otlp_grpc"}).notes]
+    assert any("otel over gRPC: it goes out over HTTP" in text for text in told)
+    assert not any("gRPC" in note.text for note in load(tmp_path, text, KEY).notes)
 
 
 def test_litellms_own_keys_are_told_once(tmp_path: Path) -> None:

@@ -16,10 +16,13 @@ ENV = {
     for name in (
         "OPENAI_API_KEY",
         "AZURE_API_KEY",
+        "BFL_API_KEY",
         "AZURE_TENANT_ID",
         "AZURE_CLIENT_ID",
         "AZURE_CLIENT_SECRET",
         "IMAGEGATE_MASTER_KEY",
+        "PICTURES_ID",
+        "PICTURES_SECRET",
     )
 }
 

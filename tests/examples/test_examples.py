@@ -1,6 +1,7 @@
 """Each example runs as it stands, in a process of its own, against the fake upstream or here."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -57,6 +58,33 @@ def test_openai_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with RunningGateway(load_settings(None)) as gateway:
         printed = run_example("openai_client.py", tmp_path, IMAGEGATE_URL=gateway.url)
     assert "cost 0 USD" in printed
+    assert_pictures(tmp_path, "circle.png")
+
+
+def test_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGEGATE_HOME", str(tmp_path / "home"))
+    with RunningGateway(load_settings(None)) as gateway:
+        printed = run_example("later.py", tmp_path, IMAGEGATE_URL=gateway.url)
+    assert "202 call_" in printed
+    assert "done, cost 0 USD" in printed
+    assert_pictures(tmp_path, "circle.png")
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
+def test_later_by_curl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGEGATE_HOME", str(tmp_path / "home"))
+    with RunningGateway(load_settings(None)) as gateway:
+        done = subprocess.run(
+            ["sh", "-eu", str(EXAMPLES / "later.sh")],
+            cwd=tmp_path,
+            env={**os.environ, "IMAGEGATE_URL": gateway.url},
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    assert "event: image.call.done" in done.stdout
     assert_pictures(tmp_path, "circle.png")
 
 

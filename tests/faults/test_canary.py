@@ -1,18 +1,23 @@
 """Canaries in every field, header, file name, EXIF block and upstream error: none comes out.
 
-Looked at afterwards: all that the process printed, the OTLP requests, the webhook's bodies, the
-file of lines, `/metrics`, the database, and each error body.
+They are sent to every route. Looked at afterwards: all that the process printed, what crashed in
+it, the OTLP requests, the webhook's bodies, the file of lines, `/metrics`, every table of the
+database, each answer, and what the command line prints.
 """
 
+import contextlib
 import io
 import json
 import re
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from imagegate.cli.app import run
+from imagegate.gateway.app import ROUTES
 from tests.faults.process import GatewayProcess
 from tests.gateway.running import Answer, Part, RunningGateway, form
 from tests.sinks.receivers import PostServer
@@ -20,12 +25,14 @@ from tests.upstream.fake import FakeUpstream
 
 MASTER_KEY = "sk-canary-master-4242424242424242"
 UPSTREAM_KEY = "sk-canary-upstream-42424242424242"
+CARD = "4111 1111 1111 1111"
 CONFIG = """
   - model_name: broken
     litellm_params: {{model: openai/gpt-image-2, api_base: "{broken}/v1", api_key: {key}}}
 general_settings: {{master_key: {master_key}}}
 log_format: json
 sinks:
+  - {{kind: python, class: canary_guard.BrokenSink}}
   - {{kind: otel, url: "{otlp}", headers: {{x-otlp: canary-otlp-header}}}}
   - {{kind: webhook, url: "{webhook}/canary-webhook-path", secret: canary-webhook-secret}}
   - {{kind: file, path: calls.jsonl}}
@@ -34,6 +41,8 @@ guardrails:
     litellm_params: {{guardrail: sensitive, mode: pre_call}}
   - guardrail_name: broken
     litellm_params: {{guardrail: canary_guard.Broken, mode: pre_call}}
+  - guardrail_name: crashes
+    litellm_params: {{guardrail: canary_guard.Broken, mode: [during_call, post_call, logging_only]}}
   - guardrail_name: held
     litellm_params:
       guardrail: words
@@ -44,6 +53,10 @@ BROKEN_CLASS = """
 class Broken:
     def check(self, subject):
         raise RuntimeError(subject.texts["prompt"])
+
+class BrokenSink:
+    def send(self, events):
+        raise RuntimeError("canary-sink-words sk-canary-sink-42424242424242")
 """
 CREDENTIALS = (MASTER_KEY, UPSTREAM_KEY, "canary-otlp-header", "canary-webhook-secret")
 ECHO = {
@@ -88,6 +101,10 @@ class Caller:
             "authorization": f"Bearer {MASTER_KEY}",
             "x-anything": "canary-header-value",
             "cookie": "session=canary-cookie",
+            "user-agent": "canary-user-agent",
+            "referer": "https://canary-referer.test/canary-referer-path",
+            "x-request-id": "canary-request-id",
+            "x-forwarded-for": "canary-forwarded-for",
             "tracestate": "vendor=canary-tracestate",
             "content-type": "application/json",
         }
@@ -106,9 +123,51 @@ class Caller:
         return self.ask("POST", "/v1/images/edits", body, content_type=content_type)
 
 
+def rows_of(ledger: Path) -> bytes:
+    """Return each row of each table; in the file itself a long text is cut by pages."""
+    with contextlib.closing(sqlite3.connect(ledger)) as connection:
+        named = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        tables = [name for (name,) in named]
+        assert {"verdicts", "audit"} <= set(tables)
+        rows = [row for name in tables for row in connection.execute(f"SELECT * FROM {name}")]
+    return "\n".join(str(value) for row in rows for value in row).encode()
+
+
+def ask_every_route(caller: Caller) -> None:
+    """Send canaries to each route that is not a call: in its path, its query and its body."""
+    body = json.dumps({"canary_field": "canary-field-value", "prompt": "canary-prompt"}).encode()
+    for route in ROUTES:
+        path = re.sub(r"\{[^}]*\}", "sk-canary-path-4242424242424242", route.path)
+        query = "?after=canary-after&state=canary-state&signature=canary-signature"
+        caller.ask(route.method, path + query, body if route.method != "GET" else None)
+
+
+def respond(caller: Caller) -> Answer:
+    part = {"type": "input_text", "text": "canary-prompt"}
+    call = {
+        "model": "sk-canary-text-model-4242424242",
+        "input": [{"role": "user", "content": [part]}],
+    }
+    return caller.ask("POST", "/v1/responses", json.dumps(call).encode())
+
+
+def vary(caller: Caller, *parts: Part) -> Answer:
+    body, content_type = form(*parts)
+    return caller.ask("POST", "/v1/images/variations", body, content_type=content_type)
+
+
+def review(caller: Caller) -> None:
+    """Look at a held image, release one and delete one: what an admin does is written down."""
+    found = caller.ask("GET", "/admin/held", None).json()["data"]
+    first, second, *_ = (one["id"] for one in found)
+    caller.ask("GET", f"/admin/held/{first}", None)
+    caller.ask("POST", f"/admin/held/{first}/release", b"{}")
+    caller.ask("DELETE", f"/admin/held/{second}", None)
+    assert len(caller.ask("GET", "/admin/audit", None).json()["data"]) == 3
+
+
 def make_calls(caller: Caller) -> list[int]:
     """Send one request of each kind; return their statuses."""
-    card = "4111 1111 1111 1111"
     image = Part("image", picture(), "canary-file-name.png")
     long = "canary-field-value " + "A" * 5000
     calls = [
@@ -120,12 +179,18 @@ def make_calls(caller: Caller) -> list[int]:
         caller.generate(size="canary-size-value"),
         caller.generate({"authorization": "Bearer sk-canary-wrong-key-4242424242"}),
         caller.generate({"x-imagegate-timeout": "canary-timeout"}),
-        caller.generate(prompt=f"a canary-prompt for {card}", guardrails=["private"]),
+        caller.generate(prompt=f"a canary-prompt for {CARD}", guardrails=["private"]),
         caller.generate(prompt="a canary-prompt that breaks", guardrails=["broken"]),
         caller.generate(prompt="a canary-word here", guardrails=["held"]),
         caller.ask("POST", "/v1/images/generations", b'{"prompt": "canary-not-json'),
         caller.edit(Part("model", "img"), Part("prompt", "canary-prompt"), image),
         caller.edit(Part("model", "broken"), Part("prompt", "canary-prompt"), image),
+        caller.generate(prompt="another canary-word here", guardrails=["held"], n=2),
+        caller.generate(prompt="a canary-prompt that crashes", guardrails=["crashes"]),
+        caller.generate({"x-imagegate-tags": "canary tags, of a wrong form" * 40}),
+        caller.generate({"idempotency-key": "sk-canary-idempotency-4242424242"}),
+        vary(caller, Part("model", "img"), image),
+        respond(caller),
         caller.ask("GET", "/metrics", None),
         caller.ask("GET", "/canary-path-4242", None),
     ]
@@ -153,6 +218,8 @@ def test_no_canary_comes_out(
         caller = Caller(gateway.port)
         statuses = make_calls(caller)
         metrics = caller.answers[-2].body
+        review(caller)
+        ask_every_route(caller)
     assert statuses[:2] == [200, 200]
     assert statuses.count(401) == 1
     assert statuses[-2] == 200
@@ -163,6 +230,7 @@ def test_no_canary_comes_out(
         "file": (tmp_path / "calls.jsonl").read_bytes(),
         "metrics": metrics,
         **{path.name: path.read_bytes() for path in tmp_path.glob("ledger.db*")},
+        "ledger.db rows": rows_of(tmp_path / "ledger.db"),
     }
     assert all(places[name] for name in ("output", "otlp", "webhook", "file", "metrics"))
     lines = [json.loads(line) for line in places["file"].splitlines()]
@@ -176,5 +244,57 @@ def test_no_canary_comes_out(
         assert b"4111 1111" not in data, name
         assert not BASE64.search(data), name
     for answer in caller.answers:
-        for credential in (*CREDENTIALS, "sk-canary-echoed", "4111 1111"):
-            assert credential.encode() not in answer.body, answer.body
+        told = answer.body + repr(answer.headers).encode()
+        for credential in (*CREDENTIALS, "sk-canary-echoed", "4111 1111", "canary-word"):
+            assert credential.encode() not in told, told
+
+
+@pytest.mark.parametrize("is_json", [False, True])
+def test_no_credential_is_printed_by_a_command(
+    tmp_path: Path,
+    servers: tuple[PostServer, PostServer, PostServer],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    is_json: bool,
+) -> None:
+    """The upstream repeats its key; the configuration, the environment and the prompt have more."""
+    *_, broken = servers
+    (tmp_path / "canary_guard.py").write_text(BROKEN_CLASS)
+    config = tmp_path / "config.yaml"
+    own = CONFIG.format(
+        broken=broken.url,
+        key=UPSTREAM_KEY,
+        master_key=MASTER_KEY,
+        otlp=broken.url,
+        webhook=broken.url,
+    )
+    config.write_text(f"model_list:{own}")
+    image = tmp_path / "canary-file-name.png"
+    image.write_bytes(picture())
+    monkeypatch.setenv("IMAGEGATE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("IMAGEGATE_MASTER_KEY", MASTER_KEY)
+    monkeypatch.setenv("IMAGEGATE_URL", broken.url)
+    monkeypatch.chdir(tmp_path)
+    at = ["--config", str(config)]
+    commands = [
+        ["generate", "canary-prompt", "--model", "broken", *at],
+        ["edit", str(image), "canary-prompt", "--model", "broken", *at],
+        ["preview", "canary-prompt", "--model", "broken", *at],
+        ["check", *at],
+        ["models", *at],
+        ["doctor", *at],
+        ["explain", json.dumps(ECHO)],
+        ["guardrails", "test", "private", f"sk-canary-typed-4242424242424242 {CARD}", *at],
+        ["guardrails", "test", "broken", "canary-word", *at],
+        ["keys"],
+        ["held"],
+        ["audit"],
+        ["calls", "list", "--gateway", broken.url, *at],
+    ]
+    for command in commands:
+        run([*command, *(["--json"] if is_json else [])])
+        told = "".join(capfd.readouterr())
+        assert told, command
+        for credential in (*CREDENTIALS, "sk-canary", CARD):
+            assert credential not in told, (command, told)
+        assert not BASE64.search(told.encode()), command

@@ -46,6 +46,8 @@ def test_what_had_arrived_is_adopted(seed: int, upstream: FakeUpstream, tmp_path
         states = gateway.attempt_states()
         assert set(states) <= {"settled", "unknown"}
         assert states.count("settled") >= len(finished)
+        ids = {found for (found,) in gateway.rows("SELECT upstream_request_id FROM attempts")}
+        assert {f"req_{record.number:032x}" for record in finished} <= ids
         assert len(upstream.calls) == len(modes), "nothing is bought again"
 
 

@@ -7,7 +7,7 @@ import queue
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, Self
 
 import msgspec
@@ -143,6 +143,10 @@ class RunningGateway:
         except BaseException as error:
             self._ready.put(error)
             raise
+
+    def run(self, work: Coroutine[Any, Any, object]) -> None:
+        """Run what belongs to the gateway's event loop there, to its end."""
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(WAIT_S_MAX)
 
     def _here(self, settings: Settings) -> Settings:
         server = settings.server

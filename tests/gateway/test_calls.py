@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import pytest
 
 from imagegate.cli.app import run
 from tests.gateway.conftest import Start
-from tests.gateway.running import RunningGateway
+from tests.gateway.running import Part, RunningGateway, form
 from tests.gateway.test_attach import ask, leave, restarted
 from tests.upstream.fake import FakeUpstream
+from tests.upstream.pictures import picture
 
 
 def newest(gateway: RunningGateway) -> str:
@@ -82,6 +84,24 @@ def test_an_image_is_kept_for_who_left_though_none_are(
     told = gateway.get(f"/v1/images/calls/{done.headers['x-imagegate-call-id']}").json()
     assert (told["state"], told["images"]) == ("done", [])
     assert told["error"]["code"] == "image_not_kept"
+
+
+def test_who_leaves_after_a_large_body_is_noticed(upstream: FakeUpstream, start: Start) -> None:
+    """A server that has taken much stops reading, and does not see the connection's end."""
+    gateway = start(assets=", retention_s: 0")
+    upstream.reply("hold")
+    body, media = form(
+        Part("model", "img"),
+        Part("prompt", "a fox"),
+        Part("image", picture("a hat", kind="medium"), "in.png"),
+    )
+    with socket.create_connection(("127.0.0.1", gateway.port)) as caller:
+        head = f"POST /v1/images/edits HTTP/1.1\r\nhost: localhost\r\ncontent-type: {media}\r\n"
+        caller.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+        upstream.wait_held()
+    call_id = newest(gateway)
+    upstream.release()
+    assert kept(gateway, call_id)["delivered_at"] is None
 
 
 def test_an_image_with_a_key_is_kept_for_its_answer(upstream: FakeUpstream, start: Start) -> None:

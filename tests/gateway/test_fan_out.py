@@ -23,6 +23,7 @@ n_max = {n_max}
 source = "test"
 checked = 2026-11-20
 """
+PATH = "/v1/images/generations"
 CONFIG = """
 model_list:
   - model_name: solo
@@ -56,8 +57,11 @@ def solo(upstream: FakeUpstream, tmp_path: Path) -> Solo:
     return Solo(upstream, tmp_path)
 
 
+CALL = {"model": "solo", "prompt": "a fox", "quality": "low", "size": "1024x1024"}
+
+
 def ask(gateway: RunningGateway, **fields: Any) -> Answer:
-    return gateway.generate(**{"model": "solo", "quality": "low", "size": "1024x1024", **fields})
+    return gateway.generate(**CALL | fields)
 
 
 def test_each_part_is_a_request_and_the_answer_has_them_all(
@@ -107,6 +111,18 @@ def test_what_was_paid_for_is_delivered(solo: Solo, upstream: FakeUpstream) -> N
     assert warning.startswith("2 of 3 images: moderation_blocked: ")
     assert float(answer.headers["x-imagegate-cost"]) > 0
     assert upstream.images_billed == 2
+
+
+@pytest.mark.parametrize("mode", ["status:moderation", "half_body"])
+def test_what_is_missing_is_told_again(mode: str, solo: Solo, upstream: FakeUpstream) -> None:
+    upstream.reply(mode)
+    with RunningGateway(solo.settings()) as gateway:
+        first, again = (
+            gateway.post(PATH, CALL | {"n": 3}, idempotency_key="one") for _ in range(2)
+        )
+    assert again.body == first.body
+    assert again.headers["x-imagegate-warnings"] == first.headers["x-imagegate-warnings"]
+    assert len(upstream.calls) == 3
 
 
 def test_the_ledger_has_a_row_for_each_part(
@@ -179,10 +195,13 @@ def test_a_part_that_fails_goes_elsewhere_by_itself(solo: Solo, upstream: FakeUp
     )
     upstream.reply("status:rate_limit", times=2)
     with RunningGateway(solo.settings(n_max=2, more=more)) as gateway:
-        answer = ask(gateway, n=4)
+        answer, again = (
+            gateway.post(PATH, CALL | {"n": 4}, idempotency_key="one") for _ in range(2)
+        )
     assert answer.status == 200, answer.body
     assert answer.headers["x-imagegate-images"] == "4/4"
     assert answer.headers["x-imagegate-attempts"] == "4"
+    assert not {"x-imagegate-warnings"} & {*answer.headers, *again.headers}
     assert upstream.images_billed == 4
     assert [call.field_of("n") for call in upstream.calls] == [2, 2, 2, 2]
 

@@ -8,10 +8,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from standardwebhooks import Webhook
 
 from imagegate.config.load import load_settings
 from imagegate.config.settings import Deployment, Settings
+from imagegate.wire.standard_webhooks import write_secret
 from tests.gateway.running import Answer, RunningGateway
+from tests.gateway.test_later import feed
+from tests.sinks.receivers import PostServer
 from tests.upstream.fake import FakeUpstream
 
 OLD = """
@@ -71,6 +75,8 @@ attach_s: {attach_s}
 OLD_KEY, NEW_KEY = "sk-old-master-Zq8-is-long", "sk-new-master-Zq8-is-long"
 TRIES_MAX = 2000
 LOOKS_MAX = 100
+PATH = "/v1/images/generations"
+CALL = {"model": "img", "prompt": "a fox"}
 FILES = ("old.jsonl", "new.jsonl")
 
 Write = Callable[..., Callable[[], Settings]]
@@ -190,13 +196,14 @@ def test_no_request_is_dropped_by_many_reloads(
         caller.start()
     for number in range(30):
         plain.reload(write(PLAIN, other=f"b{number}", key=f"key-{number}"))
+        statuses.append(plain.generate(prompt="a").status)
     is_over.set()
     for caller in callers:
         caller.join(20)
     assert set(statuses) == {200}
     assert plain.gateway.reloader is not None
     assert plain.gateway.reloader.reloaded_count == 30
-    assert len({call.headers["authorization"] for call in upstream.calls}) > 1
+    assert len({call.headers["authorization"] for call in upstream.calls}) >= 30
 
 
 def test_a_configuration_with_faults_changes_nothing(
@@ -285,3 +292,35 @@ def test_what_nobody_knows_of_before_is_not_bought_again_after(
     plain.reload(write(PLAIN, attach_s=600, other="c"))
     assert plain.generate().status == 504
     assert len(upstream.calls) == 1
+
+
+def test_a_call_is_watched_through_a_reload(
+    write: Write, plain: RunningGateway, upstream: FakeUpstream
+) -> None:
+    upstream.reply("hold")
+    call_id = plain.post(PATH, CALL, prefer="respond-async").json()["id"]
+    upstream.wait_held()
+    plain.reload(write(PLAIN, other="c"))
+    path = f"/v1/images/calls/{call_id}"
+    assert plain.get(path).json()["progress"]["phase"] == "sent"
+    assert plain.post(f"{path}/cancel", b"").error["code"] == "call_not_cancellable"
+    with feed(plain, call_id) as events:
+        assert events.next()[0] == "image.call.running"
+        upstream.release()
+        assert events.next()[0] == "image.call.done"
+
+
+def test_webhooks_are_switched_on_and_changed(write: Write, plain: RunningGateway) -> None:
+    secrets = []
+    with PostServer() as receiver:
+        asked = {"prefer": "respond-async", "x_imagegate_webhook": receiver.url}
+        assert plain.post(PATH, CALL, **asked).error["code"] == "webhooks_off"
+        for count, root in enumerate((b"first", b"second"), start=1):
+            secret = write_secret(root * 8)
+            hooks = f"webhooks: {{secret: {secret}, allow_hosts: [127.0.0.1]}}\n"
+            plain.reload(write(PLAIN + hooks.replace("{", "{{").replace("}", "}}")))
+            assert plain.post(PATH, CALL, **asked).status == 202
+            posted = receiver.wait(count)[-1]
+            secrets.append(plain.get("/v1/images/webhooks/secret").json()["secret"])
+            assert Webhook(secrets[-1]).verify(posted.body, posted.headers)
+    assert secrets[0] != secrets[1]

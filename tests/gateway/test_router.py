@@ -1,56 +1,12 @@
 """A group of two deployments behind the gateway: one fails, the other serves; none is left: 503."""
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from pathlib import Path
-
 import pytest
 
-from imagegate.config.load import load_settings
+from imagegate.cli.app import run
+from tests.gateway.conftest import Serve
 from tests.gateway.pictures import picture
-from tests.gateway.running import Part, RunningGateway
+from tests.gateway.running import Part
 from tests.upstream.fake import FakeUpstream
-
-CONFIG = """
-model_list:
-  - model_name: img
-    model_info: {{id: first}}
-    litellm_params:
-      {{model: openai/gpt-image-2, api_base: "{first}", api_key: sk-test-1, order: 1, tags: [eu]}}
-  - model_name: img
-    model_info: {{id: second}}
-    litellm_params:
-      {{model: openai/gpt-image-2, api_base: "{second}", api_key: sk-test-2, order: 2}}
-  - model_name: spare
-    model_info: {{id: spare}}
-    litellm_params: {{model: openai/gpt-image-2, api_base: "{second}", api_key: sk-test-3}}
-router_settings: {{{router}}}
-assets: {{folder: {folder}}}
-database_url: sqlite:///{folder}.db
-attach_s: 0
-"""
-
-Serve = Callable[[str], RunningGateway]
-
-
-@pytest.fixture
-def second() -> Iterator[FakeUpstream]:
-    with FakeUpstream() as running:
-        yield running
-
-
-@pytest.fixture
-def serve(upstream: FakeUpstream, second: FakeUpstream, tmp_path: Path) -> Iterator[Serve]:
-    with ExitStack() as stack:
-
-        def serve_one(router: str = "") -> RunningGateway:
-            file = tmp_path / "config.yaml"
-            folder = tmp_path / "data"
-            text = CONFIG.format(first=upstream.v1, second=second.v1, folder=folder, router=router)
-            file.write_text(text)
-            return stack.enter_context(RunningGateway(load_settings(str(file))))
-
-        yield serve_one
 
 
 def test_a_fault_of_the_deployment_leads_elsewhere(
@@ -74,6 +30,41 @@ def test_an_ambiguous_fault_is_never_bought_elsewhere(
     assert (len(upstream.calls), len(second.calls)) == (1, 0)
 
 
+def test_a_group_that_may_buy_twice_goes_on_and_books_both(
+    serve: Serve, upstream: FakeUpstream, second: FakeUpstream
+) -> None:
+    gateway = serve("may_buy_twice: [img]")
+    upstream.always("half_body")
+    answer = gateway.generate()
+    assert (answer.status, answer.headers["x-imagegate-deployment"]) == (200, "second")
+    assert answer.headers["x-imagegate-cost"] == "unknown"
+    assert (
+        "first may have made and billed an image as well" in answer.headers["x-imagegate-warnings"]
+    )
+    assert (upstream.images_billed, second.images_billed) == (1, 1)
+    call = gateway.get(f"/admin/calls/{answer.headers['x-imagegate-call-id']}").json()
+    assert [attempt["state"] for attempt in call["attempts"]] == ["unknown", "settled"]
+    assert call["attempts"][0]["cost_usd"] is None
+
+
+def test_what_may_have_been_bought_stays_the_verdict_when_the_next_one_fails(
+    serve: Serve, upstream: FakeUpstream, second: FakeUpstream
+) -> None:
+    """Else a client would send it again: nothing was bought by the last one."""
+    gateway = serve("may_buy_twice: [img]")
+    upstream.always("half_body")
+    second.always("status:rate_limit_bare")
+    answer = gateway.generate()
+    assert (answer.status, answer.error["imagegate"]["fault"]) == (502, "ambiguous")
+    assert answer.headers["x-should-retry"] == "false"
+    assert [one["deployment"] for one in answer.error["imagegate"]["attempts"]][:2] == [
+        "first",
+        "second",
+    ]
+    call = gateway.get(f"/admin/calls/{answer.headers['x-imagegate-call-id']}").json()
+    assert call["state"] == "unknown"
+
+
 def test_an_edit_with_a_mask_and_many_images_survives_the_way(
     serve: Serve, upstream: FakeUpstream, second: FakeUpstream
 ) -> None:
@@ -92,14 +83,10 @@ def test_an_edit_with_a_mask_and_many_images_survives_the_way(
     assert len(made.files) == 3
 
 
-def test_a_moment_is_waited_for(serve: Serve, upstream: FakeUpstream) -> None:
-    gateway = serve("num_retries: 1")
-    upstream.reply("status:rate_limit_bare")
-    answer = gateway.post(
-        "/v1/images/generations", {"model": "spare", "prompt": "a fox"}, x_imagegate_retries="0"
-    )
-    assert answer.status == 200
-    assert answer.headers["x-imagegate-attempts"] == "1"
+def test_a_moment_is_waited_for(serve: Serve, second: FakeUpstream) -> None:
+    second.reply("status:rate_limit_soon")
+    answer = serve("num_retries: 1").generate(model="spare")
+    assert (answer.status, answer.headers["x-imagegate-attempts"]) == (200, "2")
 
 
 def test_a_refused_prompt_stays_where_it_was_unless_told(
@@ -139,3 +126,31 @@ def test_tags_lead_to_a_deployment(serve: Serve, upstream: FakeUpstream) -> None
     answer = gateway.post("/v1/images/generations", call, x_imagegate_tags="eu")
     assert answer.headers["x-imagegate-deployment"] == "first"
     assert gateway.post("/v1/images/generations", call, x_imagegate_tags="mars").status == 400
+
+
+def test_each_attempt_is_explained(
+    serve: Serve,
+    upstream: FakeUpstream,
+    second: FakeUpstream,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    gateway = serve("")
+    upstream.always("status:insufficient_quota")
+    second.always("status:moderation")
+    failed = gateway.generate().error["imagegate"]["call_id"]
+    told = gateway.post("/v1/diagnose", {"call_id": failed}).json()
+    assert [one["finding"]["rule"] for one in told["attempts"]] == ["money", "policy.blocked"]
+    assert (told["rule"], told["owner"]) == ("policy.blocked", "author")
+    assert run(["explain", failed, "--gateway", gateway.url]) == 16
+    printed = capsys.readouterr().out
+    assert "try 1    first: refused, " in printed
+    assert "try 2    second: refused, " in printed
+
+
+def test_why_a_call_that_is_done_left_its_first_place(serve: Serve, upstream: FakeUpstream) -> None:
+    gateway = serve("")
+    upstream.always("status:insufficient_quota")
+    done = gateway.generate().headers["x-imagegate-call-id"]
+    told = gateway.post("/v1/diagnose", {"call_id": done}).json()
+    assert (told["state"], told["rule"]) == ("done", "money")
+    assert [one["deployment"] for one in told["attempts"]] == ["first"]

@@ -1,21 +1,18 @@
 """Every way in x every mode: the guardrail sees it. Without the guardrail each of these fails."""
 
-import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import imagegate
 from imagegate.config.load import load_settings
-from tests.gateway import pictures
-from tests.gateway.running import Answer, Part, RunningGateway
+from tests.gateway.running import RunningGateway
 from tests.guardrails.conftest import Start
+from tests.guardrails.ways import ROWS, House, Row, Told
 from tests.upstream.fake import FakeUpstream
 
-DATA_URL = f"data:image/png;base64,{base64.b64encode(pictures.picture()).decode()}"
 BAD = "a forbiddenword in the snow"
 GUARDRAIL = """
   - guardrail_name: no-words
@@ -25,54 +22,57 @@ GUARDRAIL = """
       default_on: {default_on}
       blocked_words: [{{keyword: forbiddenword, name: secret-project}}]
 """
+MODES = ("pre_call", "during_call", "post_call", "logging_only")
+BY_ROW = pytest.mark.parametrize("row", ROWS, ids=str)
 
 
-def generate(gateway: RunningGateway, **more: Any) -> Answer:
-    return gateway.generate(prompt=BAD, **more)
+def kind_for(row: Row, mode: str) -> str:
+    """Return the class that minds what stands at the row's place, or what was made of it."""
+    if row.place == "text":
+        return "Word"
+    if mode == "post_call":
+        return "Made"
+    is_relayed = row.name.startswith("responses")  # where a mask is one image among others
+    return "Mask" if row.place == "mask" and not is_relayed else "Picture"
 
 
-def stream(gateway: RunningGateway, **more: Any) -> Answer:
-    return gateway.generate(prompt=BAD, stream=True, partial_images=2, **more)
+@BY_ROW
+@pytest.mark.parametrize("mode", MODES)
+def test_it_is_seen(row: Row, mode: str, tmp_path: Path, upstream: FakeUpstream) -> None:
+    kind = kind_for(row, mode)
+    with House(tmp_path, upstream, kind=kind, mode=mode, is_on=True) as house:
+        told = row.ask(house, row.place)
+        event = house.event()
+        bought = house.bought
+    assert event["guardrails"][-1] == "ours:deny"
+    if mode == "logging_only":
+        assert told == Told("", has_image=True)
+        return
+    assert told == Told("content_policy_violation", has_image=False)
+    assert event["code"] == "content_policy_violation"
+    assert event["ending"] == ("refused" if mode == "pre_call" else "failed")
+    assert (bought > 0) is (mode != "pre_call")
+    files = [file for file in (tmp_path / "data" / "images").rglob("*") if file.is_file()]
+    assert all("held" in file.parts for file in files)
 
 
-def unknown_field(gateway: RunningGateway, **more: Any) -> Answer:
-    return gateway.generate(prompt="a fox", model="other", extra_note={"deep": [BAD]}, **more)
+@BY_ROW
+def test_without_the_guardrail_it_passes(row: Row, tmp_path: Path, upstream: FakeUpstream) -> None:
+    kind, modes = kind_for(row, "pre_call"), "[pre_call, during_call, post_call]"
+    with House(tmp_path, upstream, kind=kind, mode=modes, is_on=False) as house:
+        assert row.ask(house, row.place) == Told("", has_image=True)
+        event = house.event()
+        assert house.bought > 0
+    assert "guardrails" not in event
 
 
-def edit_form(gateway: RunningGateway, **more: Any) -> Answer:
-    fields = [Part(name, json.dumps(value)) for name, value in more.items()]
-    image = Part("image", pictures.picture(), "a.png")
-    return gateway.edit(Part("model", "img"), Part("prompt", BAD), image, *fields)
-
-
-def edit_json(gateway: RunningGateway, **more: Any) -> Answer:
-    images = [{"image_url": DATA_URL}]
-    call = {"model": "img", "prompt": BAD, "images": images, **more}
-    return gateway.post("/v1/images/edits", call)
-
-
-def azure_path(gateway: RunningGateway, **more: Any) -> Answer:
-    call = {"prompt": BAD, **more}
-    return gateway.post("/openai/deployments/img/images/generations?api-version=1", call)
-
-
-def several(gateway: RunningGateway, **more: Any) -> Answer:
-    return gateway.generate(prompt=BAD, n=2, **more)
-
-
-WAYS = [generate, stream, edit_form, edit_json, azure_path, several]
-Way = Callable[..., Answer]
-
-
-@pytest.mark.parametrize("way", [*WAYS, unknown_field])
 @pytest.mark.parametrize("is_named", [False, True])
-def test_pre_call_refuses_and_nothing_is_sent(
-    start: Start, upstream: FakeUpstream, way: Way, is_named: bool
+def test_the_refusal_names_the_guardrail_and_never_the_word(
+    start: Start, upstream: FakeUpstream, is_named: bool
 ) -> None:
     gateway = start(GUARDRAIL.format(mode="pre_call", default_on=not is_named))
-    answer = way(gateway, **({"guardrails": ["no-words"]} if is_named else {}))
+    answer = gateway.generate(prompt=BAD, **({"guardrails": ["no-words"]} if is_named else {}))
     assert answer.status == 400
-    assert answer.error["code"] == "content_policy_violation"
     assert "'no-words'" in answer.error["message"]
     assert "(secret-project)" in answer.error["message"]
     assert "forbiddenword" not in answer.body.decode()
@@ -82,65 +82,44 @@ def test_pre_call_refuses_and_nothing_is_sent(
     assert upstream.bill == []
 
 
-@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("mode", ["during_call", "post_call"])
+@pytest.mark.parametrize("count", [1, 2])
 def test_a_refusal_behind_the_purchase_holds_the_image_and_books_it(
-    start: Start, upstream: FakeUpstream, tmp_path: Path, way: Way, mode: str
+    start: Start, upstream: FakeUpstream, tmp_path: Path, mode: str, count: int
 ) -> None:
     gateway = start(GUARDRAIL.format(mode=mode, default_on=True))
-    answer = way(gateway)
+    answer = gateway.generate(prompt=BAD, n=count)
     assert answer.status == 400, answer.body
-    assert answer.error["code"] == "content_policy_violation"
-    assert answer.error["imagegate"]["call_id"]
-    assert b"b64_json" not in answer.body
     assert len(upstream.bill) == 1
     gateway.stop()
     gateway.wait_stopped()
     (event,) = [json.loads(line) for line in (tmp_path / "calls.jsonl").read_text().splitlines()]
-    assert (event["ending"], event["code"]) == ("failed", "content_policy_violation")
-    assert any(said.startswith("no-words:deny") for said in event["guardrails"])
-    if event["model"] == "img":
-        assert event["cost_usd"] > 0
+    assert event["cost_usd"] > 0
     images = tmp_path / "data" / "images"
     held = [file for file in (images / "held").rglob("*") if file.is_file()]
     assert held
     assert {file for file in images.rglob("*") if file.is_file()} == set(held)
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_logging_only_changes_the_log_and_nothing_else(
-    start: Start, tmp_path: Path, way: Way
-) -> None:
+def test_the_sdk_tells_what_was_said(config: Callable[[str], Path]) -> None:
+    file = config(GUARDRAIL.format(mode="[pre_call, post_call]", default_on=True))
+    with imagegate.Client(config=str(file)) as client:
+        response = client.image_generation("a fox", model="img")
+        with pytest.raises(imagegate.ContentPolicyViolationError) as caught:
+            client.image_generation(BAD, model="img")
+    assert response.verdicts == ("no-words:allow", "no-words:allow")
+    assert caught.value.verdicts == ("no-words:deny:secret-project",)
+
+
+def test_what_is_masked_for_the_log_is_not_logged(start: Start, tmp_path: Path) -> None:
     gateway = start(GUARDRAIL.format(mode="logging_only", default_on=True))
-    answer = way(gateway)
+    answer = gateway.generate(prompt=BAD)
     assert answer.status == 200, answer.body
     gateway.stop()
     gateway.wait_stopped()
     text = (tmp_path / "calls.jsonl").read_text()
     assert json.loads(text)["guardrails"] == ["no-words:deny:secret-project"]
     assert "forbiddenword" not in text
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_without_the_guardrail_all_of_them_pass(start: Start, way: Way) -> None:
-    gateway = start(GUARDRAIL.format(mode="[pre_call, during_call, post_call]", default_on=False))
-    answer = way(gateway)
-    assert answer.status == 200, answer.body
-    assert "x-imagegate-guardrails" not in answer.headers
-
-
-@pytest.mark.parametrize("mode", ["pre_call", "during_call", "post_call"])
-@pytest.mark.parametrize("operation", ["generate", "edit"])
-def test_the_sdk_with_a_configuration(
-    config: Callable[[str], Path], mode: str, operation: str
-) -> None:
-    file = config(GUARDRAIL.format(mode=mode, default_on=True))
-    with imagegate.Client(config=str(file)) as client:
-        inputs = [pictures.picture()] * (operation == "edit")
-        work = client.image_edit if inputs else client.image_generation
-        with pytest.raises(imagegate.ContentPolicyViolationError) as caught:
-            work(*inputs, BAD, model="img")  # type: ignore[operator]
-    assert caught.value.verdicts == ("no-words:deny:secret-project",)
 
 
 @pytest.mark.parametrize("names", [["nothing"], "nothing", {"a": 1}, [1]])
@@ -211,3 +190,13 @@ def test_the_names_are_never_sent_upstream(start: Start, upstream: FakeUpstream)
     assert answer.status == 200
     assert answer.headers["x-imagegate-guardrails"] == '["no-words:allow"]'
     assert b"no-words" not in upstream.bill[-1].body
+
+
+def test_a_preview_names_them_and_asks_none(start: Start) -> None:
+    """Nothing is sent, so nothing is refused; what would be met is told beforehand."""
+    gateway = start(GUARDRAIL.format(mode="pre_call", default_on=False))
+    call = {"model": "other", "prompt": BAD, "guardrails": ["no-words"]}
+    answer = gateway.post("/v1/images/preview", call)
+    assert (answer.status, answer.json()["guardrails"]) == (200, ["no-words"])
+    assert "guardrails" not in answer.json()["deployments"][0]["request"]["body"]
+    assert gateway.post("/v1/images/preview", call | {"guardrails": ["x"]}).status == 400

@@ -85,6 +85,9 @@ HARMLESS = [
     "a fox of 1234567890123 px",
     "1024x1536, quality high, seed 4242424242",
     "the year 2026-11-20",
+    "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16",
+    "550e8400-e29b-41d4-a716-446655440000",
+    "frames 0000 0001 0002 0003 at 24 fps",
     "Ann at home",
 ]
 
@@ -105,6 +108,30 @@ def test_each_entity_is_blocked_by_its_name_and_never_by_its_words(name: str) ->
 def test_each_entity_is_masked(name: str) -> None:
     ruling = rule(sensitive(entities={name: "mask"}), f"a card for {FOUND[name]}, please")
     assert ruling.texts == {"prompt": f"a card for [{name}], please"}
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("4111 1111 1111 1111 12/27", "[CREDIT_CARD] 12/27"),
+        ("4111 1111 1111 1111 123", "[CREDIT_CARD] 123"),
+        ("nr 2024 4111 1111 1111 1111", "nr 2024 [CREDIT_CARD]"),
+        ("3782 822463 10005 and 4111-1111-1111-1111", "[CREDIT_CARD] and [CREDIT_CARD]"),
+        ("DE89 3704 0044 0532 0130 00 please", "[IBAN] please"),
+        ("ES91 2100 0418 4502 0005 1332 with", "[IBAN] with"),
+        ("iban:DE89370400440532013000.", "iban:[IBAN]."),
+        ("+49 (0)30 1234567", "[PHONE_NUMBER]"),
+        ("+1 415-555-2671, +442071838750", "[PHONE_NUMBER], [PHONE_NUMBER]"),
+        ("a \uff14\uff11\uff11\uff11 1111 1111 1111", "a [CREDIT_CARD]"),
+        ("for ann\u200b@exam\u00adple.com", "for [EMAIL_ADDRESS]"),
+        ("sk-\u200babcdefghijklmnop1234", "[API_KEY]"),
+        ("caf\u00e9 \u2013 DE89 3704 0044 0532 0130 00", "caf\u00e9 \u2013 [IBAN]"),
+        ("to:ann@example.com,bob@example.org", "to:[EMAIL_ADDRESS],[EMAIL_ADDRESS]"),
+    ],
+)
+def test_its_neighbours_do_not_hide_it(text: str, masked: str) -> None:
+    entities = dict.fromkeys(NAMES, "mask")
+    assert rule(sensitive(entities=entities), text).texts == {"prompt": masked}
 
 
 @pytest.mark.parametrize("text", HARMLESS)

@@ -7,6 +7,7 @@ import pytest
 
 from imagegate.config.load import load_settings
 from tests.gateway.running import Answer, RunningGateway
+from tests.gateway.test_later import feed
 from tests.guardrails.conftest import Start
 from tests.upstream.fake import FakeUpstream
 
@@ -61,6 +62,27 @@ def test_a_replay_tells_the_refusal_again(
     assert len(upstream.bill) == 1
 
 
+def test_a_later_answer_tells_the_refusal(start: Start, upstream: FakeUpstream) -> None:
+    gateway = start(GUARDRAIL.format(mode="post_call", default_on=True))
+    told = ask(gateway, prefer="respond-async")
+    assert told.status == 202
+    call_id = told.json()["id"]
+    gateway.get(told.headers["location"], prefer="wait=20")
+    assert_held(gateway, call_id)
+    [*_, (_, call)] = gateway.get(f"/v1/images/calls/{call_id}/events").events
+    assert call["error"]["code"] == "content_policy_violation"
+    assert call["images"] == []
+
+
+def test_what_a_guardrail_refuses_at_once_is_answered_at_once(
+    start: Start, upstream: FakeUpstream
+) -> None:
+    gateway = start(GUARDRAIL.format(mode="pre_call", default_on=True))
+    answer = ask(gateway, prefer="respond-async")
+    assert (answer.status, answer.error["code"]) == (400, "content_policy_violation")
+    assert not upstream.bill
+
+
 def test_a_retry_without_a_key_tells_it_too(start: Start, upstream: FakeUpstream) -> None:
     gateway = start(GUARDRAIL.format(mode="post_call", default_on=True))
     first = ask(gateway)
@@ -107,3 +129,23 @@ def test_no_call_falls_back_past_a_guardrail(start: Start, upstream: FakeUpstrea
     gateway = start(text.replace("[other]\n", "[official]\n", 1))  # where nobody is led to
     upstream.reply("status:rate_limit")
     assert ask(gateway).status == 200
+
+
+@pytest.mark.parametrize("mode", ["during_call", "post_call"])
+def test_the_events_of_a_held_call_tell_no_image(
+    start: Start, upstream: FakeUpstream, mode: str
+) -> None:
+    gateway = start(GUARDRAIL.format(mode=mode, default_on=True))
+    upstream.reply("hold")
+    begun = ask(gateway, prefer="respond-async")
+    assert begun.status == 202
+    call_id = begun.headers["x-imagegate-call-id"]
+    with feed(gateway, call_id) as watched:
+        upstream.wait_held()
+        upstream.release()
+        names = watched.rest()
+    assert "partial" not in " ".join(names)
+    body = gateway.get(f"/v1/images/calls/{call_id}/events").body
+    assert b"content_policy_violation" in body
+    assert b"b64_json" not in body
+    assert_held(gateway, call_id)

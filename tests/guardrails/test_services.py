@@ -271,3 +271,58 @@ def test_a_class_that_raises_closes(start: Start, tmp_path: Path) -> None:
     answer = start(PYTHON.format(name="Broken")).generate(prompt="a fox")
     assert answer.error["code"] == "guardrail_unavailable"
     assert "a secret" not in answer.body.decode()
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "0xa9fea9fe",  # another spelling of 169.254.169.254, which only a resolver reads
+        "[::ffff:169.254.169.254]",
+        "[::ffff:100.100.100.200]",
+        "[64:ff9b::a9fe:a9fe]",
+        "[fe80::1]",
+    ],
+)
+def test_no_connection_leads_to_a_clouds_insides_whatever_its_name(
+    start: Start, upstream: FakeUpstream, host: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What the configuration cannot see is looked at when the connection is made."""
+    gateway = start(HTTP.format(mode="pre_call", url=f"https://{host}", more=""))
+    answer = gateway.generate()
+    assert (answer.status, answer.error["code"]) == (503, "guardrail_unavailable")
+    (failed,) = [one for one in caplog.records if one.getMessage() == "guardrail.failed"]
+    assert "permitted" in failed.reason
+    assert upstream.bill == []
+
+
+HANGS = """
+import threading
+
+class Hangs:
+    sees_images = False
+    def check(self, subject):
+        if "hang" in subject.texts["prompt"]:
+            threading.Event().wait()
+"""
+HANGING = """
+  - guardrail_name: mine
+    litellm_params:
+      {guardrail: my_guards.Hangs, mode: pre_call, default_on: true, deadline_s: 0.05,
+       on_error: open}
+"""
+HUNG_CALLS = 12
+
+
+def test_a_check_that_hangs_holds_up_no_other_work(start: Start, tmp_path: Path) -> None:
+    """More hang than the process has threads to share; an edit needs one, to hash its input."""
+    (tmp_path / "my_guards.py").write_text(HANGS)
+    gateway = start(HANGING)
+    for _ in range(HUNG_CALLS):
+        answer = gateway.generate(prompt="hang")
+        assert answer.headers["x-imagegate-guardrails"] == '["mine:error:guardrail_failed"]'
+    edited = gateway.edit(
+        Part("model", "img"),
+        Part("prompt", "a hat"),
+        Part("image", pictures.picture(size=(512, 512)), "a.png"),
+    )
+    assert edited.status == 200

@@ -1,7 +1,8 @@
 """`imagegate guardrails test`, the route that does the same, and what a wrong file is told."""
 
+import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,10 @@ import pytest
 from imagegate.cli.app import run
 from imagegate.config.load import load_settings
 from imagegate.errors import ConfigError
+from tests.gateway import pictures
+from tests.gateway.running import Part, form
 from tests.guardrails.conftest import Start
+from tests.sinks.receivers import PostServer
 
 GUARDRAILS = """
   - guardrail_name: private
@@ -73,6 +77,70 @@ def test_the_route(start: Start) -> None:
     assert gateway.post("/admin/guardrails/nobody/test", {"prompt": "a"}).status == 400
     assert gateway.post(path, {"text": "a"}).status == 400
     assert gateway.post(path, {"prompt": "a" * 300_000}).status == 400
+
+
+PICTURES = """
+  - guardrail_name: pictures
+    litellm_params: {{guardrail: http, mode: [pre_call, post_call], api_base: "{url}"}}
+"""
+
+
+@pytest.fixture
+def service() -> Iterator[PostServer]:
+    with PostServer() as server:
+        server.answer = b'{"action": "deny", "category": "violence"}'
+        yield server
+
+
+def roles(service: PostServer) -> list[str]:
+    return [one["role"] for one in json.loads(service.posted[-1].body)["images"]]
+
+
+def test_the_command_with_images(
+    config: Callable[[str], Path],
+    service: PostServer,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = str(config(PICTURES.format(url=service.url)))
+    image = tmp_path / "a.png"
+    image.write_bytes(pictures.picture())
+    command = ["guardrails", "test", "pictures", "--config", file, "--image", str(image)]
+    assert run(command) == 6
+    assert capsys.readouterr().out.strip() == "pictures: deny violence"
+    assert roles(service) == ["image"]
+    sent = json.loads(service.posted[-1].body)["images"][0]
+    assert (sent["media_type"], base64.b64decode(sent["b64_json"])) == (
+        "image/png",
+        image.read_bytes(),
+    )
+    assert run([*command, "--image", str(image), "--stage", "output", "--json"]) == 6
+    assert json.loads(capsys.readouterr().out)["mode"] == "post_call"
+    assert roles(service) == ["output", "output"]
+    assert run([*command[:-1], str(tmp_path / "nothing.png")]) == 2
+    assert "cannot be read" in " ".join(capsys.readouterr().err.split())
+    image.write_bytes(pictures.TEXT)
+    assert run(command) == 2
+    assert len(service.posted) == 2
+
+
+def test_the_route_with_images(start: Start, service: PostServer) -> None:
+    gateway = start(PICTURES.format(url=service.url))
+    path = "/admin/guardrails/pictures/test"
+    url = f"data:image/png;base64,{base64.b64encode(pictures.picture()).decode()}"
+    answer = gateway.post(path, {"prompt": "a hat", "images": [{"image_url": url}]})
+    assert (answer.status, answer.json()["action"]) == (200, "deny")
+    assert json.loads(service.posted[-1].body)["texts"] == {"prompt": "a hat"}
+    assert roles(service) == ["image"]
+    parts = [Part("prompt", "a hat"), Part("image", pictures.picture(), "a.png")]
+    parts += [Part("mask", pictures.picture(mode="RGBA"), "m.png")]
+    body, content_type = form(*parts)
+    gateway.request("POST", path, body, {"content-type": content_type})
+    assert roles(service) == ["image", "mask"]
+    answer = gateway.request("POST", f"{path}?stage=output", body, {"content-type": content_type})
+    assert (roles(service), answer.json()["mode"]) == (["output", "output"], "post_call")
+    assert gateway.post(f"{path}?stage=middle", {"prompt": "a"}).error["param"] == "stage"
+    assert gateway.gateway.runtime.spool.bytes_in_use == 0
 
 
 @pytest.mark.parametrize(

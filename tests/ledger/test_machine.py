@@ -1,4 +1,4 @@
-"""A machine that reserves, settles, releases, holds, crashes and repeats, in any order.
+"""A machine that reserves, settles, releases, holds, reconciles, crashes and repeats, in any order.
 
 It keeps its own account of every attempt; after each step the ledger's budgets, reservations,
 entries and sums of the day have to say the same.
@@ -35,9 +35,10 @@ from imagegate.ledger.records import (
     Redispatch,
     Settle,
 )
+from imagegate.ledger.review import Reconcile
 from imagegate.ledger.store import open_ledger
 from tests.ledger.databases import PostgresServer
-from tests.ledger.rows import attempt, attempt_end, budget, call, call_end, fail
+from tests.ledger.rows import ENDED_AT, attempt, attempt_end, budget, call, call_end, fail
 
 LIMIT_E10 = 100
 KEY, PROVIDER = "key:key_1", "provider:openai"
@@ -62,6 +63,7 @@ class LedgerMachine(RuleBasedStateMachine):
     url = ""
     attempts = Bundle("attempts")
     unknown = Bundle("unknown")
+    unpriced = Bundle("unpriced")
     done = Bundle("done")
 
     def __init__(self) -> None:
@@ -137,7 +139,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.end(one, charged_e10=cost)
         return tried
 
-    @rule(target=done, tried=consumes(attempts))
+    @rule(target=unpriced, tried=consumes(attempts))
     def settle_without_a_cost(self, tried: str):
         one = self.known[tried]
         self.finish(one, "settled")
@@ -164,6 +166,20 @@ class LedgerMachine(RuleBasedStateMachine):
         cost = one.estimate_e10 * share // 100
         self.finish(one, "settled", cost_e10=cost)
         self.end(one, charged_e10=cost)
+        return tried
+
+    @rule(
+        target=done,
+        tried=st.one_of(consumes(unknown), consumes(unpriced)),
+        share=st.integers(0, 100),
+    )
+    def reconcile(self, tried: str, share: int):
+        one = self.known[tried]
+        command = Reconcile(tried, one.estimate_e10 * share // 100, ENDED_AT)
+        self.commit(command)
+        with pytest.raises(ConflictError):
+            self.commit(command)
+        self.end(one, charged_e10=command.cost_e10)
         return tried
 
     @rule(tried=done)

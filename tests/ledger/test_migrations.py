@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -14,9 +15,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
 from imagegate.errors import ConfigError
-from imagegate.ledger import migrate, schema
+from imagegate.ledger import migrate, review_schema, schema
 from imagegate.ledger.records import AssetRecord, AttemptRecord, CallRecord
+from imagegate.ledger.review import AuditRecord, VerdictRecord
 from imagegate.ledger.store import open_ledger
+from imagegate.running import AttachTerms
 
 
 @pytest.fixture
@@ -82,6 +85,8 @@ def test_columns_are_the_fields_of_the_records():
         (schema.calls, CallRecord),
         (schema.attempts, AttemptRecord),
         (schema.assets, AssetRecord),
+        (review_schema.verdicts, VerdictRecord),
+        (review_schema.audit, AuditRecord),
     ):
         assert tuple(table.columns.keys()) == record.__struct_fields__
 
@@ -115,3 +120,22 @@ def test_neither_a_new_nor_a_current_ledger_needs_alembic(file):
     command = [sys.executable, "-c", LOADED, f"sqlite:///{file}"]
     told = [subprocess.run(command, capture_output=True, check=True).stdout for _ in range(2)]
     assert told == [b"False\n", b"False\n"]
+
+
+def test_idempotency_keys_of_before_become_hashes(file):
+    """A caller may have put anything into that header; its call is found by it all the same."""
+    config = Config()
+    config.set_main_option("script_location", str(migrate.MIGRATIONS))
+    engine = create_engine(f"sqlite:///{file}")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0003")
+        connection.exec_driver_sql(
+            "INSERT INTO calls (id, operation, model, state, idempotency_key, end_user, created_at,"
+            " adjustments, error_code, owner) VALUES ('call_a', 'generate', 'img', 'done',"
+            " 'key:key_1/one', '', 1.0, '[]', '', 'own_1')"
+        )
+    engine.dispose()
+    open_ledger(f"sqlite:///{file}").close()
+    terms = AttachTerms("{}", holder="key:key_1", key="one")
+    assert rows(file, "SELECT idempotency_key FROM calls") == [(terms.scoped_key,)]

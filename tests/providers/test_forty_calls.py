@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from imagegate.assets.spool import read_bytes
+from imagegate.call_options import CallOptions
 from imagegate.catalogue.rows import builtin_catalogue
 from imagegate.config.settings import AssetSettings, Deployment, Settings
-from imagegate.running import CallOptions, Outcome
+from imagegate.running import Outcome
 from imagegate.runtime.assemble import Runtime, open_runtime
 from imagegate.types import ImageCall
 from imagegate.wire.provider import Provider

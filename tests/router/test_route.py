@@ -1,10 +1,12 @@
 """Where a call goes, and where after a fault: over a scripted clock."""
 
 import random
+import tracemalloc
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
 from imagegate.catalogue.price import PriceRange
@@ -24,7 +26,7 @@ from imagegate.errors import (
 )
 from imagegate.plan import Plan
 from imagegate.providers import provider_for
-from imagegate.router.route import Route, Router
+from imagegate.router.route import Route, Router, Wishes
 from imagegate.router.tags import tagged
 from imagegate.types import ImageCall
 from imagegate.wire.provider import Target
@@ -151,6 +153,17 @@ def test_a_rest_ends_and_one_call_probes() -> None:
     assert driver.where() == "a"
 
 
+def test_what_began_before_the_rest_is_no_probe() -> None:
+    """Its end must not let a second call in beside the probe."""
+    driver = Driver(plan_for("a", order=1), plan_for("b", order=2), cooldown_s=5.0)
+    early, failing = driver.start(), driver.start()
+    driver.end(failing, UpstreamCredentialError("x"))
+    driver.now_s += 5.1
+    assert name_of(driver.start()) == "a"
+    driver.end(early, BadRequestError("x"))
+    assert driver.where() == "b"
+
+
 def test_each_rest_in_a_row_is_twice_as_long() -> None:
     driver = Driver(plan_for("a", order=1), plan_for("b", order=2), cooldown_s=5.0)
     for rest_s in (5.0, 10.0, 20.0):
@@ -221,9 +234,9 @@ def test_the_wait_is_the_upstreams(told_s: float, least_s: float, wait_s: float 
 
 
 def test_a_caller_may_ask_for_fewer_retries_never_for_more() -> None:
-    driver = Driver(plan_for("a"), retries_max=1)
+    driver = Driver(plan_for("a"), retries_max=1, retries_asked_max=1)
     for asked, has_retry in ((0, False), (9, True)):
-        route = driver.router.start("img", driver.plan_group, driver.now_s, asked)
+        route = driver.router.start("img", driver.plan_group, driver.now_s, Wishes(asked))
         driver.router.begin(route, 1, driver.now_s)
         step = driver.fail(route, UpstreamUnreachableError("x"))
         assert (step is not None) == has_retry
@@ -287,8 +300,50 @@ def test_a_refused_prompt_goes_elsewhere_only_by_its_own_fallbacks() -> None:
         assert name_of(driver.fail(driver.start(), error)) == name
 
 
+def test_a_caller_may_choose_its_own_fallbacks_or_none() -> None:
+    for fallbacks, name in (((), None), (("other",), "o"), (None, "s")):
+        driver = Driver(plan_for("a"), fallbacks={"img": ("spare",)})
+        driver.groups |= {"spare": [plan_for("s")], "other": [plan_for("o")]}
+        wishes = Wishes(fallbacks=fallbacks)
+        route = driver.router.start("img", driver.plan_group, driver.now_s, wishes)
+        driver.router.begin(route, 1, driver.now_s)
+        assert name_of(driver.fail(route, UpstreamCredentialError("x"))) == name
+
+
+def test_without_fallbacks_a_refused_prompt_stays_where_it_was() -> None:
+    driver = Driver(plan_for("a"), policy_fallbacks={"img": ("spare",)})
+    driver.groups["spare"] = [plan_for("s")]
+    route = driver.router.start("img", driver.plan_group, 1000.0, Wishes(fallbacks=()))
+    driver.router.begin(route, 1, driver.now_s)
+    assert driver.fail(route, ContentPolicyViolationError("x")) is None
+
+
+@pytest.mark.parametrize("error", [UpstreamTimeoutError("x"), UpstreamFailedError("x")])
+def test_a_group_may_opt_in_to_buy_twice(error: ImageError) -> None:
+    """Another deployment, never the same; and only while the group asked has opted in."""
+    driver = Driver(
+        plan_for("a", order=1),
+        plan_for("b", order=2),
+        buys_twice=frozenset(("img",)),
+        default_fallbacks=("spare", "last"),
+        retries_max=5,
+    )
+    spare = plan_for("s")
+    spare = msgspec.structs.replace(
+        spare, deployment=msgspec.structs.replace(spare.deployment, group="spare")
+    )
+    driver.groups |= {"spare": [spare], "last": [plan_for("l")]}
+    step = driver.fail(driver.start(), error)
+    assert step
+    assert name_of(step) == "b"
+    step = driver.fail(step, error)
+    assert step
+    assert name_of(step) == "s"
+    assert driver.fail(step, error) is None
+
+
 def test_when_nobody_may_be_asked_each_is_named() -> None:
-    driver = Driver(plan_for("a", order=1), plan_for("b", order=2, max_in_flight=1))
+    driver = Driver(plan_for("a", order=1), plan_for("b", order=2, rpm=1))
     driver.end(driver.start(), RateLimitError("slow down, a", retry_after_s=60))
     driver.start()
     with pytest.raises(OverloadedError) as raised:
@@ -297,10 +352,10 @@ def test_when_nobody_may_be_asked_each_is_named() -> None:
     assert (error.http_status, error.code, error.retry_after_s) == (
         503,
         "no_deployment_available",
-        1.0,
+        60,
     )
     assert "a rests for 60 s after 1 failures; it last said: slow down, a" in error.message
-    assert "b is at its limits" in error.message
+    assert "b is at its limits a minute, with room in 60 s" in error.message
     assert [one.deployment for one in error.attempts] == ["a", "b"]
 
 
@@ -338,6 +393,29 @@ def test_the_cheapest() -> None:
     assert odds(Driver(*plans, strategy="cost-based-routing"), 50) == {"cheap": 1.0}
 
 
+def test_the_least_used() -> None:
+    """By images in the last minute, whether or not they are done."""
+    driver = Driver(plan_for("a"), plan_for("b"), strategy="usage-based-routing")
+    assert Counter(driver.where() for _ in range(10)) == {"a": 5, "b": 5}
+    driver.groups["img"] = [plan_for("a")]
+    assert [driver.where() for _ in range(3)] == ["a"] * 3
+    driver.groups["img"] = [plan_for("a"), plan_for("b")]
+    assert [driver.where() for _ in range(3)] == ["b"] * 3
+
+
+def test_what_is_long_past_takes_no_room() -> None:
+    driver = Driver(plan_for("a"), plan_for("b"))
+    tracemalloc.start()
+    try:
+        for number in range(20_000):
+            driver.end(driver.start(), UpstreamFailedError("x") if number % 9 == 0 else None)
+            driver.now_s += 1.0
+        grown, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert grown < 200_000
+
+
 def test_the_least_busy() -> None:
     driver = Driver(plan_for("a"), plan_for("b"), strategy="least-busy")
     assert {name_of(driver.start()) for _ in range(2)} == {"a", "b"}
@@ -347,14 +425,29 @@ def test_the_fastest() -> None:
     driver = Driver(plan_for("a"), plan_for("b"), strategy="latency-based-routing")
     for seconds in (9.0, 2.0):
         driver.end(driver.start(), seconds=seconds)
-    slow, fast = sorted(
-        driver.router.health, key=lambda name: -(driver.router.health[name].seconds_an_image or 0)
-    )
-    assert odds_first(driver) == fast != slow
+    speeds = {
+        name: health.seconds_an_image(1000.0) for name, health in driver.router.health.items()
+    }
+    assert sorted(speeds.values(), key=lambda seconds: seconds or 0) == [2.0, 9.0]
+    assert odds(driver, 20) == {name: 1.0 for name in speeds if speeds[name] == 2.0}
 
 
-def odds_first(driver: Driver) -> str | None:
-    return name_of(driver.start())
+def test_whose_speed_nobody_knows_is_tried_by_one_call_at_a_time() -> None:
+    driver = Driver(plan_for("a", order=1), strategy="latency-based-routing")
+    driver.end(driver.start(), seconds=2.0)
+    driver.groups["img"] = (plan_for("a"), plan_for("b"))
+    assert [name_of(driver.start()) for _ in range(3)] == ["b", "a", "a"]
+
+
+def test_a_speed_is_forgotten_after_ten_minutes() -> None:
+    """One slow image must not send all calls elsewhere for ever."""
+    driver = Driver(plan_for("a"), plan_for("b"), strategy="latency-based-routing")
+    for seconds in (9.0, 2.0):
+        driver.end(driver.start(), seconds=seconds)
+    driver.now_s += 500.0
+    fast = driver.where()
+    driver.now_s += 200.0
+    assert driver.where() != fast
 
 
 @pytest.mark.parametrize("limits", [{"rpm": 2}, {"ipm": 2}])
@@ -370,6 +463,52 @@ def test_a_call_for_more_images_than_the_limit_goes_alone() -> None:
     assert driver.where() == "a"
     with pytest.raises(OverloadedError):
         driver.start()
+
+
+def test_a_full_deployment_is_waited_for() -> None:
+    driver = Driver(plan_for("a", max_in_flight=1))
+    running = driver.start()
+    waiting = driver.router.start("img", driver.plan_group, driver.now_s)
+    assert [plan.deployment.id for plan in waiting.full] == ["a"]
+    assert driver.router.must_wait(waiting, driver.now_s)
+    driver.end(running)
+    assert not driver.router.must_wait(waiting, driver.now_s)
+
+
+def test_who_waits_is_told_when_its_deployment_rests() -> None:
+    driver = Driver(plan_for("a", max_in_flight=1), default_fallbacks=("none",))
+    running = driver.start()
+    waiting = driver.router.start("img", driver.plan_group, driver.now_s)
+    driver.end(running, UpstreamCredentialError("no key"))
+    assert not driver.router.must_wait(waiting, driver.now_s)
+    with pytest.raises(OverloadedError, match=r"a rests for 5 s after 1 failures; .*no key"):
+        driver.start()
+
+
+def test_a_full_fallback_is_waited_for() -> None:
+    driver = Driver(plan_for("a"), default_fallbacks=("spare",))
+    driver.groups["spare"] = [plan_for("s", max_in_flight=1)]
+    driver.end(driver.start(), UpstreamCredentialError("x"))
+    driver.start()
+    waiting = driver.router.start("img", driver.plan_group, driver.now_s)
+    assert [plan.deployment.id for plan in waiting.full] == ["s"]
+
+
+def test_a_call_of_many_requests_waits_until_there_is_room_for_all() -> None:
+    """But one of more requests than the limit goes out alone: it could never go otherwise."""
+    many = msgspec.structs.replace(plan_for("a", max_in_flight=3), n_max=1)
+    driver = Driver(plan_for("a", max_in_flight=3))
+    first, second = driver.start(), driver.start()
+    for images, has_to_wait in ((1, False), (2, True)):
+        call = msgspec.structs.replace(CALL, n=images)
+        driver.groups["img"] = [msgspec.structs.replace(many, call=call)]
+        route = driver.router.start("img", driver.plan_group, driver.now_s)
+        assert bool(route.full) == has_to_wait
+    driver.groups["img"] = [msgspec.structs.replace(many, call=msgspec.structs.replace(CALL, n=9))]
+    for running in (first, second):
+        assert driver.router.start("img", driver.plan_group, driver.now_s).full
+        driver.end(running)
+    assert not driver.router.start("img", driver.plan_group, driver.now_s).full
 
 
 def test_limits_at_the_same_time() -> None:

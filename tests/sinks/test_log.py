@@ -98,6 +98,21 @@ def test_the_log_of_a_gateway(start: Start) -> None:
     assert "nobody logs" not in stream.getvalue()
 
 
+def test_lines_that_nobody_took_are_counted(start: Start) -> None:
+    gateway = start()
+    stream = HangingStream()
+    writer = attach_log(stream, "json")
+    try:
+        for _ in range(QUEUE_MAX + 100):
+            writer.emit(record_of(reason="x"))
+        text = gateway.get("/metrics").body.decode()
+    finally:
+        stream.may_go_on.set()
+        detach_log(writer)
+    assert f'imagegate_sink_lost_total{{sink="log"}} {writer.lost_count}' in text
+    assert writer.lost_count >= 99
+
+
 @pytest.mark.parametrize(("extra", "is_told"), [("log_prompts: true", True), ("", False)])
 def test_prompts_are_told_by_choice_only(start: Start, extra: str, is_told: bool) -> None:
     stream = io.StringIO()

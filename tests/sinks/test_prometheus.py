@@ -1,12 +1,18 @@
 """`/metrics`, read by Prometheus' own parser."""
 
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from imagegate import clock
+from imagegate.sinks.log import EVENT
 from imagegate.sinks.metrics import SERIES_MAX, Numbers
 from imagegate.sinks.prometheus import exposition
 from imagegate.telemetry import CallEvent, TraceParent, Verdict
+from tests.gateway.running import Answer, RunningGateway
 from tests.sinks.conftest import Start
 from tests.upstream.fake import FakeUpstream
 
@@ -27,6 +33,11 @@ def total(samples: Samples, name: str, **labels: str) -> float:
         for (found, pairs), value in samples.items()
         if found == name and labels.items() <= dict(pairs).items()
     )
+
+
+def ask(gateway: RunningGateway) -> Answer:
+    call = {"model": "img", "prompt": "a fox"}
+    return gateway.post("/v1/images/generations", call, idempotency_key="one")
 
 
 def event_of(**values: object) -> CallEvent:
@@ -52,9 +63,54 @@ def test_calls_cost_and_time(start: Start, upstream: FakeUpstream) -> None:
     assert total(samples, "imagegate_cost_usd_total") >= cost
     assert total(samples, "imagegate_upstream_seconds_count", model="img") == 3
     assert total(samples, "imagegate_call_seconds_bucket", le="+Inf") == 4
+    assert total(samples, "imagegate_first_partial_seconds_count", model="img") == 1
+    assert total(samples, "imagegate_first_partial_seconds_sum") > 0
+    assert total(samples, "imagegate_phase_seconds_total", phase="upstream") > 0
     assert total(samples, "imagegate_in_flight") == 0
     assert total(samples, "imagegate_ready") == 1
     assert ("imagegate_spool_bytes", ()) in samples
+
+
+def test_who_joins_a_call_is_counted_and_adds_nothing(
+    start: Start, upstream: FakeUpstream, tmp_path: Path
+) -> None:
+    file = tmp_path / "calls.jsonl"
+    gateway = start(f"sinks: [{{kind: file, path: {file}}}]")
+    upstream.reply("hold")
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(ask, gateway) for _ in range(4)]
+        upstream.wait_held()
+        upstream.release()
+        call = asked[0].result()
+        asked[-1].result()
+    ask(gateway)  # its answer is told from the ledger
+    samples = samples_of(gateway.get("/metrics").body.decode())
+    assert total(samples, "imagegate_calls_total", ending="done") == 1
+    assert total(samples, "imagegate_calls_total", ending="joined") == 4
+    assert total(samples, "imagegate_images_total") == 1
+    cost = float(call.headers["x-imagegate-cost"])
+    assert total(samples, "imagegate_cost_usd_total") == pytest.approx(cost)
+    assert total(samples, "imagegate_call_seconds_count") == 1
+    gateway.stop()
+    gateway.wait_stopped()
+    events = [json.loads(line) for line in file.read_text().splitlines()]
+    assert {one["call_id"] for one in events} == {call.headers["x-imagegate-call-id"]}
+    assert len({one["trace_id"] for one in events}) == 5
+    joined = [one for one in events if one["event"] == "call.joined"]
+    assert [one["cost_usd"] for one in joined] == [0.0] * 4
+
+
+def test_who_joins_a_failure_is_told_so(
+    start: Start, upstream: FakeUpstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    upstream.reply("status:moderation")
+    gateway = start()
+    with caplog.at_level("INFO", "imagegate"):
+        assert [ask(gateway).status for _ in range(2)] == [400, 400]
+        gateway.get("/healthz")
+    [joined] = [one for one in caplog.records if one.message == "call.joined"]
+    event: CallEvent = getattr(joined, EVENT)
+    assert (event.code, joined.levelname) == ("moderation_blocked", "INFO")
 
 
 def test_the_numbers_are_for_who_has_the_key(start: Start) -> None:

@@ -1,5 +1,6 @@
 """Closing events reach real receivers: a webhook, a file, a bucket, a class, a collector."""
 
+import datetime
 import hashlib
 import hmac
 import json
@@ -20,6 +21,7 @@ from tests.sinks.conftest import Start
 from tests.sinks.receivers import PostServer
 from tests.upstream.fake import FakeUpstream
 
+LANGFUSE = {"LANGFUSE_PUBLIC_KEY": "pk-test", "LANGFUSE_SECRET_KEY": "sk-test"}
 TRACE_ID, CALLER_SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 
@@ -86,6 +88,42 @@ def test_callbacks_by_litellms_names(
     gateway.wait_stopped()
     lines = [json.loads(line) for one in receiver.posted for line in one.body.splitlines()]
     assert [line["event"] for line in lines] == events
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("otel", "/v1/traces"),
+        ("opentelemetry", "/v1/traces"),
+        ("langfuse", "/api/public/otel/v1/traces"),
+        ("langfuse_otel", "/api/public/otel/v1/traces"),
+        ("webhook", "/hook"),
+        ("generic_api", "/hook"),
+        ("prometheus", None),
+    ],
+)
+def test_each_of_litellms_names_reaches_its_receiver(
+    start: Start, receiver: PostServer, name: str, path: str | None
+) -> None:
+    env = LANGFUSE | {
+        "LANGFUSE_HOST": receiver.url,
+        "OTEL_ENDPOINT": f"{receiver.url}/v1/traces",
+        "GENERIC_LOGGER_ENDPOINT": f"{receiver.url}/hook",
+        "GENERIC_LOGGER_HEADERS": "x-tenant=one",
+    }
+    gateway = start(f"litellm_settings: {{success_callback: [{name}]}}", env)
+    call_id = gateway.generate().headers["x-imagegate-call-id"]
+    text = gateway.get("/metrics").body.decode()
+    gateway.stop()
+    gateway.wait_stopped()
+    assert 'imagegate_calls_total{operation="generate",model="img",ending="done",code=""} 1' in text
+    if path is None:
+        assert receiver.posted == []  # it comes and asks
+        return
+    posted = receiver.posted[0]
+    assert posted.path == path
+    assert call_id.encode() in posted.body
+    assert posted.headers.get("x-tenant") == ("one" if path == "/hook" else None)
 
 
 def test_lines_in_a_file(start: Start, tmp_path: Path) -> None:
@@ -181,7 +219,7 @@ def test_a_collector_gets_the_spans_of_a_call_below_its_callers(
     assert attributes["imagegate.call_id"] == answer.headers["x-imagegate-call-id"]
     for name in ("read", "plan", "admit", "attempt"):
         assert spans[name].parent_span_id == root.span_id
-    for name in ("prepare", "upstream", "collect", "settle"):
+    for name in ("prepare", "upstream", "collect", "keep", "settle"):
         assert spans[name].parent_span_id == spans["attempt"].span_id
     sent = upstream.bill[-1].headers["traceparent"]
     assert sent == f"00-{TRACE_ID}-{spans['attempt'].span_id.hex()}-01"
@@ -213,18 +251,84 @@ def test_a_failure_is_a_span_with_its_code(
     assert attributes_of(spans["image_generation img"])["error.type"]
 
 
-def test_langfuse_is_a_collector_with_its_sign_in(start: Start, receiver: PostServer) -> None:
-    env = {
-        "LANGFUSE_PUBLIC_KEY": "pk-test",
-        "LANGFUSE_SECRET_KEY": "sk-test",
-        "LANGFUSE_HOST": receiver.url,
-    }
-    gateway = start("litellm_settings: {success_callback: [langfuse]}", env)
-    gateway.generate()
+def test_langfuse_gets_a_call_as_it_reads_one(start: Start, receiver: PostServer) -> None:
+    """Names and shapes are those of Langfuse's own page on OpenTelemetry."""
+    env = LANGFUSE | {"LANGFUSE_HOST": receiver.url}
+    gateway = start("litellm_settings: {success_callback: [langfuse]}\nlog_prompts: true", env)
+    answer = gateway.generate(user="someone", stream=True, partial_images=1)
     (posted,) = receiver.wait()
     assert posted.path == "/api/public/otel/v1/traces"
     assert posted.headers["authorization"] == "Basic cGstdGVzdDpzay10ZXN0"
-    assert len(spans_of(posted.body)) >= 5
+    assert posted.headers["x-langfuse-ingestion-version"] == "4"
+    spans = {span.name: attributes_of(span) for span in spans_of(posted.body)}
+    root = spans["image_generation img"]
+    completed = answer.events[-1][1]
+    usage, cost = completed["usage"], completed["imagegate"]["cost"]
+    assert json.loads(root["langfuse.observation.usage_details"]) == {
+        "input": usage["input_tokens"],
+        "output": usage["output_tokens"],
+        "total": usage["input_tokens"] + usage["output_tokens"],
+        "images": 1,
+    }
+    total = json.loads(root["langfuse.observation.cost_details"])["total"]
+    assert total == pytest.approx(float(cost))
+    moment = datetime.datetime.fromisoformat(root["langfuse.observation.completion_start_time"])
+    assert moment.tzinfo is not None
+    expected = {
+        "langfuse.trace.name": "image_generation",
+        "langfuse.user.id": "someone",
+        "langfuse.observation.type": "generation",
+        "langfuse.observation.model.name": "gpt-image-2",
+        "langfuse.observation.input": "a fox",
+        "langfuse.observation.level": "DEFAULT",
+        "langfuse.trace.metadata.call_id": answer.headers["x-imagegate-call-id"],
+    }
+    assert expected.items() <= root.items()
+    assert "langfuse.observation.type" not in spans["attempt"]
+
+
+def test_langfuse_is_told_of_guardrails_and_failures(start: Start, receiver: PostServer) -> None:
+    guardrail = "{guardrail: sensitive, mode: pre_call, default_on: true}"
+    gateway = start(
+        "litellm_settings: {callbacks: [langfuse]}\n"
+        f"guardrails: [{{guardrail_name: private, litellm_params: {guardrail}}}]",
+        LANGFUSE | {"LANGFUSE_HOST": receiver.url},
+    )
+    gateway.generate(prompt="for ann@example.com")
+    spans = {span.name: attributes_of(span) for span in spans_of(receiver.wait()[0].body)}
+    assert spans["guardrail"]["langfuse.observation.type"] == "guardrail"
+    assert spans["guardrail"]["imagegate.verdict"] == "deny"
+    root = spans["image_generation img"]
+    assert root["langfuse.observation.level"] == "ERROR"
+    assert root["langfuse.observation.status_message"] == "content_policy_violation"
+    assert b"ann@example.com" not in receiver.posted[0].body
+
+
+def test_the_last_numbers_are_sent_when_it_stops(start: Start, receiver: PostServer) -> None:
+    gateway = start(f"sinks: [{{kind: otel, url: '{receiver.url}'}}]")
+    gateway.generate()
+    receiver.wait(2)  # its trace, and the first numbers
+    gateway.generate()
+    receiver.wait(3)
+    gateway.stop()
+    gateway.wait_stopped()
+    assert [one.path for one in receiver.posted] == [
+        "/v1/traces",
+        "/v1/metrics",
+        "/v1/traces",
+        "/v1/metrics",
+    ]
+    request = ExportMetricsServiceRequest.FromString(receiver.posted[-1].body)
+    points = {one.name: one for one in request.resource_metrics[0].scope_metrics[0].metrics}
+    assert points["imagegate.images"].sum.data_points[0].as_double == 2
+
+
+def test_a_prompt_is_a_message_as_the_convention_has_it(start: Start, receiver: PostServer) -> None:
+    gateway = start(f"sinks: [{{kind: otel, url: '{receiver.url}'}}]\nlog_prompts: true")
+    gateway.generate()
+    spans = {span.name: attributes_of(span) for span in spans_of(receiver.wait()[0].body)}
+    (message,) = json.loads(spans["image_generation img"]["gen_ai.input.messages"])
+    assert message == {"role": "user", "parts": [{"type": "text", "content": "a fox"}]}
 
 
 @pytest.mark.parametrize("server", [PostServer(hangs=True), PostServer(status=503)])

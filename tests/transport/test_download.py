@@ -19,7 +19,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from imagegate.errors import BadRequestError
-from imagegate.transport.addresses import UrlRefusedError, check_url, is_public
+from imagegate.transport.addresses import (
+    UrlRefusedError,
+    check_url,
+    is_outside_clouds,
+    is_public,
+    is_this_host,
+)
 from imagegate.transport.download import Downloader, DownloadLimits, Fetched
 
 HOST = "images.example"
@@ -527,3 +533,38 @@ def test_an_address_that_is_not_public_is_refused(address: str) -> None:
 @pytest.mark.parametrize("address", ["8.8.8.8", "20.1.2.3", "2606:4700::1111"])
 def test_a_public_address_is_allowed(address: str) -> None:
     assert is_public(address)
+
+
+@pytest.mark.parametrize(
+    ("address", "is_ones_own"),
+    [
+        ("127.0.0.1", True),
+        ("::1", True),
+        ("10.0.0.7", True),
+        ("100.64.0.9", True),
+        ("fd12:3456::1", True),
+        ("93.184.215.14", True),
+        ("169.254.169.254", False),
+        ("::ffff:169.254.169.254", False),
+        ("100.100.100.200", False),
+        ("168.63.129.16", False),
+        ("192.0.0.192", False),
+        ("fd00:ec2::254", False),
+        ("fd20:ce::254", False),
+        ("fe80::1", False),
+        ("fe80::1%eth0", False),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("224.0.0.1", False),
+        ("2002:a9fe:a9fe::1", False),
+        ("guard.test", False),
+    ],
+)
+def test_where_a_service_of_ones_own_may_be(address: str, is_ones_own: bool) -> None:
+    assert is_outside_clouds(address) is is_ones_own
+
+
+def test_plain_http_stays_on_this_host() -> None:
+    assert is_this_host("127.0.0.1")
+    assert is_this_host("::1")
+    assert not any(map(is_this_host, ("10.0.0.7", "93.184.215.14", "localhost", "::")))

@@ -73,6 +73,9 @@ _FILTER = {
 
 REFUSALS: dict[str, Refusal] = {
     "rate_limit": _openai(429, _RATE, "input-images", "rate_limit_exceeded", retry_after="12"),
+    "rate_limit_soon": _openai(
+        429, _RATE, "input-images", "rate_limit_exceeded", retry_after_ms="20"
+    ),
     "rate_limit_bare": _openai(429, _RATE, "input-images", "rate_limit_exceeded"),
     "insufficient_quota": _openai(429, _QUOTA, "insufficient_quota", "insufficient_quota"),
     "billing_hard_limit": _openai(

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from imagegate.assets.journal import Done, Ended, Head, Opened, Record, read_records
@@ -16,6 +17,11 @@ class AttemptLog:
         self.opened = opened
         self.heads: dict[int, Head] = {}
         self.sizes: dict[int, int] = {}
+
+    @property
+    def last_headers(self) -> Mapping[str, str]:
+        """The headers of the last answer that began."""
+        return self.heads[max(self.heads)].headers if self.heads else {}
 
     def answers(self) -> list[tuple[Head, Path | None, int]]:
         """Return the complete answers in order: head, file (None: in the head) and its bytes."""

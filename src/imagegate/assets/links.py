@@ -1,7 +1,7 @@
 """Signed urls of kept images: who has one may fetch that image until it expires, and no other.
 
-The signature is an HMAC-SHA256 over the asset's id and the time of expiry; its key is drawn once
-and lives in the data folder, so that urls outlive the process.
+The signature is an HMAC-SHA256 over the asset's id and the time of expiry. Its key is made of the
+operator's secret, or drawn once and kept in the data folder, so that urls outlive the process.
 """
 
 import contextlib
@@ -50,11 +50,13 @@ class Links:
         return hmac.new(self._key, text, hashlib.sha256).hexdigest()
 
 
-def open_links(folder: str) -> Links:
-    """Return the links of a data folder; its key is made where there is none, for us alone.
+def open_links(folder: str, secret: str = "") -> Links:
+    """Return the links of a `secret`, else of a data folder, whose key is drawn where it has none.
 
-    Raises `OSError` where it cannot be written or read.
+    Raises `OSError` where the key cannot be written or read.
     """
+    if secret:
+        return Links(hashlib.sha256(secret.encode()).digest())
     path = Path(folder) / KEY_FILE
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with contextlib.suppress(FileExistsError):

@@ -1,4 +1,4 @@
-"""Asks a running gateway's admin routes: the commands `keys`, `teams` and `spend`."""
+"""Asks a running gateway's admin routes, for the commands that need an admin."""
 
 import http.client
 import json
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from urllib.parse import urlencode, urlsplit
 
 from imagegate.config.load import MASTER_KEY_ENV, environment
+from imagegate.diagnosis.redact import redact
 from imagegate.errors import (
     AuthenticationError,
     BadRequestError,
@@ -34,25 +35,27 @@ _CLASSES: Mapping[int, type[ImageError]] = {
 
 
 class AdminApi:
-    """A gateway at `url`, asked with the key of the environment."""
+    """A gateway at `url`, asked with `key`, by default that of the environment."""
 
-    def __init__(self, url: str | None) -> None:
+    def __init__(self, url: str | None, key: str = "") -> None:
         variables = environment()
         self._url = url or variables.get(URL_ENV) or DEFAULT_URL
-        self._key = next((variables[name] for name in KEY_ENV if variables.get(name)), "")
+        self._key = key or next((variables[name] for name in KEY_ENV if variables.get(name)), "")
 
     def ask(self, method: str, path: str, body: Json = None) -> Json:
         """Return the answer. Raises the gateway's own error, `ConfigError` where none answers."""
-        status, text = self._send(method, path, None if body is None else json.dumps(body))
-        try:
-            answer = json.loads(text)
-        except ValueError:
-            raise ConfigError(f"{self._url} is no imagegate: it answered {status}.") from None
-        if status < 400:
-            return answer
-        error = answer.get("error") or {}
-        told = error.get("message", f"The gateway answered {status}.")
-        raise _CLASSES.get(status, ImageError)(told, code=error.get("code"), http_status=status)
+        status, text, _ = self._send(method, path, None if body is None else json.dumps(body))
+        answer = self._parsed(status, text)
+        if status >= 400:
+            raise _error(status, answer)
+        return answer
+
+    def read_bytes(self, path: str) -> tuple[bytes, str]:
+        """Return what is at `path`, and its media type. Raises as `ask` does."""
+        status, data, media_type = self._send("GET", path, None)
+        if status >= 400:
+            raise _error(status, self._parsed(status, data))
+        return data, media_type
 
     def pages(self, path: str, **query: str | None) -> list[Json]:
         """Return the rows of all pages."""
@@ -66,7 +69,13 @@ class AdminApi:
             given["after"] = page["next"]
         return rows
 
-    def _send(self, method: str, path: str, body: str | None) -> tuple[int, bytes]:
+    def _parsed(self, status: int, text: bytes) -> Json:
+        try:
+            return json.loads(text)
+        except ValueError:
+            raise ConfigError(f"{self._url} is no imagegate: it answered {status}.") from None
+
+    def _send(self, method: str, path: str, body: str | None) -> tuple[int, bytes, str]:
         place = urlsplit(self._url)
         kind = (
             http.client.HTTPSConnection if place.scheme == "https" else http.client.HTTPConnection
@@ -79,7 +88,7 @@ class AdminApi:
             try:
                 connection.request(method, place.path.rstrip("/") + path, body, headers)
                 answer = connection.getresponse()
-                return answer.status, answer.read()
+                return answer.status, answer.read(), answer.getheader("content-type", "")
             finally:
                 connection.close()
         except (OSError, http.client.HTTPException) as error:
@@ -87,3 +96,10 @@ class AdminApi:
                 f"no gateway answers at {self._url} ({error}). Start it with `imagegate serve`, or "
                 f"give its address with --url or {URL_ENV}."
             ) from error
+
+
+def _error(status: int, answer: Json) -> ImageError:
+    """Return what was said, redacted: whoever answers at that address may repeat our key."""
+    error = answer.get("error") or {}
+    told = redact(str(error.get("message", f"The gateway answered {status}.")))
+    return _CLASSES.get(status, ImageError)(told, code=error.get("code"), http_status=status)

@@ -22,10 +22,12 @@ COMMANDS = {
     "doctor": "Find what is wrong with a configuration and its providers, for free.",
     "check": "Tell what a configuration serves, skips, and does unlike LiteLLM.",
     "calls": "Tell what became of a gateway's calls, and fetch their images.",
-    "guardrails": "Try a guardrail of a configuration on a prompt.",
+    "guardrails": "Try a guardrail of a configuration on a prompt or images.",
+    "held": "Look at, release or delete images that guardrails hold.",
     "keys": "List, create, rotate or revoke virtual keys.",
     "teams": "List or create teams.",
     "spend": "Tell what was spent.",
+    "audit": "Tell what admins did.",
     "migrate": "Bring the ledger's database up to date.",
     "version": "Print the version.",
 }
@@ -34,11 +36,13 @@ GROUPS = {
         "list": "List calls, the newest first.",
         "show": "Show one call: its state, cost, attempts and adjustments.",
         "fetch": "Save the images of a call, whoever was there when they came.",
+        "reconcile": "List charges that nobody knows, and settle them by the provider's export.",
+        "cancel": "Take a call back that was not sent yet.",
     }
 }
 USAGES = {
     "edit": "Usage: imagegate edit IMAGE... PROMPT [OPTIONS]",
-    "guardrails": "Usage: imagegate guardrails test NAME PROMPT --config FILE",
+    "guardrails": "Usage: imagegate guardrails test NAME [PROMPT] --config FILE [OPTIONS]",
 }
 EXIT_CODES = """\
 Exit codes:

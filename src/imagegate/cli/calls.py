@@ -13,8 +13,11 @@ from rich.table import Table
 from imagegate.assets.links import suffix_of
 from imagegate.cli.exits import OK
 from imagegate.cli.gateway_reader import open_gateway
+from imagegate.cli.reconcile import reconcile_calls
 from imagegate.errors import NotFoundError
 from imagegate.types import Json
+
+__all__ = ["fetch_calls", "list_calls", "reconcile_calls", "show_calls"]
 
 Flag = Annotated[bool, Parameter(negative="")]
 
@@ -121,6 +124,35 @@ def fetch_calls(
     return OK
 
 
+def cancel_calls(
+    call_id: str,
+    /,
+    *,
+    gateway: str | None = None,
+    config: Path | None = None,
+    json: Flag = False,
+) -> int:
+    """Take a call back that was not sent yet.
+
+    Parameters
+    ----------
+    call_id
+        As in x-imagegate-call-id, in logs and in errors.
+    gateway
+        Address of the gateway; by default that of the configuration, or http://127.0.0.1:4000.
+    config
+        The gateway's configuration file, for its address and key.
+    json
+        Print one JSON object, and nothing else.
+    """
+    call = open_gateway(config, gateway).ask_json(f"/v1/images/calls/{call_id}/cancel", {})
+    if json:
+        _write_json(call)
+    else:
+        _print_call(call)
+    return OK
+
+
 def _save(data: bytes, image: Json, call_id: str, folder: Path) -> Path:
     path = folder / f"{call_id}-{image['index']}.{suffix_of(image['media_type'])}"
     path.write_bytes(data)
@@ -145,7 +177,9 @@ def _print_table(rows: list[Json]) -> None:
 
 def _print_call(call: Json) -> None:
     console = Console(highlight=False, markup=False)
-    console.print(f"{call['id']}: {call['operation']} by {call['model']}, {call['state']}")
+    progress = call["progress"]
+    state = f"{call['state']}, {progress['phase']}" if progress else call["state"]
+    console.print(f"{call['id']}: {call['operation']} by {call['model']}, {state}")
     delivered = call["delivered_at"]
     console.print(f"  made {_time(call['created_at'])}, cost {call['cost']} USD")
     console.print(f"  {'delivered ' + _time(delivered) if delivered else 'not delivered'}")
@@ -157,6 +191,14 @@ def _print_call(call: Json) -> None:
         )
     for change in call["adjustments"]:
         console.print(f"  {change['param']}: asked {change['asked']!r}, sent {change['sent']!r}")
+    for said in call["guardrails"]:
+        verdict = f"{said['action']} {said['category']}".strip()
+        console.print(f"  guardrail {said['guardrail']} ({said['mode']}): {verdict}")
+    if call["held_count"]:
+        console.print(f"  held: {call['held_count']}, see `imagegate held`")
+    for hook in call.get("webhooks", ()):
+        told = f": {hook['error']}" if hook["error"] else ""
+        console.print(f"  webhook {hook['url']}: {hook['state']}, tries {hook['tries']}{told}")
     for image in call["images"]:
         size = f"{image['width']}x{image['height']}"
         console.print(f"  image {image['index']}: {image['media_type']} {size}")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from imagegate.assets.bucket import Bucket
 from imagegate.cli.exits import OK
 from imagegate.config.load import load_settings
 from imagegate.config.resolve import CheckLine, check_report
@@ -22,6 +23,8 @@ def check(config: Path, /) -> int:
         The YAML file.
     """
     settings = load_settings(str(config))
+    if settings.assets.bucket is not None:
+        Bucket(settings.assets.bucket)  # raises what is wrong with its options
     console = Console(highlight=False)
     for line in check_report(settings):
         _print_line(console, line)

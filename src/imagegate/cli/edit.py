@@ -22,6 +22,7 @@ def edit(
     output: Annotated[Path | None, Parameter(alias="-o")] = None,
     stream: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
+    idempotency_key: str | None = None,
     config: Path | None = None,
 ) -> int:
     """Edit one or more images with a prompt.
@@ -50,6 +51,8 @@ def edit(
         Show two previews while the image is made; most providers charge for them.
     json
         Print one JSON object, and nothing else.
+    idempotency_key
+        Sent to OpenAI-compatible servers; one that honours it makes the same image once.
     config
         Configuration file, as for serve; without it keys of the environment are used.
     """
@@ -70,6 +73,7 @@ def edit(
         output_format=output_format,
         background=background,
         stream=stream,
+        idempotency_key=idempotency_key,
         config=config,
         output=output,
         as_json=json,

@@ -1,4 +1,4 @@
-"""Reads from a running gateway: JSON and images, with the key of its configuration."""
+"""Asks a running gateway: for JSON and images, with the key of its configuration."""
 
 import http.client
 import json
@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from imagegate.config.load import load_settings
+from imagegate.diagnosis.redact import redact
 from imagegate.errors import (
     AuthenticationError,
     BadRequestError,
@@ -24,6 +25,7 @@ _CLASSES: dict[int, type[ImageError]] = {
     401: AuthenticationError,
     403: AuthenticationError,
     404: NotFoundError,
+    409: BadRequestError,
     410: NotFoundError,
 }
 
@@ -38,10 +40,17 @@ class GatewayReader(Struct, frozen=True):
         """Return the JSON at `path`. Raises the `ImageError` that the gateway answers with."""
         return json.loads(self.read_bytes(path))
 
+    def ask_json(self, path: str, asked: Json) -> Json:
+        """Return the JSON answer to a POST. Raises the `ImageError` that the gateway tells."""
+        return json.loads(self._ask("POST", path, json.dumps(asked).encode()))
+
     def read_bytes(self, path: str) -> bytes:
         """Return what is at `path`. Raises the `ImageError` that the gateway answers with."""
+        return self._ask("GET", path)
+
+    def _ask(self, method: str, path: str, asked: bytes | None = None) -> bytes:
         try:
-            status, body = self._get(path)
+            status, body = self._send(method, path, asked)
         except (OSError, http.client.HTTPException) as error:
             raise OverloadedError(
                 f"No gateway answers at {self.url} ({error}). Start it with `imagegate serve`, or "
@@ -52,15 +61,16 @@ class GatewayReader(Struct, frozen=True):
             raise _error(status, body)
         return body
 
-    def _get(self, path: str) -> tuple[int, bytes]:
+    def _send(self, method: str, path: str, asked: bytes | None) -> tuple[int, bytes]:
         parts = urlsplit(self.url)
         is_tls = parts.scheme == "https"
         kind = http.client.HTTPSConnection if is_tls else http.client.HTTPConnection
         connection = kind(parts.netloc, timeout=TIMEOUT_S)
         key = self.key.reveal()
-        headers = {"authorization": f"Bearer {key}"} if key else {}
+        headers = {"content-type": "application/json"} if asked else {}
+        headers |= {"authorization": f"Bearer {key}"} if key else {}
         try:
-            connection.request("GET", parts.path.rstrip("/") + path, headers=headers)
+            connection.request(method, parts.path.rstrip("/") + path, asked, headers)
             response = connection.getresponse()
             return response.status, response.read(BODY_BYTES_MAX)
         finally:
@@ -82,10 +92,11 @@ def open_gateway(config: Path | None, gateway: str | None) -> GatewayReader:
 
 
 def _error(status: int, body: bytes) -> ImageError:
+    """Return what was said, redacted: whoever answers at that address may repeat our key."""
     try:
         told = json.loads(body)["error"]
         message, code = str(told["message"]), str(told["code"])
     except (ValueError, KeyError, TypeError):
         message, code = f"The gateway answered with status {status}.", None
     kind = _CLASSES.get(status, OverloadedError)
-    return kind(message, code=code, http_status=status)
+    return kind(redact(message), code=code, http_status=status)

@@ -10,14 +10,19 @@ from rich.table import Table
 from imagegate.types import Json
 
 
-def print_rows(rows: Sequence[Json], columns: Mapping[str, str], *, as_json: bool) -> None:
-    """Print rows; `columns` are titles by the name of what stands below them."""
+def print_rows(
+    rows: Sequence[Json], columns: Mapping[str, str], *, as_json: bool, whole: str = ""
+) -> None:
+    """Print rows; `columns` are titles by the name of what stands below them.
+
+    The column titled `whole` is never broken into lines, so that it can be copied.
+    """
     if as_json:
         sys.stdout.write(json.dumps(rows) + "\n")
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in columns.values():
-        table.add_column(title, overflow="fold")
+        table.add_column(title, overflow="fold", no_wrap=title == whole)
     for row in rows:
         table.add_row(*(_shown(row.get(name)) for name in columns))
     Console(highlight=False, markup=False).print(table)

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
+from imagegate.candidates import deployments_of, names_of
 from imagegate.catalogue.model import Model
 from imagegate.catalogue.rows import builtin_catalogue
 from imagegate.cli.exits import OK
@@ -44,9 +45,11 @@ def _known() -> list[Json]:
 
 
 def _served(config: Path) -> list[Json]:
+    settings = load_settings(str(config))
     return [
         _row(deployment.group, deployment.model) | {"deployment": _place(deployment)}
-        for deployment in load_settings(str(config)).deployments
+        for name in dict.fromkeys(name for one in settings.deployments for name in names_of(one))
+        for deployment in deployments_of(name, settings)
     ]
 
 

@@ -4,6 +4,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from imagegate.candidates import served_names
 from imagegate.cli.failure import error_console
 from imagegate.config.load import load_settings
 from imagegate.config.settings import Settings
@@ -76,7 +77,7 @@ def _tell(settings: Settings) -> None:
 
 def _announce(settings: Settings, url: str) -> None:
     """Print the address, and two ways to try it that work as they stand."""
-    model = settings.default_model or settings.deployments[0].group
+    model = settings.default_model or next(iter(served_names(settings)), "MODEL")
     has_key = bool(settings.server.master_key)
     curl = _CURL.format(url=url, model=model, authorization=_AUTHORIZATION if has_key else "")
     python = _PYTHON.format(

@@ -46,6 +46,7 @@ def image_generation(
     num_retries: int | None = None,
     adjust: AdjustPolicy | None = None,
     max_cost_usd: Decimal | float | str | None = None,
+    idempotency_key: str | None = None,
     **provider_params: Any,
 ) -> Request[ImageResponse]: ...
 @overload
@@ -78,6 +79,7 @@ def image_generation(
     num_retries: int | None = None,
     adjust: AdjustPolicy | None = None,
     max_cost_usd: Decimal | float | str | None = None,
+    idempotency_key: str | None = None,
     **provider_params: Any,
 ) -> Request[ImageStream]: ...
 def image_generation(
@@ -109,6 +111,7 @@ def image_generation(
     num_retries: int | None = None,
     adjust: AdjustPolicy | None = None,
     max_cost_usd: Decimal | float | str | None = None,
+    idempotency_key: str | None = None,
     **provider_params: Any,
 ) -> Request[Any]:
     """Make images from a prompt; return an `ImageResponse`, or an `ImageStream` with `stream=True`.
@@ -118,8 +121,9 @@ def image_generation(
     ends the wait, not the purchase. `num_retries` counts further tries after failures that bought
     nothing; `fallbacks` are models tried after those and after a deployment's own failures.
     `adjust="strict"` refuses what `"nearest"`, the default, would translate and report.
-    `max_cost_usd` refuses a dearer call before it is sent. Any other keyword is a parameter of the
-    provider.
+    `max_cost_usd` refuses a dearer call before it is sent. The same `idempotency_key` with the same
+    request gets the same answer of one client, and is sent to OpenAI-compatible servers. Any other
+    keyword is a parameter of the provider.
 
     Raises `BadRequestError` and the other classes of `imagegate.ImageError`.
     """
@@ -159,6 +163,7 @@ def image_edit(
     num_retries: int | None = None,
     adjust: AdjustPolicy | None = None,
     max_cost_usd: Decimal | float | str | None = None,
+    idempotency_key: str | None = None,
     **provider_params: Any,
 ) -> Request[ImageResponse]: ...
 @overload
@@ -194,6 +199,7 @@ def image_edit(
     num_retries: int | None = None,
     adjust: AdjustPolicy | None = None,
     max_cost_usd: Decimal | float | str | None = None,
+    idempotency_key: str | None = None,
     **provider_params: Any,
 ) -> Request[ImageStream]: ...
 def image_edit(
@@ -228,6 +234,7 @@ def image_edit(
     num_retries: int | None = None,
     adjust: AdjustPolicy | None = None,
     max_cost_usd: Decimal | float | str | None = None,
+    idempotency_key: str | None = None,
     **provider_params: Any,
 ) -> Request[Any]:
     """Edit images with a prompt; return an `ImageResponse`, or an `ImageStream` with `stream=True`.
@@ -259,6 +266,7 @@ def image_variation(
     num_retries: int | None = None,
     adjust: AdjustPolicy | None = None,
     max_cost_usd: Decimal | float | str | None = None,
+    idempotency_key: str | None = None,
     **provider_params: Any,
 ) -> Request[ImageResponse]:
     """Make variations of an image; return an `ImageResponse`.

@@ -3,6 +3,8 @@
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from msgspec import structs
+
 from imagegate import clock
 from imagegate.catalogue.known_models import DEFAULT_MODEL
 from imagegate.client.held import Held
@@ -17,8 +19,9 @@ from imagegate.wire.openai_fields import check_fields, check_image_count, requir
 
 if TYPE_CHECKING:
     from imagegate.assets.spool import CallSpool
+    from imagegate.call_options import AttachTerms, CallOptions
     from imagegate.config.settings import Settings
-    from imagegate.running import CallOptions, RunningCall
+    from imagegate.running import RunningCall
 
 RETRY_WAIT_S = 0.5
 RETRY_WAIT_S_MAX = 60.0
@@ -32,16 +35,16 @@ SettingsFor = Callable[[Candidate], "tuple[Settings, str]"]
 class Tries:
     """Which candidate is next after an error, and how long to wait before it."""
 
-    def __init__(self, candidates: tuple[Candidate, ...], retries_max: int) -> None:
+    def __init__(self, candidates: tuple[Candidate, ...], retries_max: int, first: int = 0) -> None:
         self._candidates = candidates
         self._retries_max = retries_max
         self._retries = 0
-        self._index = 0
+        self.index = min(first, len(candidates) - 1)
 
     @property
     def candidate(self) -> Candidate:
         """The candidate to try now."""
-        return self._candidates[self._index]
+        return self._candidates[self.index]
 
     def wait_after(self, error: ImageError) -> float | None:
         """Return the seconds to wait before the next try, or None where `error` is the end.
@@ -53,9 +56,9 @@ class Tries:
             if wait_s <= RETRY_WAIT_S_MAX:
                 self._retries += 1
                 return wait_s
-        if error.fault not in ("moment", "deployment") or self._index + 1 == len(self._candidates):
+        if error.fault not in ("moment", "deployment") or self.index + 1 == len(self._candidates):
             return None
-        self._index += 1
+        self.index += 1
         self._retries = 0
         return 0.0
 
@@ -67,7 +70,8 @@ class Course:
         self._pool = pool
         self._request = request
         self._settings_for = settings_for
-        self._tries = Tries(candidates_of(request), request.retries_max)
+        first = pool.keyed.candidate_of(request.idempotency_key)
+        self._tries = Tries(candidates_of(request), request.retries_max, first)
         self._running: RunningCall | None = None
         self._held: Held
 
@@ -156,12 +160,28 @@ class Course:
         spool = entry.runtime.spool.open_call(call_id)
         try:
             call = await _build_call(self._request, call_id, group, entry, spool)
-            running = await entry.runtime.pipeline.start(call, spool, _options(self._request))
+            options = _options(self._request, await self._terms(call))
+            running = await entry.runtime.pipeline.start(call, spool, options)
         except BaseException:
             spool.close()
             raise
+        if options.attach is not None:
+            self._pool.keyed.keep(entry, running.id, options.attach, self._tries.index)
         self._running = running
         self._held = entry.hold(self._pool.thread, running)
+
+    async def _terms(self, call: ImageCall) -> "AttachTerms | None":
+        """Return by what a call with a key is known, whichever candidate makes it."""
+        key = self._request.idempotency_key
+        if not key:
+            return None
+        from imagegate.call_options import AttachTerms
+        from imagegate.fingerprint import fingerprint
+
+        asked = structs.replace(call, model=self._request.model or "")
+        terms = AttachTerms(fingerprint=await fingerprint(asked, ""), key=key)
+        self._pool.keyed.check(terms)
+        return terms
 
 
 def candidates_of(request: Request[Any]) -> tuple[Candidate, ...]:
@@ -189,14 +209,15 @@ def _provider(model: str) -> str:
     return model.partition("/")[0] if "/" in model else "openai"
 
 
-def _options(request: Request[Any]) -> "CallOptions":
-    from imagegate.running import CallOptions
+def _options(request: Request[Any], terms: "AttachTerms | None" = None) -> "CallOptions":
+    from imagegate.call_options import CallOptions
 
     limit = request.max_cost_usd
     return CallOptions(
         adjust=request.adjust,
         max_cost_e10=None if limit is None else int(limit * _E10),
         timeout_s=request.timeout_s,
+        attach=terms,
     )
 
 

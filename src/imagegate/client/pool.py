@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from imagegate.client.held import Held
+from imagegate.client.keyed import KeyedCalls
 from imagegate.client.loop import LoopThread
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Pool:
     def __init__(self, thread: LoopThread) -> None:
         self.thread = thread
         self._entries: list[Entry] = []
+        self.keyed = KeyedCalls()
         self._lock = asyncio.Lock()
         left = partial(_close_left, self._entries)
         # A client that nobody closes, and no stream of it reads on: its connections end with it.

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from imagegate.client.inputs import Source, read_input, read_inputs
+from imagegate.client.keyed import read_key
 from imagegate.client.settings import TIMEOUT_S
 from imagegate.config.deployment import setting_names
 from imagegate.errors import BadRequestError
@@ -81,7 +82,7 @@ IGNORED = frozenset(
         "verbose",
     ]
 )
-OPTIONS = frozenset(("adjust", "max_cost_usd", "timeout"))
+OPTIONS = frozenset(("adjust", "idempotency_key", "max_cost_usd", "timeout"))
 INPUTS = frozenset(("image", "mask", "markup"))
 IGNORED_PREFIXES = ("aws_", "vertex_", "input_cost_per_", "output_cost_per_", "litellm_")
 
@@ -105,6 +106,7 @@ class Request(Struct, Generic[T], frozen=True, kw_only=True):
     timeout_s: float = TIMEOUT_S
     retries_max: int = 0
     fallbacks: tuple[Fallback, ...] = ()
+    idempotency_key: str = ""
     is_mock: bool = False
 
     @property
@@ -140,6 +142,7 @@ def build_request(operation: Operation, given: Mapping[str, Any]) -> Request[Any
         timeout_s=_timeout_s(said.get("timeout", TIMEOUT_S)),
         retries_max=_retries(said),
         fallbacks=tuple(said.get("fallbacks", ())),
+        idempotency_key=read_key(said.get("idempotency_key")),
         is_mock=_mock(said),
     )
 

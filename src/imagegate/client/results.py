@@ -123,7 +123,8 @@ class ImageResponse(Record):
     """The images of one call, and what they cost.
 
     `images` is `data` by another name. `cost_usd` is exact, None where the price is unknown.
-    `adjustments` lists each difference between what was asked and what was sent.
+    `adjustments` lists each difference between what was asked and what was sent, `verdicts` what
+    guardrails said of it, as `name:action:category`.
     """
 
     fields = (
@@ -149,6 +150,7 @@ class ImageResponse(Record):
         self.cost_usd = _usd(outcome.cost_e10)
         self.adjustments: tuple[Adjustment, ...] = outcome.adjustments
         self.warnings: tuple[str, ...] = outcome.warnings
+        self.verdicts: tuple[str, ...] = tuple(map(str, outcome.verdicts))
         self.call_id = outcome.call.id
         self.provider = outcome.deployment.provider.name
         self.model = f"{self.provider}/{outcome.deployment.target.upstream_model}"

@@ -1,6 +1,6 @@
 """`model_list` -> what is wanted, what is skipped: an entry that makes no images is no fault."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from imagegate.catalogue.model import Catalogue
 from imagegate.config.deployment import (
@@ -18,12 +18,14 @@ from imagegate.config.litellm import (
     RESPONSES_MODE,
     policy_of,
 )
+from imagegate.config.patterns import MARK
 from imagegate.config.resolve import ENV_PREFIX, WantedAt
 from imagegate.config.routing import routing_of
-from imagegate.config.schema import ConfigFile, DeploymentParams, ModelEntry
+from imagegate.config.schema import ConfigFile, DeploymentParams, ModelEntry, ModelInfo
 from imagegate.config.settings import Note, Skipped
 from imagegate.config.validate import secret, validate
-from imagegate.config.wanted import TOKEN_PRICES, Wanted
+from imagegate.config.wanted import TOKEN_LIMITS, TOKEN_PRICES, Wanted
+from imagegate.config.wildcards import why_not
 from imagegate.providers import PROVIDERS, provider_for
 from imagegate.types import ImageCall, Json
 
@@ -111,6 +113,9 @@ class Entries:
         if not isinstance(params, dict) or not isinstance(params.get("model"), str):
             return None  # validation has more to say about it
         mode = str(info.get("mode") or "")
+        reason = why_not(str(raw.get("model_name")), params["model"], params, mode)
+        if reason:
+            return reason
         if mode == RESPONSES_MODE:
             return self._why_not_served(params, "", is_told=True)
         if mode and mode not in IMAGE_MODES:
@@ -127,13 +132,13 @@ class Entries:
         if model.startswith(ENV_PREFIX):
             variable = model.removeprefix(ENV_PREFIX)
             return None if is_told else f"its model is in {variable}, which is not set"
-        if "*" in model:
-            return "wildcard models are not available in this version; write one entry a model"
+        if model == MARK:
+            return None
         if provider_for(prefix) is None:
             is_typo = nearest(prefix, tuple(provider.name for provider in PROVIDERS)) is not None
             is_fault = prefix not in PROVIDERS_NOT_HERE and (is_told or is_typo)
             return None if is_fault else unknown_provider(prefix)
-        if is_told or self._looks_like_images(prefix, name, base):
+        if is_told or MARK in name or self._looks_like_images(prefix, name, base):
             return None
         return "its name is no image model's; with model_info.mode: image_generation it is served"
 
@@ -158,7 +163,7 @@ class Entries:
         settings = read_settings(provider, params.model_extra or {}) if provider else {}
         taken = setting_names((provider,)) if provider else frozenset[str]()
         if info.mode == RESPONSES_MODE:
-            taken |= TOKEN_PRICES.keys()
+            taken |= {*TOKEN_PRICES, *TOKEN_LIMITS}
         extra = self._extra(params, taken, path)
         headers = {**(params.extra_headers or {}), **_texts(extra.pop("headers", None))}
         wanted = Wanted(
@@ -185,9 +190,10 @@ class Entries:
             defaults={**extra, **(params.extra_body or {})},
             variations=params.variations,
             adjust=policy_of(params.drop_params),
-            routing=routing_of(params),
+            routing=routing_of(params, self._config),
             serves="responses" if info.mode == RESPONSES_MODE else "images",
-            token_prices=_token_prices({**(info.model_extra or {}), **(params.model_extra or {})}),
+            token_prices=_among(TOKEN_PRICES, info, params),
+            token_limits=_among(TOKEN_LIMITS, info, params),
         )
         self.served.append(WantedAt(wanted, path))
 
@@ -225,9 +231,10 @@ class Entries:
         return meant is not None
 
 
-def _token_prices(given: Mapping[str, Json]) -> Mapping[str, Json]:
-    """Return LiteLLM's prices of text tokens, as they are written."""
-    return {name: given[name] for name in TOKEN_PRICES if given.get(name) is not None}
+def _among(names: Iterable[str], info: ModelInfo, params: DeploymentParams) -> Mapping[str, Json]:
+    """Return what LiteLLM says of text tokens under these names, as it is written."""
+    given = {**(info.model_extra or {}), **(params.model_extra or {})}
+    return {name: given[name] for name in names if given.get(name) is not None}
 
 
 def _texts(value: Json) -> dict[str, str]:

@@ -32,7 +32,7 @@ PARAMS_NOT_HERE = _words(
     default_api_key_rpm_limit default_api_key_tpm_limit fallbacks
     hf_model_name input_cost_per_image input_cost_per_image_token input_cost_per_pixel
     input_cost_per_second input_cost_per_token itpm litellm_session_id litellm_trace_id
-    max_budget max_file_size_mb max_parallel_requests max_retries
+    max_budget max_file_size_mb max_retries
     merge_reasoning_content_in_choices mock_response model_info
     num_retries otpm output_cost_per_image output_cost_per_image_token
     output_cost_per_pixel output_cost_per_second output_cost_per_token region_name retry_policy

@@ -15,6 +15,7 @@ import msgspec
 from imagegate import clock
 from imagegate.catalogue.model import Catalogue
 from imagegate.catalogue.rows import builtin_catalogue, read_rows
+from imagegate.config.assets import asset_settings
 from imagegate.config.faults import ConfigFault, Faults, Path, nearest
 from imagegate.config.guards import GuardrailReader
 from imagegate.config.litellm import SECTION_KEYS_NOT_HERE, TOP_LEVEL_NOT_HERE, policy_of
@@ -31,6 +32,7 @@ from imagegate.config.resolve import (
 from imagegate.config.retirement import retirement_notes
 from imagegate.config.settings import AssetSettings, Note, ServerSettings, Settings
 from imagegate.config.sinks import SinkReader
+from imagegate.config.webhooks import read_webhooks
 from imagegate.errors import ConfigError
 from imagegate.types import AdjustPolicy, Json, Secret
 
@@ -184,7 +186,7 @@ def _build(
 ) -> Settings:
     """Return the settings as far as they can be read; what is wrong is in `faults`."""
     from imagegate.config.entries import Entries
-    from imagegate.config.routing import router_settings
+    from imagegate.config.routing import override_settings, queue_settings, router_settings
 
     config, unset, variables, notes_read = _read(source.text, env, faults)
     catalogue = _catalogue(config, source.folder, faults)
@@ -206,11 +208,13 @@ def _build(
         aliases=aliases,
         default_model=default_model,
         router=router_settings(config, asked | aliases.keys(), faults),
+        queue=queue_settings(config),
+        overrides=override_settings(config),
         adjust=_adjust(config),
         on_retired=config.on_retired,
         partial=config.partial,
         server=server,
-        assets=_assets(config, source.folder, home),
+        assets=asset_settings(config.assets, source.folder, home, faults),
         database_url=_database(config, variables, source.folder, home, faults),
         unknown_price=config.unknown_price,
         unknown_price_ceiling_e10=round(config.unknown_price_ceiling_usd * E10_PER_USD),
@@ -221,6 +225,7 @@ def _build(
         log_format=config.log_format,
         log_prompts=config.log_prompts and not config.litellm_settings.turn_off_message_logging,
         sinks=sinks.read(config),
+        webhooks=read_webhooks(config.webhooks, faults),
         guardrails=GuardrailReader(place, variables, faults).read(config),
         skipped=skipped,
         notes=(
@@ -377,13 +382,6 @@ def _aliases(config: "ConfigFile") -> dict[str, str]:
 
 def _adjust(config: "ConfigFile") -> AdjustPolicy:
     return config.adjust or policy_of(config.litellm_settings.drop_params) or "nearest"
-
-
-def _assets(config: "ConfigFile", folder: FilePath, home: FilePath) -> AssetSettings:
-    values = config.assets.model_dump(exclude={"folder"})
-    given = config.assets.folder
-    place = _at(folder, given) if given else home / "assets"
-    return AssetSettings(folder=str(place), **values)
 
 
 def _database(

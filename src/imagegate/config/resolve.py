@@ -4,7 +4,7 @@ Neither YAML nor pydantic is loaded here: the SDK without a file comes this way.
 """
 
 import datetime
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -14,6 +14,7 @@ from imagegate.catalogue.model import SANDBOX, Catalogue
 from imagegate.catalogue.rows import builtin_catalogue
 from imagegate.config.deployment import read_settings, resolve_deployment, split_model
 from imagegate.config.faults import Faults, Path, nearest
+from imagegate.config.patterns import matches
 from imagegate.config.proxies import read_proxies
 from imagegate.config.settings import (
     AssetSettings,
@@ -23,6 +24,7 @@ from imagegate.config.settings import (
     Skipped,
 )
 from imagegate.config.wanted import Findings, Problem, Wanted
+from imagegate.config.wildcards import Named, each_provider, is_wildcard
 from imagegate.errors import AuthenticationError, ConfigError
 from imagegate.providers import provider_for
 from imagegate.types import Json, Secret
@@ -46,12 +48,12 @@ class WantedAt(Struct, frozen=True):
 
 
 def resolve_deployments(
-    asked: Iterable[WantedAt], catalogue: Catalogue, env: Mapping[str, str], faults: Faults
+    asked: Sequence[WantedAt], catalogue: Catalogue, env: Mapping[str, str], faults: Faults
 ) -> tuple[tuple[Deployment, ...], tuple[Note, ...]]:
     """Return the deployments in order, each with an id of its own, and what to know about them."""
     deployments: list[Deployment] = []
-    notes: list[Note] = []
-    for entry in asked:
+    notes = _unspent(asked, catalogue, env, faults)
+    for entry in _spread(asked, catalogue, env):
         findings = Findings()
         deployment = resolve_deployment(entry.wanted, catalogue, env, findings)
         for problem in findings.problems:
@@ -60,8 +62,35 @@ def resolve_deployments(
         notes += [Note(entry.wanted.group, line, text) for text in findings.notes]
         # What is noted as wrong is not served in part: an unset key would be sent as its own name.
         if deployment is not None and not faults.has(entry.path, below=True):
-            deployments.append(_with_own_id(deployment, entry, deployments, faults))
+            deployment = _with_own_id(deployment, entry, deployments, faults)
+            if is_wildcard(entry.wanted):
+                named = Named(entry.wanted, deployment, catalogue, env)
+                deployment = msgspec.structs.replace(deployment, named=named)
+            deployments.append(deployment)
     return tuple(_with_images(one, deployments) for one in deployments), tuple(notes)
+
+
+def _spread(
+    entries: Sequence[WantedAt], catalogue: Catalogue, env: Mapping[str, str]
+) -> Iterator[WantedAt]:
+    """Yield the entries; one for all providers as one a provider, unless that one is there too."""
+    groups = {entry.wanted.group for entry in entries}
+    for entry in entries:
+        for wanted in each_provider(entry.wanted, catalogue, env):
+            if wanted.group == entry.wanted.group or wanted.group not in groups:
+                yield WantedAt(wanted, entry.path)
+
+
+def _unspent(
+    asked: Iterable[WantedAt], catalogue: Catalogue, env: Mapping[str, str], faults: Faults
+) -> list[Note]:
+    """Return a note for each entry that is for all providers, and for none here."""
+    text = "it serves nothing: no provider's key is in the environment; set one, such as "
+    return [
+        Note(entry.wanted.group, faults.line_of(entry.path), text + KEYS_TOLD[0][0])
+        for entry in asked
+        if not each_provider(entry.wanted, catalogue, env)
+    ]
 
 
 def _with_images(deployment: Deployment, all_of_them: Iterable[Deployment]) -> Deployment:
@@ -72,7 +101,9 @@ def _with_images(deployment: Deployment, all_of_them: Iterable[Deployment]) -> D
     there = {
         one.group: one
         for one in all_of_them
-        if one.serves == "images" and (one.provider.name, one.target.base_url) == place
+        if one.serves == "images"
+        and not one.named
+        and (one.provider.name, one.target.base_url) == place
     }
     return msgspec.structs.replace(deployment, images=there)
 
@@ -121,14 +152,14 @@ def check_names(
     """
     groups = frozenset(deployment.group for deployment in deployments)
     for alias, group in aliases.items():
-        if group not in asked:
+        if not matches(asked, group):
             path = ("router_settings", "model_group_alias", alias)
             faults.add(path, f"there is no model group {group!r}{_meant(group, asked)}")
-    served = {alias: group for alias, group in aliases.items() if group in groups}
-    if default_model and default_model not in asked | aliases.keys():
+    served = {alias: group for alias, group in aliases.items() if matches(groups, group)}
+    if default_model and not matches(asked | aliases.keys(), default_model):
         meant = _meant(default_model, asked)
         faults.add(("default_model",), f"there is no model group {default_model!r}{meant}")
-    elif default_model and default_model not in groups | served.keys() and not faults:
+    elif default_model and not matches(groups | served.keys(), default_model) and not faults:
         faults.add(("default_model",), f"the model group {default_model!r} is skipped")
     return served
 
@@ -309,16 +340,23 @@ def check_report(settings: Settings) -> tuple[CheckLine, ...]:
 
 def describe(deployment: Deployment) -> str:
     """Return one line about a deployment: where it is, how it signs in, which row it has."""
-    target, row = deployment.target, deployment.model
+    target = deployment.target
     surface = target.traits.get("surface")
     parts = [
         f"{deployment.provider.name}/{target.upstream_model} at {target.base_url}",
         f"{surface} surface, api-version {target.traits.get('api_version')}" if surface else "",
         f"credential {_sign_in(deployment)}",
-        f"limits and price of {row.id}" if row else "no limits and no price known",
+        _facts(deployment),
         f"defaults {_plain(deployment.defaults)}" if deployment.defaults else "",
     ]
     return "; ".join(part for part in parts if part)
+
+
+def _facts(deployment: Deployment) -> str:
+    if deployment.named:
+        return "any model of that name"
+    row = deployment.model
+    return f"limits and price of {row.id}" if row else "no limits and no price known"
 
 
 def _sign_in(deployment: Deployment) -> str:

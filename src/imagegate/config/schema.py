@@ -9,77 +9,27 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
-from imagegate.config.guards import GuardHit, Severity
-from imagegate.telemetry import GuardMode
+from imagegate.config.fields import (
+    Count,
+    Entity,
+    Hit,
+    LiteLLMSection,
+    Modes,
+    Names,
+    Port,
+    Retention,
+    Retries,
+    Seconds,
+    Section,
+    Text,
+    not_bool,
+    yes_no,
+)
+from imagegate.config.guards import Severity
+from imagegate.config.routing_schema import CallLimits, Fallbacks, Overrides, RouterSettings
+from imagegate.config.settings import DOCS_URL
+from imagegate.config.webhook_schema import Webhooks
 from imagegate.types import Json
-
-
-def _not_bool(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("must be a number")  # noqa: TRY004 - pydantic reports ValueErrors
-    return value
-
-
-def _yes_no(value: object) -> object:
-    # YAML reads the bare word `no` as false.
-    return {False: "no", True: "yes"}[value] if isinstance(value, bool) else value
-
-
-def _one_mapping(value: object) -> object:
-    # LiteLLM writes a list of mappings with one key each.
-    if isinstance(value, list) and all(isinstance(item, dict) for item in value):
-        return {key: groups for item in value for key, groups in item.items()}
-    return value
-
-
-Retries = Annotated[int, BeforeValidator(_not_bool), Field(ge=0, le=10)]
-
-
-def _lowered(value: object) -> object:
-    return value.lower() if isinstance(value, str) else value  # LiteLLM has BLOCK and MASK
-
-
-def _listed(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
-Seconds = Annotated[float, BeforeValidator(_not_bool), Field(gt=0, le=7 * 24 * 3600)]
-Retention = Annotated[float, BeforeValidator(_not_bool), Field(ge=0, le=100 * 365 * 24 * 3600)]
-Count = Annotated[int, BeforeValidator(_not_bool), Field(gt=0)]
-Port = Annotated[int, BeforeValidator(_not_bool), Field(ge=0, le=65535)]
-Text = Annotated[str, Field(min_length=1, max_length=4096)]
-Names = Annotated[list[Text], BeforeValidator(_listed)]
-Modes = Annotated[list[GuardMode], BeforeValidator(_listed), Field(min_length=1)]
-Hit = Annotated[GuardHit, BeforeValidator(_lowered)]
-Entity = Literal[
-    "PRIVATE_KEY",
-    "API_KEY",
-    "JWT",
-    "PASSWORD",
-    "CREDIT_CARD",
-    "IBAN",
-    "US_SSN",
-    "EMAIL_ADDRESS",
-    "PHONE_NUMBER",
-]
-
-
-class Section(BaseModel):
-    """A mapping of ours: unknown keys are refused, inputs are never quoted in errors."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        hide_input_in_errors=True,
-        use_attribute_docstrings=True,
-        protected_namespaces=(),
-    )
-
-
-class LiteLLMSection(Section):
-    """A mapping of LiteLLM's: unknown keys are kept and looked at later."""
-
-    model_config = ConfigDict(extra="allow")
 
 
 class DeploymentParams(LiteLLMSection):
@@ -133,16 +83,18 @@ class DeploymentParams(LiteLLMSection):
     """Headers for each request to this deployment's own host."""
     extra_body: dict[str, Any] | None = None
     """Further fields of the body, the same as writing them here."""
-    order: Annotated[int, BeforeValidator(_not_bool)] = 0
+    order: Annotated[int, BeforeValidator(not_bool)] = 0
     """Deployments of a lower order are asked first."""
-    weight: Annotated[float, BeforeValidator(_not_bool), Field(ge=0)] | None = None
+    weight: Annotated[float, BeforeValidator(not_bool), Field(ge=0)] | None = None
     """How often it is picked, beside the others' weights."""
     rpm: Count | None = None
     """Requests a minute that it may take; also its weight, where none has one."""
     ipm: Count | None = None
     """Images a minute that it may take."""
     max_in_flight: Count | None = None
-    """Requests at the same time that it may take."""
+    """Requests at the same time that it may take; the next ones wait in a queue."""
+    max_parallel_requests: Count | None = None
+    """LiteLLM's name of `max_in_flight`."""
     tags: list[Text] = []
     """What requests with `x-imagegate-tags` look for, with `enable_tag_filtering`."""
     cooldown_time: Seconds | None = None
@@ -150,7 +102,7 @@ class DeploymentParams(LiteLLMSection):
     drop_params: bool | None = None
     """true: what the model does not take is translated or left out, false: refused. A caller's \
 `x-imagegate-adjust` wins; without either the whole file's `adjust`."""
-    variations: Annotated[Literal["no", "edit"], BeforeValidator(_yes_no)] = "no"
+    variations: Annotated[Literal["no", "edit"], BeforeValidator(yes_no)] = "no"
     """`edit`: answer image variations by an edit."""
 
 
@@ -174,45 +126,6 @@ class ModelEntry(LiteLLMSection):
     """Also spelled `params`."""
     model_info: ModelInfo = ModelInfo()
     """What is known about the model: `mode`, `base_model`, `id`."""
-
-
-class GroupAlias(LiteLLMSection):
-    """An alias written as a mapping."""
-
-    model: Text
-
-
-Fallbacks = Annotated[dict[str, list[Text]], BeforeValidator(_one_mapping)]
-
-
-class RouterSettings(LiteLLMSection):
-    """`router_settings`. What is here wins over the same in `litellm_settings`."""
-
-    routing_strategy: Literal[
-        "simple-shuffle", "least-busy", "latency-based-routing", "cost-based-routing"
-    ] = "simple-shuffle"
-    """How one of several deployments is picked."""
-    num_retries: Retries | None = None
-    """Further attempts at a deployment that failed for the moment and bought nothing."""
-    retry_after: Retention = 0.0
-    """The least wait before such an attempt, in seconds."""
-    allowed_fails: Retries | None = None
-    """So many failures of a deployment in a minute are borne."""
-    cooldown_time: Seconds = 5.0
-    """How long a failing deployment rests, in seconds; doubled with each rest in a row."""
-    fallbacks: Fallbacks | None = None
-    """Model groups that are asked where a group has nothing left, by group."""
-    default_fallbacks: list[Text] | None = None
-    """Model groups that are asked after any group's own fallbacks."""
-    content_policy_fallbacks: Fallbacks | None = None
-    """Model groups that are asked where a provider refused a prompt, by group; off by default."""
-    enable_tag_filtering: bool = False
-    """Requests go to deployments with one of their tags."""
-
-    model_group_alias: dict[str, str | GroupAlias] = {}
-    """Further names of model groups."""
-    timeout: Seconds | None = None
-    """Default of `timeout` in the params."""
 
 
 class LiteLLMSettings(LiteLLMSection):
@@ -247,7 +160,7 @@ class LiteLLMSettings(LiteLLMSection):
     """Prompts are never logged here unless `log_prompts` says so; true wins over it."""
 
 
-class GeneralSettings(LiteLLMSection):
+class GeneralSettings(CallLimits):
     """`general_settings`."""
 
     master_key: SecretStr | None = None
@@ -275,6 +188,8 @@ class Server(Section):
     """Calls in work at the same time; the next is refused with 503."""
     public_url: Annotated[str, Field(pattern=r"^https?://[^/?#@\s]+(/[^?#\s]*)?$")] | None = None
     """Where callers reach this gateway, for the urls of images; else the address they came to."""
+    docs_url: Annotated[str, Field(pattern=r"^[^#\s]+$")] = DOCS_URL
+    """Where the page of all findings is; `error.imagegate.doc_url` leads there."""
     drain_s: Seconds | None = None
     """How long a stopping gateway waits for its calls, in seconds; by default the longest \
 `timeout` of all deployments and `late_s`."""
@@ -297,10 +212,19 @@ class Assets(Section):
     """`process` survives a kill, `power` a power cut."""
     answer_bytes_max: Count = 256 * 1024 * 1024
     """Largest answer of an upstream, decoded, in bytes."""
-    free_bytes_min: Annotated[int, BeforeValidator(_not_bool), Field(ge=0)] = 512 * 1024 * 1024
+    free_bytes_min: Annotated[int, BeforeValidator(not_bool), Field(ge=0)] = 512 * 1024 * 1024
     """With less room on the folder's disk nothing is bought, in bytes; 8 MiB more a call."""
     url_s: Seconds = 3600.0
     """How long the url of an image may be fetched, in seconds; it is kept as long."""
+    url_secret: Annotated[SecretStr, Field(min_length=16)] | None = None
+    """Key that urls of images are signed with, the same for all gateways of one ledger. Default: \
+one that is drawn once and kept in the folder."""
+    bucket: Text | None = None
+    """Bucket that kept images move to: `s3://name/prefix`, `gs://name/prefix` or \
+`az://container/prefix`. Needs the extra `bucket`."""
+    bucket_options: dict[str, SecretStr] = {}
+    """Options of the bucket by obstore's names, such as `region`, `endpoint`, \
+`aws_access_key_id`; what is not named comes from the environment or the machine's role."""
 
 
 class BlockedWord(Section):
@@ -439,6 +363,8 @@ class ConfigFile(Section):
     """The deployments."""
     router_settings: RouterSettings = RouterSettings()
     """LiteLLM's section, below."""
+    overrides: Overrides = Overrides()
+    """What one request may change of the routing, below."""
     litellm_settings: LiteLLMSettings = LiteLLMSettings()
     """LiteLLM's section, below."""
     general_settings: GeneralSettings = GeneralSettings()
@@ -458,9 +384,9 @@ several. Also `general_settings.database_url` or the variable `DATABASE_URL`. De
     unknown_price: Literal["allow", "refuse", "ceiling"] = "allow"
     """What happens to a call that nobody can price: `allow` sends it unless a budget would have \
 to count it, `refuse` does not send it, `ceiling` reserves `unknown_price_ceiling_usd`."""
-    unknown_price_ceiling_usd: Annotated[
-        float, BeforeValidator(_not_bool), Field(gt=0, le=1000)
-    ] = 1.0
+    unknown_price_ceiling_usd: Annotated[float, BeforeValidator(not_bool), Field(gt=0, le=1000)] = (
+        1.0
+    )
     """What an image without a known price is taken to cost at most, in USD."""
     catalogue: list[Text] = []
     """TOML files whose rows are added to the catalogue or replace rows; relative to this file."""
@@ -486,6 +412,8 @@ to count it, `refuse` does not send it, `ceiling` reserves `unknown_price_ceilin
     """What may go in and what may come out, below."""
     sinks: list[SinkEntry] = []
     """Further receivers of closing events, below."""
+    webhooks: Webhooks = Webhooks()
+    """Urls that are told how a call ended, below."""
 
 
 SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
@@ -494,6 +422,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("model_list[].litellm_params", DeploymentParams),
     ("model_list[].model_info", ModelInfo),
     ("router_settings", RouterSettings),
+    ("overrides", Overrides),
     ("litellm_settings", LiteLLMSettings),
     ("general_settings", GeneralSettings),
     ("server", Server),
@@ -503,4 +432,5 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("guardrails[].litellm_params.blocked_words[]", BlockedWord),
     ("guardrails[].litellm_params.patterns[]", PatternRule),
     ("sinks[]", SinkEntry),
+    ("webhooks", Webhooks),
 )

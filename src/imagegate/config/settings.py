@@ -3,14 +3,16 @@
 Nothing here knows YAML, pydantic or the environment; `runtime/assemble.py` builds from it.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Literal, TypeAlias
+import datetime
+from collections.abc import Callable, Iterator, Mapping
+from typing import Literal, Protocol, TypeAlias
 
 from msgspec import Struct
 
 from imagegate.catalogue.model import Catalogue, Model
 from imagegate.config.guards import GuardrailSettings
 from imagegate.config.sinks import SinkSettings
+from imagegate.config.webhooks import WebhookSettings
 from imagegate.types import AdjustPolicy, Json, Secret
 from imagegate.wire.provider import Provider, Target
 
@@ -64,7 +66,9 @@ class Deployment(Struct, frozen=True, kw_only=True):
     may take, without a price. `defaults` are image parameters of the operator that a call may
     override; `adjust` is its own policy. One that `serves` responses is a text model's; `images`
     are the image deployments at the same place by their group, which its image tool may use, and
-    its `model` has prices only.
+    its `model` has prices only. A wildcard entry's own has a `*` in its group, and `named` returns
+    the deployment of one name, None where it serves none of that name; such a one says in
+    `pattern` what it was made from.
     """
 
     id: str
@@ -82,10 +86,28 @@ class Deployment(Struct, frozen=True, kw_only=True):
     routing: Routing = Routing()
     serves: Literal["images", "responses"] = "images"
     images: Mapping[str, "Deployment"] = {}
+    named: "Names | None" = None
+    pattern: str = ""
+
+
+class Names(Protocol):
+    """What a wildcard entry serves."""
+
+    def __call__(self, name: str) -> Deployment | None:
+        """Return the deployment of the group `name`."""
+        ...
+
+    def known(self, today: datetime.date) -> Iterator[str]:
+        """Yield the names that the catalogue knows, without models that have ended."""
+        ...
 
 
 Strategy: TypeAlias = Literal[
-    "simple-shuffle", "least-busy", "latency-based-routing", "cost-based-routing"
+    "simple-shuffle",
+    "least-busy",
+    "latency-based-routing",
+    "cost-based-routing",
+    "usage-based-routing",
 ]
 
 
@@ -94,11 +116,13 @@ class RouterSettings(Struct, frozen=True, kw_only=True):
 
     `retries_max` counts further attempts at a deployment that failed for the moment; such waits
     are at least `retry_after_s`. More than `fails_max` failures in a minute earn a rest of
-    `cooldown_s`.
+    `cooldown_s`. A request may ask for up to `retries_asked_max` retries. Calls for the groups in
+    `buys_twice` go on after an ambiguous fault.
     """
 
     strategy: Strategy = "simple-shuffle"
     retries_max: int = 0
+    retries_asked_max: int = 0
     retry_after_s: float = 0.0
     fails_max: int = 3
     cooldown_s: float = 5.0
@@ -106,6 +130,26 @@ class RouterSettings(Struct, frozen=True, kw_only=True):
     default_fallbacks: tuple[str, ...] = ()
     policy_fallbacks: Mapping[str, tuple[str, ...]] = {}
     is_tag_filtered: bool = False
+    buys_twice: frozenset[str] = frozenset()
+
+
+class QueueSettings(Struct, frozen=True, kw_only=True):
+    """How many calls run at once, in all and of one key (None: no limit); how many wait, how long.
+
+    The limits of a deployment, and those that a key has of its own, are waited for as well.
+    """
+
+    calls_max: int | None = None
+    key_calls_max: int | None = None
+    waiting_max: int = 100
+    wait_s_max: float = 60.0
+
+
+class OverrideSettings(Struct, frozen=True, kw_only=True):
+    """What a request may say of its way, beside the number of retries."""
+
+    timeout_s_max: float = 3600.0
+    may_fall_back: bool = True
 
 
 class Skipped(Struct, frozen=True):
@@ -125,6 +169,10 @@ class Note(Struct, frozen=True):
     text: str
 
 
+DOCS_URL = "docs/reference/findings.md"
+"""Where findings are explained, in this repository."""
+
+
 class ServerSettings(Struct, frozen=True, kw_only=True):
     """How the gateway listens and what it accepts; sizes in bytes, times in seconds.
 
@@ -140,12 +188,23 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     image_pixels_max: int = 40_000_000
     calls_max: int = 1000
     public_url: str | None = None
+    docs_url: str = DOCS_URL
     drain_s: float | None = None
     drain_notice_s: float = 5.0
 
 
+class BucketSettings(Struct, frozen=True):
+    """A bucket, `s3://name/prefix` and the like; `options` of its kind have obstore's names."""
+
+    url: str
+    options: Mapping[str, Secret] = {}
+
+
 class AssetSettings(Struct, frozen=True, kw_only=True):
-    """Where image bytes live, how long, and how much of them."""
+    """Where image bytes live, how long, and how much of them.
+
+    With a `bucket` kept images move there from the folder once they are settled.
+    """
 
     folder: str
     retention_s: float = 7 * 24 * 3600.0
@@ -155,6 +214,8 @@ class AssetSettings(Struct, frozen=True, kw_only=True):
     answer_bytes_max: int = ANSWER_BYTES_MAX
     free_bytes_min: int = 512 * 1024 * 1024
     url_s: float = 3600.0
+    url_secret: Secret = Secret("")
+    bucket: BucketSettings | None = None
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -165,6 +226,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     aliases: Mapping[str, str] = {}
     default_model: str = ""
     router: RouterSettings = RouterSettings()
+    queue: QueueSettings = QueueSettings()
+    overrides: OverrideSettings = OverrideSettings()
     adjust: AdjustPolicy = "nearest"
     on_retired: Literal["send", "refuse"] = "send"
     partial: Literal["deliver", "refuse"] = "deliver"
@@ -180,6 +243,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     log_format: Literal["auto", "json", "text"] = "auto"
     log_prompts: bool = False
     sinks: tuple[SinkSettings, ...] = ()
+    webhooks: WebhookSettings = WebhookSettings()
     guardrails: tuple[GuardrailSettings, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[Note, ...] = ()

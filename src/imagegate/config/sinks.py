@@ -145,6 +145,8 @@ class SinkReader:
 
     def _otel(self, settings: SinkSettings) -> SinkSettings:
         names = ("OTEL_EXPORTER_OTLP_HEADERS", "OTEL_HEADERS")
+        if "grpc" in self._first("OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER"):
+            self.not_here.append("otel over gRPC: it goes out over HTTP, mostly port 4318")
         url = self._first("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_ENDPOINT") or OTLP_URL
         return msgspec.structs.replace(
             settings,

@@ -15,6 +15,9 @@ TOKEN_PRICES = {
 }
 """LiteLLM's names of prices in USD a token -> the catalogue's rates."""
 
+TOKEN_LIMITS = ("max_input_tokens", "max_output_tokens")
+"""LiteLLM's names of what a text model reads and writes at most, in tokens."""
+
 
 class Wanted(Struct, frozen=True, kw_only=True):
     """A deployment as a file or a call's keywords ask for it; `""` and empty mean: not given.
@@ -51,6 +54,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     routing: Routing = Routing()
     serves: Literal["images", "responses"] = "images"
     token_prices: Mapping[str, Json] = {}
+    token_limits: Mapping[str, Json] = {}
 
     def __repr__(self) -> str:
         """Show the names only: headers and defaults may hold secrets."""

@@ -19,8 +19,6 @@ async def send_answer(channel: Channel, running: RunningCall, outcome: Outcome, 
     """Send the whole answer; return whether the caller was there to take it."""
     size = b"%d" % body_bytes(body)
     headers = [JSON_TYPE, (b"content-length", size), *outcome_headers(running, outcome)]
-    if channel.has_left():
-        return False
     await channel.send_head(200, headers)
     return await channel.send_chunks(body_chunks(body), more=False)
 
@@ -84,4 +82,6 @@ def _relayed(upstream_headers: Mapping[str, str]) -> Headers:
 
 def _safe(text: str) -> bytes:
     # A character outside of ASCII, or a line break, would break the head of the answer.
+    if text.isascii() and text.isprintable():
+        return text.encode()
     return _UNSAFE.sub("?", text).encode()

@@ -1,8 +1,5 @@
 """The gateway's application: its routes, and which of them is served by what."""
 
-import logging
-from collections.abc import Awaitable, Callable
-
 from msgspec import Struct
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -11,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route, compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from imagegate import clock, telemetry
+from imagegate import clock
 from imagegate.assets import links
 from imagegate.errors import ImageError, NotFoundError, PermissionDeniedError
 from imagegate.gateway import (
@@ -22,13 +19,26 @@ from imagegate.gateway import (
     guardrails,
     health,
     home,
+    later,
     metrics,
     models,
     openapi,
     preview,
+    responses,
+    webhooks,
 )
-from imagegate.gateway.admin import budgets, end_users, keys, spend, teams
+from imagegate.gateway.admin import (
+    audit,
+    budgets,
+    charges,
+    end_users,
+    held,
+    keys,
+    spend,
+    teams,
+)
 from imagegate.gateway.admin import calls as admin_calls
+from imagegate.gateway.admin.audited import Handler, audited
 from imagegate.gateway.auth import Gatekeeper
 from imagegate.gateway.images import ImageEndpoint
 from imagegate.gateway.traffic import Traffic
@@ -43,10 +53,6 @@ from imagegate.types import Operation
 ANY_ROLE: frozenset[Role] = frozenset(("caller", "team_admin", "admin"))
 ADMIN: frozenset[Role] = frozenset(("admin",))
 TEAM_ADMIN: frozenset[Role] = frozenset(("team_admin", "admin"))
-
-logger = logging.getLogger(telemetry.LOGGER)
-
-Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Resource(Struct, frozen=True):
@@ -81,6 +87,13 @@ ROUTES: tuple[Resource, ...] = (
     Resource("/v1/images/calls", calls.list_calls, roles=ADMIN),
     Resource("/v1/images/calls/{id}", calls.get_call),
     Resource("/v1/images/calls/{id}/images/{index}", calls.get_image),
+    Resource("/v1/images/calls/{id}/events", later.get_events),
+    Resource("/v1/images/calls/{id}/cancel", later.cancel_call, method="POST"),
+    Resource("/v1/images/webhooks/secret", webhooks.get_secret),
+    *(
+        Resource(f"{prefix}/responses/{{id}}", responses.refuse_get)
+        for prefix in ("/v1", "", "/openai/v1")
+    ),
     Resource("/v1/diagnose", diagnose.diagnose, method="POST"),
     Resource(
         "/admin/guardrails/{name}/test", guardrails.test_guardrail, method="POST", roles=ADMIN
@@ -104,8 +117,15 @@ ROUTES: tuple[Resource, ...] = (
     Resource("/admin/budgets/{id}", budgets.get_budget, roles=TEAM_ADMIN),
     Resource("/admin/budgets/{id}", budgets.change_budget, method="PATCH", roles=ADMIN),
     Resource("/admin/budgets/{id}", budgets.remove_budget, method="DELETE", roles=ADMIN),
+    Resource("/admin/audit", audit.list_audit, roles=ADMIN),
+    Resource("/admin/held", held.list_held, roles=ADMIN),
+    Resource("/admin/held/{id}", held.get_held, roles=ADMIN),
+    Resource("/admin/held/{id}", held.drop_held, method="DELETE", roles=ADMIN),
+    Resource("/admin/held/{id}/release", held.release_held, method="POST", roles=ADMIN),
     Resource("/admin/calls", admin_calls.list_calls),
     Resource("/admin/calls/{id}", admin_calls.get_call),
+    Resource("/admin/charges", charges.list_charges, roles=ADMIN),
+    Resource("/admin/charges/{id}/settle", charges.settle_charge, method="POST", roles=ADMIN),
     Resource("/admin/spend", spend.list_spend),
     # Whoever has the signed url may have the image.
     Resource(f"{links.PATH}{{name}}", assets.get_asset, is_open=True),
@@ -120,8 +140,10 @@ _SERVED = (
     "POST /v1/images/generations, /v1/images/edits, /v1/images/variations, /v1/responses, "
     "/openai/deployments/{name}/images/generations, /openai/deployments/{name}/images/edits; "
     "/v1/images/preview, /v1/diagnose; "
-    "/admin/{teams,keys,end_users,budgets,calls,spend,guardrails}; "
+    "/admin/{teams,keys,end_users,budgets,calls,charges,spend,held,audit,guardrails}; "
     "GET /v1/images/calls, /v1/images/calls/{id}, /v1/images/calls/{id}/images/{index}, "
+    "/v1/images/calls/{id}/events, /v1/images/webhooks/secret; "
+    "POST /v1/images/calls/{id}/cancel; GET "
     "/v1/images/assets/{id}.{ext}, /v1/models, /openapi.json, /healthz, /readyz, /metrics"
 )
 
@@ -155,7 +177,7 @@ class Gateway:
     def _made_front(self) -> "Front":
         snapshot = self.runtime.snapshot
         gatekeeper = Gatekeeper(snapshot.settings.server, self.keys)
-        images = ImageEndpoint(snapshot, gatekeeper, self.traffic)
+        images = ImageEndpoint(snapshot, gatekeeper, self.traffic, self.runtime.courier)
         return Front(snapshot, gatekeeper, images)
 
 
@@ -235,33 +257,9 @@ def _guarded(resource: Resource, gateway: Gateway) -> Handler:
 
     if resource.is_open:
         return resource.handler
-    return _audited(resource, handle) if resource.path.startswith("/admin/") else handle
-
-
-def _audited(resource: Resource, handle: Handler) -> Handler:
-    """Return the handler of an admin route; each change, also a refused one, is logged."""
-    if resource.method == "GET":
-        return handle
-
-    async def handle_and_tell(request: Request) -> Response:
-        status = 500
-        try:
-            response = await handle(request)
-            status = response.status_code
-        except ImageError as error:
-            status = error.http_status
-            raise
-        else:
-            return response
-        finally:
-            account = getattr(request.state, "account", None)
-            told = {"method": request.method, "route": resource.path, "status": status}
-            told["subject"] = "/".join(map(str, request.path_params.values()))
-            if account is not None:
-                told |= {"role": account.role, "key_id": account.key_id or "master"}
-            logger.info(telemetry.ADMIN_ACTION, extra=told)
-
-    return handle_and_tell
+    if resource.path.startswith("/admin/"):
+        return audited(resource.method, resource.path, handle)
+    return handle
 
 
 async def _answer_no_route(request: Request, error: Exception) -> Response:
@@ -270,13 +268,14 @@ async def _answer_no_route(request: Request, error: Exception) -> Response:
     is_image_route = find_operation(path)[0] is not None
     if error.status_code == 405 or (error.status_code == 404 and is_image_route):
         allowed = "POST" if is_image_route else _methods_of(path)
-        return _answer_wrong_method(request.method, path, allowed)
+        return _answer_wrong_method(request, path, allowed)
     if error.status_code == 404:
         return errors.error_response(
             NotFoundError(
                 f"There is no {request.method} {path} here. Served are: {_SERVED}.",
                 code="unknown_url",
-            )
+            ),
+            request,
         )
     return await errors.answer_http(request, error)
 
@@ -286,10 +285,10 @@ def _methods_of(path: str) -> str:
     return ", ".join(sorted(found))
 
 
-def _answer_wrong_method(method: str, path: str, allowed: str) -> Response:
+def _answer_wrong_method(request: Request, path: str, allowed: str) -> Response:
     error = ImageError(
-        f"{path} takes {allowed}, not {method}.", code="method_not_allowed", http_status=405
+        f"{path} takes {allowed}, not {request.method}.", code="method_not_allowed", http_status=405
     )
-    response = errors.error_response(error)
+    response = errors.error_response(error, request)
     response.headers["allow"] = allowed
     return response

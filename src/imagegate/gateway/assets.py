@@ -18,6 +18,7 @@ from imagegate.assets.links import Links, suffix_of
 from imagegate.errors import NotFoundError, PermissionDeniedError
 from imagegate.ledger.records import AssetRecord
 from imagegate.runtime.assemble import Runtime
+from imagegate.stored import open_asset
 from imagegate.types import Blob
 
 INLINE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/gif")
@@ -41,20 +42,24 @@ async def get_asset(request: Request) -> Response:
     asset = await runtime.tools.ledger.get_asset(asset_id)
     if asset is None or suffix != suffix_of(asset.media_type):
         raise _gone(asset_id)
-    return send_asset(request, asset, max(0, int(expires) - int(clock.now_s())))
+    return await send_asset(request, asset, max(0, int(expires) - int(clock.now_s())))
 
 
-def send_asset(request: Request, asset: AssetRecord, age_s: int) -> Response:
+async def send_asset(
+    request: Request, asset: AssetRecord, age_s: int, *, may_be_held: bool = False
+) -> Response:
     """Return a kept image, or the range of it that was asked for; it may be cached for `age_s`.
 
     Raises `NotFoundError` where its file is gone.
     """
     runtime: Runtime = request.app.state.gateway.runtime
     try:
-        source = runtime.tools.store.open_kept(asset.file)
+        opened = await open_asset(
+            asset, runtime.tools.ledger, runtime.tools.store, may_be_held=may_be_held
+        )
     except OSError as error:
         raise _gone(asset.id) from error
-    blob = Blob(source, asset.offset, asset.length, asset.encoding, asset.escaped)
+    source, blob = opened.file, opened.blob
     try:
         size = raw_bytes(blob)
         span = _span(request.headers, size, _etag(asset))

@@ -7,10 +7,13 @@ from starlette.types import Message, Receive
 
 from imagegate.assets.spool import MEMORY_BYTES_MAX, CallSpool
 from imagegate.errors import BadRequestError, RequestTooLargeError
-from imagegate.gateway.channel import CallerLeftError
+from imagegate.gateway.channel import CallerLeftError, received
 from imagegate.wire.lift import Lift, Lifted, LiftError
 
 BODY_IDLE_S = 60.0
+# Behind so much the server stops reading until it is asked again: without that it would not notice
+# that the caller leaves, and an image that nobody got would count as delivered.
+PAUSED_BYTES = 64 * 1024
 _JSON_TYPES = ("", "application/json", "text/json")
 FORM_TYPE = "multipart/form-data"
 SKELETON_BYTES_MAX = 1024 * 1024
@@ -44,10 +47,14 @@ class BodyReader:
             if chunk:
                 self._seen_bytes += len(chunk)
                 self._check_size(self._seen_bytes)
+                if self.is_complete and self._seen_bytes > PAUSED_BYTES:
+                    received(self._receive)
                 return chunk
         return b""
 
     async def _next_message(self) -> Message:
+        if (message := received(self._receive)) is not None:
+            return message
         try:
             async with asyncio.timeout(BODY_IDLE_S):
                 return await self._receive()

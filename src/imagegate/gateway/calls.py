@@ -5,28 +5,23 @@ An image that its caller never got is fetched here.
 
 from collections.abc import AsyncIterator
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from imagegate import clock
 from imagegate.assets.spool import body_bytes, body_chunks
 from imagegate.attach import ledger_away
-from imagegate.catalogue.price import format_usd
+from imagegate.call_fields import call_fields, summary_fields
 from imagegate.errors import BadRequestError, NotFoundError
 from imagegate.fingerprint import asked_for
 from imagegate.gateway.assets import send_asset
-from imagegate.gateway.errors import error_extra
-from imagegate.gateway.linker import Linker
+from imagegate.gateway.errors import docs_url_of, error_extra
+from imagegate.gateway.prefer import read_preference
+from imagegate.gateway.waiting import wait_ended
+from imagegate.gateway.webhooks import webhook_fields
 from imagegate.ledger.people import Account
-from imagegate.ledger.records import (
-    LAST_ID,
-    AssetRecord,
-    AttemptRecord,
-    CallRecord,
-    CallState,
-    LedgerError,
-)
+from imagegate.ledger.records import LAST_ID, CallRecord, CallState, LedgerError
+from imagegate.linker import Linker
 from imagegate.running import Outcome
 from imagegate.runtime.assemble import Runtime
 from imagegate.stored import Opened, StoredCall, open_stored, read_stored
@@ -39,6 +34,8 @@ STATES: tuple[CallState, ...] = ("running", "done", "failed", "unknown")
 PAGE_CALLS = 20
 PAGE_CALLS_MAX = 100
 IMAGE_AGE_S = 3600
+POLL_AFTER_S = 2
+"""When one who asks for a running call is told to ask again."""
 
 
 async def list_calls(request: Request) -> Response:
@@ -54,34 +51,36 @@ async def list_calls(request: Request) -> Response:
         stored = [await read_stored(ledger, call) for call in found[:limit]]
     except LedgerError as error:
         raise ledger_away(error) from error
-    rows = [_summary(one) for one in stored]
+    rows = [summary_fields(one) for one in stored]
     return JSONResponse({"object": "list", "data": rows, "has_more": len(found) > limit})
 
 
 async def get_call(request: Request) -> Response:
     """Return one call with its attempts, and how it ended: `result` in OpenAI's shape, or `error`.
 
-    `result=false` leaves the images out. Raises `NotFoundError`.
+    `result=false` leaves the images out; `Prefer: wait=20` waits for the end. Raises
+    `NotFoundError`.
     """
     runtime = _runtime(request)
-    stored = await _stored(request)
-    fields = _summary(stored) | {
-        "attempts": [_attempt(one) for one in stored.attempts],
-        "adjustments": msgspec.to_builtins(stored.adjustments),
-        "images": [_image(stored, index) for index in range(len(stored.assets))],
-    }
+    stored = await _find_ended(request)
+    fields = call_fields(stored, runtime.pipeline.desk.works.get(stored.call.id))
     is_relayed = stored.call.operation == "responses"  # its words are not kept
     wants_none = request.query_params.get("result") == "false"
-    if is_relayed or wants_none or stored.call.state == "running":
+    if runtime.courier is not None and runtime.courier.settings.is_on:
+        told = await runtime.courier.of_call(stored.call.id)
+        fields["webhooks"] = [webhook_fields(one) for one in told]
+    if stored.call.state == "running":
+        return JSONResponse(fields, headers={"retry-after": str(POLL_AFTER_S)})
+    if is_relayed or wants_none:
         return JSONResponse(fields)
     asked = ImageCall(id=stored.call.id, operation=stored.call.operation, model=stored.call.model)
-    opened = open_stored(stored, runtime.tools.store, asked)
+    opened = await open_stored(stored, runtime.tools.ledger, runtime.tools.store, asked)
     return _send(build_json(fields | _end(request, stored, opened)), opened)
 
 
 async def get_image(request: Request) -> Response:
     """Return one image of a call, whole or a range of it; `index` counts from 0."""
-    stored = await _stored(request)
+    stored = await find_call(request, request.path_params["id"])
     index = request.path_params["index"].partition(".")[0]
     if not index.isdecimal() or int(index) >= len(stored.assets):
         raise NotFoundError(
@@ -89,7 +88,7 @@ async def get_image(request: Request) -> Response:
             "images; their index counts from 0.",
             code="image_not_found",
         )
-    return send_asset(request, stored.assets[int(index)], IMAGE_AGE_S)
+    return await send_asset(request, stored.assets[int(index)], IMAGE_AGE_S)
 
 
 def _runtime(request: Request) -> Runtime:
@@ -97,8 +96,22 @@ def _runtime(request: Request) -> Runtime:
     return runtime
 
 
-async def _stored(request: Request) -> StoredCall:
+async def _find_ended(request: Request) -> StoredCall:
+    """Return a call, as far as its caller waits when it has ended."""
     call_id = request.path_params["id"]
+    stored = await find_call(request, call_id)
+    preference = read_preference(request.scope, dict(request.headers.raw))
+    if stored.call.state != "running" or preference is None or not preference.wait_s:
+        return stored
+    try:
+        await wait_ended(request.app.state.gateway, call_id, preference.wait_s)
+    except LedgerError as error:
+        raise ledger_away(error) from error
+    return await find_call(request, call_id)
+
+
+async def find_call(request: Request, call_id: str) -> StoredCall:
+    """Return a call that the caller may see. Raises `NotFoundError` for every other."""
     ledger = _runtime(request).tools.ledger
     try:
         call = await ledger.get_call(call_id)
@@ -120,7 +133,7 @@ def _may_see(account: Account, call: CallRecord) -> bool:
 def _end(request: Request, stored: StoredCall, opened: Opened) -> dict[str, Json]:
     end = opened.end
     if not isinstance(end, Outcome):
-        return error_fields(end, error_extra(end))
+        return error_fields(end, error_extra(end, docs_url_of(request)))
     result = end.result
     links, settings = _runtime(request).tools.links, _runtime(request).settings
     if links and _asked_for_urls(stored.call):
@@ -144,59 +157,6 @@ async def _chunks(body: Body, opened: Opened) -> AsyncIterator[bytes]:
             yield chunk
     finally:
         opened.close()
-
-
-def _summary(stored: StoredCall) -> dict[str, Json]:
-    call = stored.call
-    return {
-        "id": call.id,
-        "object": "image.call",
-        "operation": call.operation,
-        "model": call.model,
-        "state": call.state,
-        "created_at": call.created_at,
-        "finished_at": call.finished_at,
-        "delivered_at": call.delivered_at,
-        "cost": _usd(stored.cost_e10 if call.state != "running" else None),
-        "error_code": call.error_code or None,
-        "end_user": call.end_user or None,
-        "image_count": len(stored.assets),
-        "attempt_count": len(stored.attempts),
-    }
-
-
-def _attempt(attempt: AttemptRecord) -> dict[str, Json]:
-    return {
-        "number": attempt.number,
-        "deployment": attempt.deployment_id,
-        "provider": attempt.provider,
-        "upstream_model": attempt.upstream_model,
-        "state": attempt.state,
-        "dispatched_at": attempt.dispatched_at,
-        "ended_at": attempt.ended_at,
-        "cost": _usd(attempt.cost_e10),
-        "estimate": _usd(attempt.estimate_e10),
-        "error_code": attempt.error_code or None,
-        "upstream_status": attempt.upstream_status,
-        "upstream_request_id": attempt.upstream_request_id or None,
-        "upstream_text": attempt.error_text or None,
-    }
-
-
-def _image(stored: StoredCall, index: int) -> dict[str, Json]:
-    asset: AssetRecord = stored.assets[index]
-    return {
-        "index": index,
-        "media_type": asset.media_type,
-        "width": asset.width_px,
-        "height": asset.height_px,
-        "expires_at": asset.expires_at,
-        "path": f"/v1/images/calls/{stored.call.id}/images/{index}",
-    }
-
-
-def _usd(cost_e10: int | None) -> str:
-    return "unknown" if cost_e10 is None else format_usd(cost_e10)
 
 
 def _limit(text: str) -> int:

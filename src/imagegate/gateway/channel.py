@@ -19,13 +19,17 @@ class CallerLeftError(Exception):
 
 
 class Channel:
-    """Sends head and body. `is_head_sent` says whether a status can still be chosen."""
+    """Sends head and body. `is_head_sent` says whether a status can still be chosen.
 
-    __slots__ = ("_receive", "_send", "is_head_sent")
+    `docs_url` is where errors that are told here send their reader.
+    """
 
-    def __init__(self, receive: Receive, send: Send) -> None:
+    __slots__ = ("_receive", "_send", "docs_url", "is_head_sent")
+
+    def __init__(self, receive: Receive, send: Send, docs_url: str) -> None:
         self._receive = receive
         self._send = send
+        self.docs_url = docs_url
         self.is_head_sent = False
 
     async def send_head(self, status: int, headers: Headers) -> None:
@@ -73,18 +77,25 @@ class Channel:
             pass
 
     def has_left(self) -> bool:
-        """Return whether the caller has closed the connection, without waiting.
+        """Return whether the caller has closed the connection, without waiting."""
+        message = received(self._receive)
+        return message is not None and message["type"] == "http.disconnect"
 
-        `receive` is driven by one step: it ends at once where there is something to report. A
-        task for that, or a cancel scope, would cost ten times as much.
-        """
-        step = cast("Coroutine[Any, Any, Message]", self._receive())
-        try:
-            step.send(None)
-        except StopIteration as ended:
-            return bool(ended.value["type"] == "http.disconnect")
-        step.close()
-        return False
+
+def received(receive: Receive) -> Message | None:
+    """Return the next message if it is there already, None where it would have to be waited for.
+
+    `receive` is driven by one step: it ends at once where there is something to report. A task
+    for that, or a cancel scope, would cost ten times as much.
+    """
+    step = cast("Coroutine[Any, Any, Message]", receive())
+    try:
+        step.send(None)
+    except StopIteration as ended:
+        message: Message = ended.value
+        return message
+    step.close()
+    return None
 
 
 def ascii_list(items: Sequence[Json]) -> bytes:

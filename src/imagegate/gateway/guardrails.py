@@ -1,37 +1,41 @@
-"""`POST /admin/guardrails/{name}/test`: what a guardrail says of a prompt, without a call."""
+"""`POST /admin/guardrails/{name}/test`: what a guardrail says of texts or images, without a call.
 
-import msgspec
-from msgspec import Struct
+The body is that of a generation or an edit, as JSON or as a form. `?stage=output` shows its images
+as having come out.
+"""
+
+from typing import get_args
+
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from imagegate import clock
 from imagegate.errors import BadRequestError
-from imagegate.guardrails.subject import Subject
+from imagegate.gateway import intake
+from imagegate.guardrails.subject import Stage, trial_of
+from imagegate.runtime.snapshot import Snapshot
 
-BODY_BYTES_MAX = 256 * 1024
-
-
-class Trial(Struct, forbid_unknown_fields=True):
-    """What a guardrail is tried on."""
-
-    prompt: str
+STAGES: tuple[Stage, ...] = get_args(Stage)
+SHOWN = ("guardrail", "mode", "action", "category")
 
 
 async def test_guardrail(request: Request) -> JSONResponse:
     """Return the verdict. Raises `BadRequestError` for another body or an unknown name."""
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_BYTES_MAX:
-            raise BadRequestError(f"The body is over {BODY_BYTES_MAX} bytes.", param="prompt")
+    runtime: Snapshot = request.app.state.gateway.runtime.snapshot
+    stage = _stage(request.query_params.get("stage", "input"))
+    spool = runtime.spool.open_call(clock.new_id("call"))
     try:
-        trial = msgspec.json.decode(body, type=Trial)
-    except msgspec.DecodeError as error:
-        raise BadRequestError('Send {"prompt": "..."}.', param="prompt") from error
-    call_id = clock.new_id("call")
-    subject = Subject(stage="input", call_id=call_id, texts={"prompt": trial.prompt})
-    guards = request.app.state.gateway.runtime.tools.guards
-    verdict = await guards.test(request.path_params["name"], subject)
-    names = ("guardrail", "mode", "action", "category")
-    return JSONResponse({name: getattr(verdict, name) for name in names})
+        incoming = intake.Request(dict(request.headers.raw), request.receive, None, "a-trial")
+        call = await intake.Intake(runtime).read_call(incoming, spool)
+        name = request.path_params["name"]
+        verdict = await runtime.tools.guards.test(name, trial_of(call, stage))
+    finally:
+        spool.close()
+    return JSONResponse({name: getattr(verdict, name) for name in SHOWN})
+
+
+def _stage(text: str) -> Stage:
+    for stage in STAGES:
+        if stage == text:
+            return stage
+    raise BadRequestError(f"stage is one of {', '.join(STAGES)}.", param="stage")

@@ -1,13 +1,16 @@
 """The image routes: read a call, start it, answer it. A plain ASGI callable: the hot path."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from functools import partial
 
 import msgspec
 from starlette.types import Receive, Scope, Send
 
 from imagegate import clock
 from imagegate.assets.spool import CallSpool
+from imagegate.call_options import HasLeft
 from imagegate.closing import refused_event
 from imagegate.errors import ImageError, OverloadedError, UpstreamTimeoutError
 from imagegate.gateway.answer import echoes_quality, send_answer
@@ -16,14 +19,19 @@ from imagegate.gateway.channel import CallerLeftError, Channel
 from imagegate.gateway.errors import error_body, error_headers, internal_error
 from imagegate.gateway.events import send_events
 from imagegate.gateway.intake import Intake, Request
-from imagegate.gateway.linker import Linker
+from imagegate.gateway.later import send_accepted
 from imagegate.gateway.options import read_options
+from imagegate.gateway.overrides import take_overrides
+from imagegate.gateway.prefer import Preference, read_preference
 from imagegate.gateway.repeat import attach_terms
 from imagegate.gateway.responses import send_response
 from imagegate.gateway.traffic import Traffic
+from imagegate.gateway.webhooks import promise_message, read_url
 from imagegate.ledger.people import Account
+from imagegate.linker import Linker
 from imagegate.running import Outcome, RunningCall
 from imagegate.runtime.snapshot import Snapshot
+from imagegate.runtime.webhooks import Courier
 from imagegate.trace import Trace, parse_traceparent
 from imagegate.types import ImageCall, Operation
 from imagegate.wire.openai_calls import build_answer
@@ -35,32 +43,43 @@ OVERLOADED_RETRY_S = 5.0
 class ImageEndpoint:
     """Serves image calls by one snapshot; counts those that are in flight."""
 
-    def __init__(self, runtime: Snapshot, gatekeeper: Gatekeeper, traffic: Traffic) -> None:
+    def __init__(
+        self,
+        runtime: Snapshot,
+        gatekeeper: Gatekeeper,
+        traffic: Traffic,
+        courier: Courier | None = None,
+    ) -> None:
         self._runtime = runtime
+        self._courier = courier
         self._gatekeeper = gatekeeper
         self._traffic = traffic
         self._intake = Intake(runtime)
         self._calls_max = runtime.settings.server.calls_max
+        self._docs_url = runtime.settings.server.docs_url
 
     async def serve(
         self, scope: Scope, receive: Receive, send: Send, operation: Operation, path_model: str
     ) -> None:
         """Answer one request; `path_model` is the model named by the path, `""` for none."""
-        channel = Channel(receive, send)
+        channel = Channel(receive, send, self._docs_url)
         call_id = clock.new_id("call")
-        trace = Trace(call_id)
+        request = Request(dict(scope["headers"]), receive, operation, path_model)
+        trace = _trace_of(request, call_id)
         running: RunningCall | None = None
         self._runtime.users.enter()
         self._traffic.request_count += 1
         try:
             account = await self._gatekeeper.identify(scope)
             self._check_room()
-            request = Request(dict(scope["headers"]), receive, operation, path_model)
-            trace = _trace_of(request, call_id)
             trace.belong(account.key_id, account.team_id)
-            running = await self._start(request, trace, account)
+            preference = read_preference(scope, request.headers)
+            url = read_url(request.headers, self._courier, account, preference)
+            running = await self._start(request, trace, account, preference, channel.left)
             running.has_hung_up = channel.has_left
-            await self._answer(channel, running, request.headers, _base_url(scope))
+            if url:
+                await promise_message(self._courier, running, url, account)
+            await self._answer(channel, running, request.headers, _base_url(scope), preference)
         except CallerLeftError:
             pass  # nothing was dispatched and there is nobody to tell
         except ImageError as error:
@@ -86,14 +105,28 @@ class ImageEndpoint:
                 retry_after_s=OVERLOADED_RETRY_S,
             )
 
-    async def _start(self, request: Request, trace: Trace, account: Account) -> RunningCall:
+    async def _start(
+        self,
+        request: Request,
+        trace: Trace,
+        account: Account,
+        preference: Preference | None,
+        has_left: HasLeft,
+    ) -> RunningCall:
         """Read the call and start it; from here on its files are its own."""
-        options = msgspec.structs.replace(read_options(request.headers, account), trace=trace)
+        options = read_options(request.headers, account)
+        options = msgspec.structs.replace(
+            options, trace=trace, has_left=has_left, is_later=preference is not None
+        )
         spool = self._runtime.spool.open_call(trace.call_id)
         try:
             with trace.step("read"):
                 call = await self._read(request, spool)
+            settings = self._runtime.settings
+            call, options = take_overrides(call, request.headers, options, settings)
             if call.operation != "responses":
+                if preference is not None:
+                    preference.check(call)
                 terms = await attach_terms(call, request.headers, account)
                 options = msgspec.structs.replace(options, attach=terms)
             return await self._runtime.pipeline.start(call, spool, options)
@@ -119,6 +152,7 @@ class ImageEndpoint:
         running: RunningCall,
         headers: Mapping[bytes, bytes],
         reached_at: str,
+        preference: Preference | None,
     ) -> None:
         """Answer when the call has ended; a caller who left leaves the call running."""
         is_delivered = False
@@ -130,7 +164,13 @@ class ImageEndpoint:
                 is_delivered = await send_events(channel, running, echo_quality=echo_quality)
             else:
                 linker = self._linker(running.call, reached_at)
-                is_delivered = await _answer_whole(channel, running, linker, echo_quality)
+                answer = partial(_answer_whole, channel, running, linker, echo_quality)
+                if preference is None:
+                    is_delivered = await answer()
+                else:
+                    is_delivered = await self._answer_or_promise(
+                        channel, running, preference, answer
+                    )
         except ImageError:
             is_delivered = True  # the error is the answer
             raise
@@ -139,6 +179,22 @@ class ImageEndpoint:
                 running.release()
             else:
                 running.abandon()
+
+    async def _answer_or_promise(
+        self,
+        channel: Channel,
+        running: RunningCall,
+        preference: Preference,
+        answer: Callable[[], Awaitable[bool]],
+    ) -> bool:
+        """Answer where the call ends while its caller waits, else tell where its answer will be."""
+        if preference.wait_s and await _has_ended_within(preference.wait_s, channel, running):
+            return await answer()
+        if channel.has_left():
+            return False
+        running.promise()
+        await send_accepted(channel, self._runtime, running.id, preference)
+        return True
 
     def _linker(self, call: ImageCall, reached_at: str) -> Linker | None:
         """Return what makes urls for a call that asked for them."""
@@ -177,6 +233,14 @@ async def _wait_while_connected(channel: Channel, running: RunningCall) -> Outco
         left.cancel()
 
 
+async def _has_ended_within(wait_s: float, channel: Channel, running: RunningCall) -> bool:
+    """Return whether the call ended, well or not, while its caller was there and waited."""
+    with suppress(TimeoutError, ImageError):
+        async with asyncio.timeout(wait_s):
+            await _wait_while_connected(channel, running)
+    return running.has_ended
+
+
 def _trace_of(request: Request, call_id: str) -> Trace:
     header = request.headers.get(b"traceparent", b"").decode("latin-1")
     return Trace(call_id, parse_traceparent(header) if header else None)
@@ -208,4 +272,5 @@ async def _send_error(channel: Channel, error: ImageError, call_id: str) -> None
     if channel.is_head_sent:
         return  # uvicorn closes a connection whose answer has no end
     error.call_id = error.call_id or call_id
-    await channel.send_whole(error.http_status, error_headers(error), error_body(error))
+    body = error_body(error, channel.docs_url)
+    await channel.send_whole(error.http_status, error_headers(error), body)

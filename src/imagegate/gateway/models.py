@@ -3,16 +3,19 @@
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from imagegate.candidates import deployments_of, served_names
+from imagegate.candidates import deployments_of, group_of, served_names
 from imagegate.config.retirement import shutdown_of
 from imagegate.config.settings import Settings
+from imagegate.ledger.permissions import may_use
 from imagegate.types import Json
 
 
 async def list_models(request: Request) -> JSONResponse:
-    """Return every name that a call may give as its model."""
+    """Return every name that the caller may give as its model."""
     settings = request.app.state.gateway.runtime.settings
-    models = [describe(name, settings) for name in served_names(settings)]
+    account = request.state.account
+    names = (name for name in served_names(settings) if may_use(group_of(name, settings), account))
+    models = [describe(name, settings) for name in names]
     return JSONResponse({"object": "list", "data": models})
 
 

@@ -1,42 +1,39 @@
 """The `x-imagegate-*` headers of a request, as the options of a call."""
 
-import math
 import re
 from collections.abc import Mapping
 
+from imagegate.call_options import CallOptions
 from imagegate.errors import BadRequestError
 from imagegate.ledger.people import OPERATOR, Account
-from imagegate.running import CallOptions
 from imagegate.types import AdjustPolicy
 
 END_USER_CHARS_MAX = 256
-TIMEOUT_S_MAX = 3600.0
 TAGS_MAX = 16
 TAG_CHARS_MAX = 64
 _PREFIX = b"x-imagegate-"
+_LITELLM_TAGS = b"x-litellm-tags"
 _USD = re.compile(r"([0-9]{1,7})(?:\.([0-9]{1,10}))?")
 _NO_OPTIONS = CallOptions()
 
 
 def read_options(headers: Mapping[bytes, bytes], account: Account = OPERATOR) -> CallOptions:
-    """Return what the caller, who is `account`, asked of us apart from the image.
+    """Return what the caller, who is `account`, asked of us apart from the image and its way.
 
     Raises `BadRequestError` whose `param` is the header, where a value means nothing.
     """
-    if not any(name.startswith(_PREFIX) for name in headers):
+    if not any(name.startswith(_PREFIX) for name in headers) and _LITELLM_TAGS not in headers:
         return _NO_OPTIONS if account is OPERATOR else CallOptions(account=account)
     given = {
         name: value.decode("latin-1").strip()
         for name, value in headers.items()
-        if name.startswith(_PREFIX)
+        if name.startswith(_PREFIX) or name == _LITELLM_TAGS
     }
     return CallOptions(
         adjust=_adjust(given.get(b"x-imagegate-adjust")),
         max_cost_e10=_max_cost_e10(given.get(b"x-imagegate-max-cost")),
-        timeout_s=_timeout_s(given.get(b"x-imagegate-timeout")),
         end_user=_end_user(given.get(b"x-imagegate-end-user", "")),
-        tags=_tags(given.get(b"x-imagegate-tags", "")),
-        retries_max=_retries_max(given.get(b"x-imagegate-retries")),
+        tags=_tags(given.get(b"x-imagegate-tags") or given.get(_LITELLM_TAGS, "")),
         account=account,
     )
 
@@ -60,27 +57,6 @@ def _max_cost_e10(value: str | None) -> int | None:
     if match is None:
         raise _wrong("x-imagegate-max-cost", value, "give USD as a plain number such as 0.20")
     return int(match[1]) * 10**10 + int((match[2] or "0").ljust(10, "0"))
-
-
-def _timeout_s(value: str | None) -> float | None:
-    if value is None:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds <= TIMEOUT_S_MAX:
-        advice = f"give seconds above 0 and up to {TIMEOUT_S_MAX:.0f}"
-        raise _wrong("x-imagegate-timeout", value, advice)
-    return seconds
-
-
-def _retries_max(value: str | None) -> int | None:
-    if value is None:
-        return None
-    if not value.isdecimal() or len(value) > 2:
-        raise _wrong("x-imagegate-retries", value, "give 0, or fewer than the operator's")
-    return int(value)
 
 
 def _end_user(value: str) -> str:

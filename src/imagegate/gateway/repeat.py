@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
+from imagegate.call_options import AttachTerms
 from imagegate.errors import BadRequestError
 from imagegate.fingerprint import fingerprint
 from imagegate.ledger.people import Account
-from imagegate.running import AttachTerms
 from imagegate.types import ImageCall
 
 KEY_CHARS_MAX = 255

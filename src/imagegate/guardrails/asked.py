@@ -1,7 +1,8 @@
 """A check that asks a service: its exchange is driven like a provider's, with the same rules.
 
 The credential goes to the service's own origin only, nothing is redirected, and the answer is
-bounded as an upstream's is.
+bounded as an upstream's is. Whatever its name resolves to at that moment: no connection leads to a
+cloud's own insides, and none without TLS beyond this host.
 """
 
 import msgspec
@@ -11,6 +12,7 @@ from imagegate.config.guards import GuardrailSettings
 from imagegate.config.settings import Credential, Deployment
 from imagegate.errors import ImageError, UpstreamFailedError
 from imagegate.guardrails.subject import GuardExchange, Ruling, Subject
+from imagegate.transport.addresses import is_outside_clouds, is_this_host
 from imagegate.transport.live import LiveConversation, Transport
 from imagegate.transport.run import run
 from imagegate.types import PartialImage
@@ -30,7 +32,8 @@ class Asked:
     """Runs one exchange a ruling."""
 
     def __init__(self, settings: GuardrailSettings, transport: Transport, spool: Spool) -> None:
-        self._transport = transport
+        is_plain = settings.url.startswith("http://")
+        self._transport = transport.narrowed(is_this_host if is_plain else is_outside_clouds)
         self._spool = spool
         self._deployment = Deployment(
             id=f"guardrail-{settings.name}",

@@ -17,16 +17,13 @@ from imagegate import telemetry
 from imagegate.assets.spool import CallSpool, Spool
 from imagegate.assets.transform import Worker
 from imagegate.config.guards import GuardrailSettings
-from imagegate.errors import (
-    BadRequestError,
-    ContentPolicyViolationError,
-    ImageError,
-    OverloadedError,
-)
+from imagegate.config.patterns import matches
+from imagegate.errors import BadRequestError, ImageError
 from imagegate.guardrails.blur import blur_images
 from imagegate.guardrails.http_check import HttpCheck
 from imagegate.guardrails.openai_moderation import Moderation
 from imagegate.guardrails.python_class import PythonCheck
+from imagegate.guardrails.refusals import held, refused, unavailable
 from imagegate.guardrails.sensitive import Sensitive
 from imagegate.guardrails.subject import (
     Check,
@@ -34,6 +31,7 @@ from imagegate.guardrails.subject import (
     Subject,
     input_of,
     output_of,
+    whole_of,
     with_revised,
     with_texts,
 )
@@ -45,9 +43,8 @@ from imagegate.types import ImageCall, ImageResult, Json
 from imagegate.wire.responses import BODY
 
 FIELD = "guardrails"
-CODE = "content_policy_violation"
-RETRY_S = 5.0
 NAMES_MAX = 32
+OBSERVE_S_MAX = 2.0
 UNSEEN = "unseen_input"
 FAILED = "guardrail_failed"
 
@@ -116,7 +113,8 @@ class Guards:
                 f"There is no guardrail {name[:64]!r}; there are: {known}.", param="name"
             )
         trace = Trace(subject.call_id)
-        mode = min(guard.settings.modes)
+        wanted: GuardMode = "pre_call" if subject.stage == "input" else "post_call"
+        mode = wanted if wanted in guard.settings.modes else min(guard.settings.modes)
         await GuardedCall((guard,), trace, subject.end_user, self._worker).rule(
             guard, mode, subject
         )
@@ -161,7 +159,7 @@ class GuardedCall:
             if ruling.action == "mask":
                 call = with_texts(call, ruling.texts)
             elif ruling.action != "allow":
-                raise self._refusal(guard, ruling)
+                raise refused(guard.settings.name, ruling)
         return call
 
     def begin(self, call: ImageCall) -> None:
@@ -175,7 +173,9 @@ class GuardedCall:
     ) -> tuple[ImageResult, ImageError | None]:
         """Return what may be delivered, and why nothing may be; never raises."""
         if self._beside is not None and (guard := await self._beside) is not None:
-            return result, _held(guard, Ruling(action="hold", category=self._last(guard)))
+            return result, held(
+                guard.settings.name, Ruling(action="hold", category=self._last(guard))
+            )
         for guard in self._in("post_call"):
             subject = output_of(call, result, self.end_user)
             try:
@@ -184,18 +184,32 @@ class GuardedCall:
                     result = await self._obey(ruling, result, spool)
             except Exception as error:  # an image that nobody could check stays with us
                 log.warning(telemetry.GUARDRAIL_FAILED, extra=_told(guard, error))
-                return result, _held(guard, Ruling(action="hold", category=FAILED))
+                return result, held(guard.settings.name, Ruling(action="hold", category=FAILED))
             if ruling.action in ("hold", "deny") or _cannot_change(call, ruling):
-                return result, _held(guard, ruling)
+                return result, held(guard.settings.name, ruling)
         return result, None
 
     async def observe(self, call: ImageCall, result: ImageResult | None) -> None:
-        """Let those rule that only look, and take what they mask out of the logged prompt."""
+        """Let those rule that only look, and take what they mask out of the logged prompt.
+
+        Who cancels it waits for them, a little: a process that ends has told its callers already.
+        """
+        if not self._in("logging_only"):
+            return
+        work = asyncio.ensure_future(self._observe(call, result))
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            await asyncio.wait((work,), timeout=OBSERVE_S_MAX)
+            if not work.done():
+                work.cancel()
+                self.trace.logged_prompt = None
+            raise
+
+    async def _observe(self, call: ImageCall, result: ImageResult | None) -> None:
         for guard in self._in("logging_only"):
-            subject = input_of(call, self.end_user)
-            if result is not None:
-                subject = output_of(call, result, self.end_user)
             try:
+                subject = whole_of(call, result, self.end_user)
                 ruling = await self.rule(guard, "logging_only", subject)
             except ImageError:
                 self.trace.logged_prompt = None  # a prompt that nobody could clean is not logged
@@ -230,7 +244,7 @@ class GuardedCall:
                 self._note(guard, mode, "error", FAILED)
                 if settings.on_error == "open":
                     return Ruling()
-                raise _unavailable(settings.name) from error
+                raise unavailable(settings.name) from error
             step.attributes["imagegate.verdict"] = ruling.action
         self._note(guard, mode, ruling.action, ruling.category)
         return ruling
@@ -257,6 +271,8 @@ class GuardedCall:
         return result
 
     def _in(self, mode: GuardMode) -> tuple[Guard, ...]:
+        if not self._guards:
+            return ()
         return tuple(guard for guard in self._guards if mode in guard.settings.modes)
 
     def _last(self, guard: Guard) -> str:
@@ -270,13 +286,6 @@ class GuardedCall:
             guardrail=guard.settings.name, mode=mode, action=action, category=category
         )
         self.trace.verdicts.append(verdict)
-
-    def _refusal(self, guard: Guard, ruling: Ruling) -> ImageError:
-        return ContentPolicyViolationError(
-            f"The guardrail {guard.settings.name!r} refused this request"
-            f"{_because(ruling)}. Nothing was sent; change it, a retry gets the same answer.",
-            code=CODE,
-        )
 
 
 async def _rule(guard: Guard, subject: Subject) -> Ruling:
@@ -304,17 +313,17 @@ def _made(settings: GuardrailSettings, transport: Transport, spool: Spool) -> Ch
 
 def _is_on(settings: GuardrailSettings, group: str, trace: Trace) -> bool:
     """Return whether a call for `group` meets it unasked."""
-    if group in settings.named_by or not settings.holders.isdisjoint(trace.holders):
+    if matches(settings.named_by, group) or not settings.holders.isdisjoint(trace.holders):
         return True
     if settings.model_groups:
-        return group in settings.model_groups
+        return matches(settings.model_groups, group)
     return settings.default_on
 
 
 def _cannot_change(call: ImageCall, ruling: Ruling) -> bool:
     """Return whether a change was ruled where the answer is passed on as it came."""
     is_changed = ruling.action == "blur" or any(
-        path.startswith("revised_prompt") for path in ruling.texts
+        path.startswith(("revised_prompt", "output")) for path in ruling.texts
     )
     return call.operation == "responses" and is_changed
 
@@ -342,29 +351,6 @@ def _names(value: Json) -> tuple[str, ...]:
     if not all(isinstance(name, str) for name in value):
         raise BadRequestError("guardrails must be a list of names", param=FIELD)
     return tuple(name.strip() for name in value if name.strip())
-
-
-def _held(guard: Guard, ruling: Ruling) -> ImageError:
-    name = guard.settings.name
-    what = "holds the image for review" if ruling.action == "hold" else "refused the image"
-    return ContentPolicyViolationError(
-        f"The guardrail {name!r} {what}{_because(ruling)}. It was made and paid for, and is kept "
-        "out of reach of callers; a retry would buy another one.",
-        code=CODE,
-    )
-
-
-def _unavailable(name: str) -> ImageError:
-    return OverloadedError(
-        f"The guardrail {name!r} gave no verdict, and without one nothing is sent here. Send the "
-        "request again later.",
-        code="guardrail_unavailable",
-        retry_after_s=RETRY_S,
-    )
-
-
-def _because(ruling: Ruling) -> str:
-    return f" ({ruling.category})" if ruling.category else ""
 
 
 def _told(guard: Guard, error: Exception) -> Mapping[str, str]:

@@ -2,15 +2,20 @@
 
 A number that only looks like a card is none: Luhn's digit, the two of an IBAN and the areas of a
 US social security number are checked, so that a prompt with a long number is not refused for it.
+No pattern reads a character in two ways, so a prompt that is made to be slow costs what its length
+does.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from msgspec import Struct
 
 from imagegate.config.guards import GuardrailSettings
+from imagegate.guardrails.folding import visible
 from imagegate.guardrails.subject import ALLOWED, Ruling, Subject
+
+_GAP = re.compile(r"[ -]")
 
 
 class Entity(Struct, frozen=True):
@@ -40,8 +45,15 @@ def iban_holds(text: str) -> bool:
 
 def ssn_holds(text: str) -> bool:
     """Return whether `text` is a US social security number that can have been issued."""
-    area, group, serial = re.split(r"\D", text)
-    return area not in ("000", "666") and area < "900" and group != "00" and serial != "0000"
+    area, _, rest = text.partition("-")
+    group, _, serial = rest.partition("-")
+    return (
+        bool(serial)
+        and area not in ("000", "666")
+        and area < "900"
+        and group != "00"
+        and serial != "0000"
+    )
 
 
 def _any(_text: str) -> bool:
@@ -64,11 +76,20 @@ ENTITIES: tuple[Entity, ...] = (
     _entity(
         "PASSWORD", r"(?i)\b(?:password|passwd|secret|token|api[_-]?key)\s*[:=]\s*[^\s,;\"']{6,}"
     ),
-    _entity("CREDIT_CARD", r"(?<![\w-])\d(?:[ -]?\d){12,18}(?![\w-])", luhn_holds),
-    _entity("IBAN", r"(?i)\b[a-z]{2}\d{2}(?:[ -]?[a-z0-9]{2,4}){3,8}\b", iban_holds),
+    _entity(
+        "CREDIT_CARD",
+        r"(?<![\w-])(?:\d{13,19}|\d{4}([ -])\d{4}\1\d{4}\1\d{1,4}(?:\1\d{1,3})?"
+        r"|\d{4}([ -])\d{6}\2\d{4,5})(?!\d)",
+        luhn_holds,
+    ),
+    _entity(
+        "IBAN",
+        r"(?ai)\b[a-z]{2}\d{2}(?:[a-z0-9]{11,30}|(?:[ -][a-z0-9]{4}){2,7}(?:[ -][a-z0-9]{1,3})?)\b",
+        iban_holds,
+    ),
     _entity("US_SSN", r"(?<![\w-])\d{3}-\d{2}-\d{4}(?![\w-])", ssn_holds),
-    _entity("EMAIL_ADDRESS", r"[\w.+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,24}\b"),
-    _entity("PHONE_NUMBER", r"(?<![\w+])\+\d{1,3}[ .-]?(?:\(?\d{1,4}\)?[ .-]?){2,5}\d{2,4}\b"),
+    _entity("EMAIL_ADDRESS", r"(?<![\w.+-])[\w.+-]++@(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,24}\b"),
+    _entity("PHONE_NUMBER", r"(?<![\w+])\+\d(?:[ .()-]{0,2}\d){6,14}(?!\d)"),
 )
 NAMES = tuple(entity.name for entity in ENTITIES)
 
@@ -87,7 +108,7 @@ class Sensitive:
         texts = dict(subject.texts)
         category = ""
         for entity, action in self._entities:
-            changed = {path: _masked(entity, text) for path, text in texts.items()}
+            changed = {path: _cleaned(entity, text) for path, text in texts.items()}
             if changed == texts:
                 continue
             if action != "mask":
@@ -100,8 +121,33 @@ class Sensitive:
         return Ruling(action="mask", category=category, texts=only)
 
 
-def _masked(entity: Entity, text: str) -> str:
-    def replace(match: re.Match[str]) -> str:
-        return f"[{entity.name}]" if entity.is_valid(match[0]) else match[0]
+def _cleaned(entity: Entity, text: str) -> str:
+    """Return the text with the entity masked: as it was written, or else as it is read."""
+    for written in (text, visible(text)):
+        if (masked := _masked(entity, written)) != written:
+            return masked
+    return text
 
-    return entity.regex.sub(replace, text)
+
+def _masked(entity: Entity, text: str) -> str:
+    shown, at = [], 0
+    for start, end in _found(entity, text):
+        shown += [text[at:start], f"[{entity.name}]"]
+        at = end
+    return "".join([*shown, text[at:]])
+
+
+def _found(entity: Entity, text: str) -> Iterator[tuple[int, int]]:
+    """Yield where the entity stands; a word or number may be its neighbour in the same breath."""
+    at = 0
+    while (match := entity.regex.search(text, at)) is not None:
+        length = len(_valid_part(match[0], entity.is_valid))
+        if length:
+            yield match.start(), match.start() + length
+        at = match.start() + max(length, 1)
+
+
+def _valid_part(text: str, is_valid: Callable[[str], bool]) -> str:
+    """Return `text`, or what is valid of it without its last groups; "" where nothing is."""
+    cuts = [len(text), *(gap.start() for gap in reversed([*_GAP.finditer(text)]))]
+    return next((text[:cut] for cut in cuts if is_valid(text[:cut])), "")

@@ -8,7 +8,9 @@ from msgspec import Struct
 
 from imagegate.types import Blob, FileId, ImageCall, ImageResult, Json
 from imagegate.wire.exchange import Answer, Command
+from imagegate.wire.responses import BODY, TAG, TEXTS, names_inputs
 
+Stage: TypeAlias = Literal["input", "output"]
 RulingAction: TypeAlias = Literal["allow", "mask", "blur", "hold", "deny"]
 TEXTS_MAX = 1000
 _FIELDS = ("prompt", "negative_prompt", "style")
@@ -27,7 +29,7 @@ class Subject(Struct, frozen=True, kw_only=True):
     `has_unseen`: an input is a file that only the provider has.
     """
 
-    stage: Literal["input", "output"]
+    stage: Stage
     call_id: str
     operation: str = ""
     model: str = ""
@@ -74,7 +76,8 @@ def input_of(call: ImageCall, end_user: str) -> Subject:
         end_user=end_user,
         texts=texts_of(call),
         images=tuple(SeenImage(role, one) for role, one in given if isinstance(one, Blob)),  # type: ignore[arg-type]
-        has_unseen=any(isinstance(one, FileId) for _, one in given),
+        has_unseen=any(isinstance(one, FileId) for _, one in given)
+        or (call.operation == "responses" and names_inputs(call.extra[BODY], call.extra[TAG])),
     )
 
 
@@ -91,9 +94,27 @@ def output_of(call: ImageCall, result: ImageResult, end_user: str) -> Subject:
         operation=call.operation,
         model=call.model,
         end_user=end_user,
-        texts={**texts_of(call), **revised},
+        texts={**texts_of(call), **revised, **result.extra.get(TEXTS, {})},
         images=tuple(SeenImage("output", image.blob) for image in result.images if image.blob),
     )
+
+
+def whole_of(call: ImageCall, result: ImageResult | None, end_user: str) -> Subject:
+    """Return what went in beside what came out of it, where something did."""
+    given = input_of(call, end_user)
+    if result is None:
+        return given
+    made = output_of(call, result, end_user)
+    return msgspec.structs.replace(made, images=(*given.images, *made.images))
+
+
+def trial_of(call: ImageCall, stage: Stage) -> Subject:
+    """Return what a guardrail is tried on: a call's texts and images, as going in or coming out."""
+    given = input_of(call, "")
+    if stage == "input":
+        return given
+    made = tuple(SeenImage("output", one.blob) for one in given.images)
+    return msgspec.structs.replace(given, stage=stage, images=made)
 
 
 def texts_of(call: ImageCall) -> dict[str, str]:

@@ -5,14 +5,13 @@ characters), so that full-width letters or a zero-width space hide none.
 """
 
 import re
-import unicodedata
 
 from msgspec import Struct
 
 from imagegate.config.guards import SEVERITIES, GuardrailSettings, Severity, TextRule
+from imagegate.guardrails.folding import fold
 from imagegate.guardrails.subject import ALLOWED, Ruling, RulingAction, Subject
 
-_INVISIBLE = re.compile("[\u00ad\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]")
 SHOWN = "[REDACTED]"
 
 
@@ -40,9 +39,9 @@ class Words:
         """Return `deny` where a rule that blocks was hit, else the texts with what was masked."""
         hits = [
             pattern
-            for text in subject.texts.values()
+            for text, folded in ((text, fold(text)) for text in subject.texts.values())
             for pattern in self._patterns
-            if _is_hit(pattern, text)
+            if pattern.regex.search(folded if pattern.is_folded else text)
         ]
         if not hits:
             return ALLOWED
@@ -55,12 +54,6 @@ class Words:
         return Ruling(action="mask", category=_category(hits[0].rule), texts=changed)
 
 
-def fold(text: str) -> str:
-    """Return `text` as it is read: no case, no width, no accents, nothing invisible."""
-    plain = unicodedata.normalize("NFKD", _INVISIBLE.sub("", text))
-    return "".join(char for char in plain if not unicodedata.combining(char)).casefold()
-
-
 def _pattern(rule: TextRule) -> Pattern:
     if rule.is_regex:
         return Pattern(rule, re.compile(rule.text), is_folded=False)
@@ -68,18 +61,14 @@ def _pattern(rule: TextRule) -> Pattern:
     return Pattern(rule, re.compile(rf"(?<!\w){words}(?!\w)"), is_folded=True)
 
 
-def _is_hit(pattern: Pattern, text: str) -> bool:
-    return pattern.regex.search(fold(text) if pattern.is_folded else text) is not None
-
-
 def _masked(text: str, hits: list[Pattern]) -> str:
     for hit in hits:
         if not hit.is_folded:
             text = hit.regex.sub(SHOWN, text)
-        elif _is_hit(hit, text):
+        elif hit.regex.search(fold(text)):
             plain = re.sub(re.escape(hit.rule.text), SHOWN, text, flags=re.IGNORECASE)
             # What is only a hit once folded cannot be cut out of the text as it was written.
-            text = SHOWN if _is_hit(hit, plain) else plain
+            text = SHOWN if hit.regex.search(fold(plain)) else plain
     return text
 
 

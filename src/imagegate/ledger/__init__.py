@@ -1,11 +1,11 @@
 """What every call was, what it cost, who asked for it, and who may ask.
 
 `records` holds the rows of calls and the commands that write them, `people` those of teams, keys,
-end users and budgets. `store` keeps them in a database (behind it `writer`, `group`, `reserve`,
-`rate`, `book`, the schemas, `sqlite`, `postgres`, `migrate`, `migrations/`), `memory` only while a
-call runs. `registry` and `reports` read, `keyring` finds whose a key is, `permissions` and
-`budget` are pure. SQLAlchemy is imported by `store` and what stands behind it, Alembic by a schema
-that is behind; this module imports neither.
+end users and budgets, `review` those of verdicts, held images and the audit log. `store` keeps
+them in a database (behind it `writer`, `group`, `reserve`, `rate`, `book`, the schemas, `sqlite`,
+`postgres`, `migrate`, `migrations/`), `memory` only while a call runs. `registry` and `reports`
+read, `keyring` finds whose a key is, `permissions` and `budget` are pure. SQLAlchemy is imported by
+`store` and what stands behind it, Alembic by a schema that is behind; this module imports neither.
 """
 
 from collections.abc import Collection
@@ -20,6 +20,7 @@ from imagegate.ledger.records import (
     CallState,
     Command,
 )
+from imagegate.ledger.review import VerdictRecord
 
 
 class Ledger(Protocol):
@@ -59,6 +60,9 @@ class Ledger(Protocol):
     async def assets_of(self, call_id: str) -> tuple[AssetRecord, ...]:
         """Return the images of a call that are still kept, by attempt and index."""
 
+    async def verdicts_of(self, call_id: str, /) -> tuple[VerdictRecord, ...]:
+        """Return what guardrails said of a call, in the order in which they did."""
+
     async def get_asset(self, asset_id: str) -> AssetRecord | None:
         """Return the image with this id, None where it is not kept."""
 
@@ -77,11 +81,13 @@ class Ledger(Protocol):
     ) -> tuple[AssetRecord, ...]:
         """Return assets whose time was up at `now_s`, the longest expired first."""
 
-    async def oldest_assets(self, *, limit: int = READ_ROWS_MAX) -> tuple[AssetRecord, ...]:
-        """Return the assets that were kept first, oldest first."""
+    async def oldest_assets(
+        self, *, after: str = "", limit: int = READ_ROWS_MAX
+    ) -> tuple[AssetRecord, ...]:
+        """Return the assets in the folder that were kept first, from behind `after` on."""
 
     async def asset_bytes(self) -> int:
-        """Return how many bytes all assets have together, as they are stored."""
+        """Return how many bytes the assets in the folder have together, as they are stored."""
 
     async def aclose(self) -> None:
         """Write what was noted and let go of everything."""

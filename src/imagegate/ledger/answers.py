@@ -30,13 +30,12 @@ class Brought(Struct, frozen=True, kw_only=True, omit_defaults=True):
     revised_prompts: tuple[str | None, ...] = ()
     warnings: tuple[str, ...] = ()
 
-    def result(self, blobs: Sequence[Blob]) -> ImageResult:
-        """Return the result whose images are `blobs`, in order."""
-        prompts = (*self.revised_prompts, *[None] * len(blobs))
+    def result(self, blobs: Mapping[int, Blob]) -> ImageResult:
+        """Return the result whose images are `blobs`, by their index; some may be missing."""
+        prompts = dict(enumerate(self.revised_prompts))
         return ImageResult(
             images=tuple(
-                Image(blob=blob, revised_prompt=prompt)
-                for blob, prompt in zip(blobs, prompts, strict=False)
+                Image(blob=blob, revised_prompt=prompts.get(index)) for index, blob in blobs.items()
             ),
             created=self.created,
             size=self.size,
@@ -50,7 +49,11 @@ class Brought(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Told(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An error as its caller was told it; `kind` is its class."""
+    """An error as its caller was told it; `kind` is its class.
+
+    `brought` is the `Brought` of an attempt whose images a guardrail holds: what is told of them
+    once they are released.
+    """
 
     kind: str
     message: str
@@ -59,6 +62,8 @@ class Told(Struct, frozen=True, kw_only=True, omit_defaults=True):
     param: str | None = None
     retry_after_s: float | None = None
     upstream: UpstreamWords | None = None
+    is_replaced: bool = False
+    brought: str | None = None
 
     def error(self) -> ImageError:
         """Return the error anew; of a class that is gone, one that says the least."""
@@ -90,8 +95,11 @@ def write_brought(result: ImageResult, warnings: Sequence[str] = ()) -> str:
     return msgspec.json.encode(brought).decode()
 
 
-def write_told(error: ImageError) -> str:
-    """Return the JSON of an error."""
+def write_told(error: ImageError, brought: str | None = None, *, is_replaced: bool = False) -> str:
+    """Return the JSON of an error, and of what it keeps back.
+
+    `is_replaced`: another attempt was made in its place.
+    """
     told = Told(
         kind=type(error).__name__,
         message=error.message,
@@ -100,6 +108,8 @@ def write_told(error: ImageError) -> str:
         param=error.param,
         retry_after_s=error.retry_after_s,
         upstream=error.upstream,
+        is_replaced=is_replaced,
+        brought=brought,
     )
     return msgspec.json.encode(told).decode("utf-8", "replace").replace("\\u0000", "")
 
@@ -112,6 +122,12 @@ def read_brought(text: str | None) -> Brought:
 def read_told(text: str | None) -> Told | None:
     """Return the error of an attempt, None where its row tells nothing."""
     return _read(text, Told)
+
+
+def without_refusal(text: str | None) -> str | None:
+    """Return what a held attempt tells once its images are released; any other as it is."""
+    told = read_told(text)
+    return told.brought if told else text
 
 
 def _read(text: str | None, kind: type[_T]) -> _T | None:

@@ -7,7 +7,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 from sqlalchemy import Connection, Executable
 
-from imagegate.ledger import money_schema, people_schema, schema
+from imagegate.ledger import money_schema, people_schema, review_schema, schema
 from imagegate.ledger.book import Booking, Ended
 from imagegate.ledger.execute import execute
 from imagegate.ledger.people import (
@@ -15,6 +15,7 @@ from imagegate.ledger.people import (
     AddKey,
     AddTeam,
     AnyCommand,
+    Audited,
     Change,
     ChangeBudget,
     ChangeKey,
@@ -26,6 +27,7 @@ from imagegate.ledger.people import (
 from imagegate.ledger.records import (
     Admit,
     AttemptEnd,
+    AttemptState,
     CallEnd,
     CloseCall,
     ConflictError,
@@ -39,10 +41,19 @@ from imagegate.ledger.records import (
     LedgerError,
     Redispatch,
     Settle,
+    Stored,
     Upkeep,
     storable,
 )
 from imagegate.ledger.reserve import LEASE_S, Reserving
+from imagegate.ledger.review import DropHeld, Judge, Reconcile, Release, Review
+from imagegate.ledger.webhook_schema import (
+    CHANGE_WEBHOOK,
+    HASTEN_WEBHOOKS,
+    INSERT_WEBHOOK,
+    write_of,
+)
+from imagegate.ledger.webhooks import AddWebhook, ChangeWebhook, HastenWebhooks
 
 _Parameters: TypeAlias = dict[str, object]
 _Write: TypeAlias = tuple[Executable, _Parameters]
@@ -60,7 +71,15 @@ WRITES: tuple[Executable, ...] = (
     people_schema.INSERT_BUDGET,
     people_schema.CHANGE_BUDGET,
     *schema.WRITES,
+    review_schema.INSERT_VERDICT,
+    review_schema.RELEASE_ASSET,
+    review_schema.RELEASE_ATTEMPT,
+    review_schema.DROP_HELD,
+    review_schema.INSERT_AUDIT,
     money_schema.KEEP_ALIVE,
+    INSERT_WEBHOOK,
+    CHANGE_WEBHOOK,
+    HASTEN_WEBHOOKS,
 )
 """A group runs each of them once, in this order, whatever came first in it."""
 
@@ -69,6 +88,10 @@ EXACT_WRITES = schema.EXACT_WRITES | {
     people_schema.CHANGE_KEY,
     people_schema.CHANGE_BUDGET,
     people_schema.REMOVE_BUDGET,
+    CHANGE_WEBHOOK,
+    review_schema.RELEASE_ASSET,
+    review_schema.RELEASE_ATTEMPT,
+    review_schema.DROP_HELD,
 }
 
 
@@ -130,11 +153,14 @@ def _execute(connection: Connection, batch: Mapping[Executable, list[_Parameters
 def _ends_of(connection: Connection, commands: Sequence[AnyCommand], now_s: float) -> list[Ended]:
     """Return the attempts that end with these commands, orphans that are held included."""
     ends = []
-    for one in commands:
+    for one in (each.command if isinstance(each, Audited) else each for each in commands):
         if isinstance(one, Settle | Fail):
             ends.append(_ended(one.attempt))
         elif isinstance(one, Redispatch) and one.ended is not None:
             ends.append(_ended(one.ended))
+        elif isinstance(one, Reconcile):
+            state: AttemptState = "settled" if one.cost_e10 else "refused"
+            ends.append(Ended(one.attempt_id, state, one.at, one.cost_e10))
         elif isinstance(one, HoldOrphans):
             parameters = {"b_now": now_s, "b_limit": one.limit}
             rows = execute(connection, money_schema.SELECT_ORPHANS, parameters)
@@ -146,8 +172,29 @@ def _ended(end: AttemptEnd) -> Ended:
     return Ended(end.id, end.state, end.ended_at, end.cost_e10)
 
 
-def _writes(command: AnyCommand, now_s: float) -> Iterator[_Write]:
+def _writes(command: AnyCommand | Review, now_s: float) -> Iterator[_Write]:
     """Yield what `command` is in SQL; what depends on money comes from elsewhere."""
+    match command:
+        case Audited(done, record):
+            yield from () if done is None else _writes(done, now_s)
+            yield review_schema.INSERT_AUDIT, asdict(record)
+        case Release() | DropHeld() | Reconcile():
+            yield from _reviewed(command)
+        case Delivered() | FreeKey() | ForgetFile():
+            yield _after_the_end(command)
+        case KeepAlive() | HoldOrphans() | Stored():
+            yield from _upkeep(command, now_s)
+        case Admit() | Redispatch() | Settle() | Fail() | CloseCall() | Keep() | Judge():
+            yield from _of_call(command)
+        case AddWebhook() | ChangeWebhook() | HastenWebhooks():
+            yield write_of(command)
+        case _:
+            yield from _changes(command)
+
+
+def _of_call(
+    command: Admit | Redispatch | Settle | Fail | CloseCall | Keep | Judge,
+) -> Iterator[_Write]:
     match command:
         case Admit(call, attempt, parts):
             yield schema.INSERT_CALL, asdict(call) | {"end_user": storable(call.end_user)}
@@ -164,12 +211,20 @@ def _writes(command: AnyCommand, now_s: float) -> Iterator[_Write]:
             yield _end_call(call_end)
         case Keep(assets):
             yield from ((schema.INSERT_ASSET, asdict(asset)) for asset in assets)
-        case Delivered() | FreeKey() | ForgetFile():
-            yield _after_the_end(command)
-        case KeepAlive() | HoldOrphans():
-            yield from _upkeep(command, now_s)
-        case _:
-            yield from _changes(command)
+    if isinstance(command, Admit | Settle | Fail | Judge):
+        yield from ((review_schema.INSERT_VERDICT, asdict(one)) for one in command.verdicts)
+
+
+def _reviewed(command: Review) -> Iterator[_Write]:
+    match command:
+        case Release():
+            yield review_schema.RELEASE_ASSET, _prefixed(command, "attempt_id", "answer")
+            told: _Parameters = {"b_attempt_id": command.attempt_id, "b_answer": command.answer}
+            yield review_schema.RELEASE_ATTEMPT, told
+        case DropHeld(asset_id):
+            yield review_schema.DROP_HELD, {"b_asset_id": asset_id}
+        case Reconcile(attempt_id, cost_e10):
+            yield schema.RECONCILE, {"b_id": attempt_id, "b_cost_e10": cost_e10}
 
 
 def _after_the_end(command: Delivered | FreeKey | ForgetFile) -> _Write:
@@ -183,8 +238,10 @@ def _after_the_end(command: Delivered | FreeKey | ForgetFile) -> _Write:
 
 
 def _upkeep(command: Upkeep, now_s: float) -> Iterator[_Write]:
-    """Yield a sign of life; orphans are looked for when the group is booked."""
-    if isinstance(command, KeepAlive):
+    """Yield a sign of life or a move; orphans are looked for when the group is booked."""
+    if isinstance(command, Stored):
+        yield schema.STORE_ASSET, _prefixed(command, "asset_id") | {"b_id": command.asset_id}
+    elif isinstance(command, KeepAlive):
         yield money_schema.KEEP_ALIVE, {"id": command.owner, "alive_until": now_s + LEASE_S}
 
 

@@ -31,6 +31,7 @@ from imagegate.ledger.records import (
     Redispatch,
     Settle,
 )
+from imagegate.ledger.review import Judge, VerdictRecord
 from imagegate.telemetry import LEDGER_NOTE_LOST, LOGGER
 
 _log = logging.getLogger(LOGGER)
@@ -103,6 +104,10 @@ class MemoryLedger:
         found = [one for one in self._assets.values() if one.call_id == call_id]
         return tuple(sorted(found, key=lambda one: (one.attempt_id, one.index)))
 
+    async def verdicts_of(self, _call_id: str) -> tuple[VerdictRecord, ...]:
+        """Return nothing: verdicts are told with the outcome, and nothing outlives its call."""
+        return ()
+
     async def get_asset(self, asset_id: str) -> AssetRecord | None:
         """Return the image with this id, None where its call is closed."""
         return self._assets.get(asset_id)
@@ -140,12 +145,15 @@ class MemoryLedger:
         ]
         return tuple(one for _, _, one in sorted(found, key=lambda each: each[:2])[:limit])
 
-    async def oldest_assets(self, *, limit: int = READ_ROWS_MAX) -> tuple[AssetRecord, ...]:
-        """Return the assets that were kept first, oldest first."""
-        return tuple(sorted(self._assets.values(), key=lambda one: one.id)[:limit])
+    async def oldest_assets(
+        self, *, after: str = "", limit: int = READ_ROWS_MAX
+    ) -> tuple[AssetRecord, ...]:
+        """Return the assets in the folder that were kept first, from behind `after` on."""
+        found = [one for one in self._assets.values() if one.id > after]
+        return tuple(sorted(found, key=lambda one: one.id)[:limit])
 
     async def asset_bytes(self) -> int:
-        """Return how many bytes all assets have together, as they are stored."""
+        """Return how many bytes the assets in the folder have together, as they are stored."""
         return sum(one.length for one in self._assets.values())
 
     async def aclose(self) -> None:
@@ -168,7 +176,7 @@ class MemoryLedger:
             case CloseCall(call_end):
                 self._check_call_may_end(call_end)
                 self._end_call(call_end)
-            case Keep() | FreeKey():
+            case Keep() | FreeKey() | Judge():
                 pass  # nothing outlives its call here
             case Delivered(call_id, at) if call_id in self._calls:
                 self._calls[call_id] = replace(self._calls[call_id], delivered_at=at)

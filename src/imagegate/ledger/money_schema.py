@@ -97,6 +97,8 @@ Index(
     spend_days.c.value,
     spend_days.c.day,
 )
+_IS_HOLD = text("kind = 'hold'")
+Index("entries_hold", entries.c.attempt_id, sqlite_where=_IS_HOLD, postgresql_where=_IS_HOLD)
 Index("reservations_budget", reservations.c.budget_id)
 
 INSERT_RESERVATION = insert(reservations).inline()

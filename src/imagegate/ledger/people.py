@@ -8,6 +8,8 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 
 from imagegate.ledger.records import Command, Limit, Upkeep
+from imagegate.ledger.review import AuditRecord, Review
+from imagegate.ledger.webhooks import WebhookCommand
 from imagegate.types import Operation
 
 Role: TypeAlias = Literal["caller", "team_admin", "admin"]
@@ -199,4 +201,15 @@ Change: TypeAlias = (
     | RemoveBudget
 )
 
-AnyCommand: TypeAlias = Command | Change | Upkeep
+
+class Audited(Struct, frozen=True):
+    """What an admin did, with the record of it: both are written, or neither.
+
+    `command` is None where something was looked at and nothing changed.
+    """
+
+    command: Command | Change | Review | None
+    record: AuditRecord
+
+
+AnyCommand: TypeAlias = Command | Change | Upkeep | Audited | WebhookCommand

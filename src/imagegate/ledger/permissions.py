@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from imagegate.catalogue.geometry import parse_size
+from imagegate.config.patterns import matches
 from imagegate.errors import BadRequestError, PermissionDeniedError
 from imagegate.ledger.people import Account, Permissions
 from imagegate.types import ImageCall
@@ -12,10 +13,15 @@ QUALITIES = ("low", "standard", "medium", "high", "hd", "xhigh", "max")
 _RANKS = {"low": 1, "standard": 2, "medium": 2, "high": 3, "hd": 3, "xhigh": 4, "max": 5}
 
 
+def may_use(group: str, account: Account) -> bool:
+    """Return whether an account may use the model group `group` at all."""
+    return all(not may.models or matches(may.models, group) for _, may in account.permissions)
+
+
 def check_asked(call: ImageCall, group: str, account: Account) -> None:
     """Pass a call for the model group `group`. Raises `PermissionDeniedError` naming the limit."""
     for whose, may in account.permissions:
-        if may.models and group not in may.models:
+        if may.models and not matches(may.models, group):
             raise PermissionDeniedError(
                 f"The {whose} may use {', '.join(may.models)}, not {group!r}.", param="model"
             )

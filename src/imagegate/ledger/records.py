@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 
 from imagegate.errors import UPSTREAM_TEXT_BYTES_MAX
+from imagegate.ledger.review import Judge, VerdictRecord
 from imagegate.types import Operation
 
 CallState: TypeAlias = Literal["running", "done", "failed", "unknown"]
@@ -122,6 +123,8 @@ class AssetRecord(Struct, frozen=True, kw_only=True):
     """An image that is kept: a range of `file`, a relative name that several assets may share.
 
     `index` counts from 0 within its attempt. `expires_at` is None where it is kept for good.
+    `object` is its key in the bucket once it is there, raw, with its `sha256` in hex; then the
+    file may be gone.
     """
 
     id: str
@@ -138,6 +141,8 @@ class AssetRecord(Struct, frozen=True, kw_only=True):
     height_px: int = 0
     created_at: float
     expires_at: float | None = None
+    object: str = ""
+    sha256: str = ""
 
 
 class AttemptEnd(Struct, frozen=True, kw_only=True):
@@ -187,6 +192,7 @@ class Admit(Struct, frozen=True):
     parts: tuple[AttemptRecord, ...] = ()
     limits: tuple[Limit, ...] = ()
     images: int = 1
+    verdicts: tuple[VerdictRecord, ...] = ()
 
 
 class Redispatch(Struct, frozen=True):
@@ -206,6 +212,7 @@ class Settle(Struct, frozen=True):
     attempt: AttemptEnd
     assets: tuple[AssetRecord, ...] = ()
     call: CallEnd | None = None
+    verdicts: tuple[VerdictRecord, ...] = ()
 
 
 class Fail(Struct, frozen=True):
@@ -213,6 +220,7 @@ class Fail(Struct, frozen=True):
 
     attempt: AttemptEnd
     call: CallEnd | None = None
+    verdicts: tuple[VerdictRecord, ...] = ()
 
 
 class CloseCall(Struct, frozen=True):
@@ -258,10 +266,19 @@ class HoldOrphans(Struct, frozen=True):
     limit: int = READ_ROWS_MAX
 
 
-Upkeep: TypeAlias = KeepAlive | HoldOrphans
+class Stored(Struct, frozen=True):
+    """An image is in the bucket as `object`. Raises `ConflictError` where it left `file`."""
+
+    asset_id: str
+    file: str
+    object: str
+    sha256: str
+
+
+Upkeep: TypeAlias = KeepAlive | HoldOrphans | Stored
 
 Command: TypeAlias = (
-    Admit | Redispatch | Settle | Fail | CloseCall | Keep | Delivered | FreeKey | ForgetFile
+    Admit | Redispatch | Settle | Fail | CloseCall | Keep | Delivered | FreeKey | ForgetFile | Judge
 )
 
 

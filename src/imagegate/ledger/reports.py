@@ -3,10 +3,10 @@
 from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, select, text
 
-from imagegate.ledger.money_schema import spend_days
-from imagegate.ledger.records import AttemptRecord, CallRecord, CallState, cost_e10_of
+from imagegate.ledger.money_schema import entries, spend_days
+from imagegate.ledger.records import AttemptRecord, AttemptState, CallRecord, CallState, cost_e10_of
 from imagegate.ledger.schema import attempts, calls
 from imagegate.ledger.store import SqlLedger
 
@@ -64,6 +64,30 @@ class CallRow(Struct, frozen=True):
     cost_e10: int | None
 
 
+class ChargeRow(Struct, frozen=True):
+    """An attempt that may have been billed, nobody knows how much; `held_e10` counts as spent.
+
+    `held_e10` is None where nobody could say what it may cost at most. `cost_e10` is set once an
+    operator has said what it was.
+    """
+
+    attempt_id: str
+    call_id: str
+    state: AttemptState
+    provider: str
+    upstream_model: str
+    deployment_id: str
+    dispatched_at: float
+    upstream_request_id: str
+    error_code: str
+    cost_e10: int | None
+    held_e10: int | None
+    model: str
+    key_id: str | None
+    team_id: str | None
+    end_user: str
+
+
 class Reports:
     """The reports of a ledger."""
 
@@ -85,6 +109,18 @@ class Reports:
         found = await self._with_attempts(await self._ledger.select(CallRecord, statement))
         return found[0] if found else None
 
+    async def unknown_charges(self, *, after: str, limit: int) -> tuple[ChargeRow, ...]:
+        """Return attempts whose charge is held, by id from behind `after` on."""
+        is_open = attempts.c.cost_e10.is_(None) & (attempts.c.id > after)
+        statement = _CHARGES.where(is_open).order_by(attempts.c.id).limit(limit)
+        return await self._ledger.select(ChargeRow, statement)
+
+    async def charge(self, attempt_id: str) -> ChargeRow | None:
+        """Return an attempt whose charge is held, or was; None where there is none."""
+        statement = _CHARGES.where(attempts.c.id == attempt_id)
+        found = await self._ledger.select(ChargeRow, statement)
+        return found[0] if found else None
+
     async def _with_attempts(self, found: tuple[CallRecord, ...]) -> tuple[CallRow, ...]:
         ids = [call.id for call in found]
         statement = select(attempts).where(attempts.c.call_id.in_(ids)).order_by(attempts.c.number)
@@ -95,6 +131,18 @@ class Reports:
         return tuple(
             CallRow(call, tuple(by_call[call.id]), cost_e10_of(by_call[call.id])) for call in found
         )
+
+
+_CHARGES = (
+    select(
+        attempts.c.id.label("attempt_id"),
+        *(attempts.c[name] for name in ChargeRow.__struct_fields__ if name in attempts.c),
+        entries.c.amount_e10.label("held_e10"),
+        *(calls.c[name] for name in ("model", "key_id", "team_id", "end_user")),
+    )
+    .select_from(entries.join(attempts).join(calls))
+    .where(text("entries.kind = 'hold'"))
+)
 
 
 def _spend(question: SpendQuestion, scope: Scope) -> Select[Any]:

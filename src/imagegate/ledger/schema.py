@@ -32,7 +32,7 @@ from sqlalchemy import (
     update,
 )
 
-REVISION = "0003"
+REVISION = "0006"
 VERSION_TABLE = "imagegate_version"
 
 metadata = MetaData()
@@ -101,6 +101,8 @@ assets = Table(
     Column("height_px", Integer, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("expires_at", Double),
+    Column("object", Text, nullable=False, server_default=""),
+    Column("sha256", Text, nullable=False, server_default=""),
     UniqueConstraint("call_id", "attempt_id", "index", name="assets_call_attempt_index"),
 )
 
@@ -111,6 +113,7 @@ _CALL_MAY_END = text("calls.state IN ('running', 'unknown')")
 _ATTEMPT_MAY_END = text("attempts.state IN ('dispatched', 'answered', 'unknown')")
 
 _RUNNING = text("state = 'running'")
+_IS_UNKNOWN = text("attempts.cost_e10 IS NULL AND attempts.state IN ('unknown', 'settled')")
 _UNDER_WAY = text("state IN ('dispatched', 'answered')")
 Index("calls_open", calls.c.id, sqlite_where=_RUNNING, postgresql_where=_RUNNING)
 for _column in (calls.c.key_id, calls.c.team_id):
@@ -132,6 +135,8 @@ Index("calls_idempotency_key", calls.c.idempotency_key, unique=True)
 Index("calls_fingerprint", calls.c.fingerprint, calls.c.id)
 Index("assets_file", assets.c.file)
 Index("assets_expiry", assets.c.expires_at)
+_IN_FOLDER = text("object = ''")
+Index("assets_in_folder", assets.c.id, sqlite_where=_IN_FOLDER, postgresql_where=_IN_FOLDER)
 
 INSERT_CALL = insert(calls).inline()
 INSERT_ATTEMPT = insert(attempts).inline()
@@ -170,7 +175,18 @@ FREE_KEY = (
     .where(calls.c.id == bindparam("b_id"), text("calls.state = 'failed'"))
     .values(idempotency_key=null())
 )
+RECONCILE = (
+    update(attempts)
+    .where(attempts.c.id == bindparam("b_id"), _IS_UNKNOWN)
+    .values(cost_e10=bindparam("b_cost_e10"))
+)
 FORGET_FILE = delete(assets).where(assets.c.file == bindparam("b_file"))
+
+STORE_ASSET = (
+    update(assets)
+    .where(assets.c.id == bindparam("b_id"), assets.c.file == bindparam("b_file"))
+    .values(object=bindparam("b_object"), sha256=bindparam("b_sha256"))
+)
 
 WRITES: tuple[Insert | Update | Delete, ...] = (
     INSERT_CALL,
@@ -181,10 +197,12 @@ WRITES: tuple[Insert | Update | Delete, ...] = (
     MARK_DELIVERED,
     FREE_KEY,
     FORGET_FILE,
+    RECONCILE,
+    STORE_ASSET,
 )
 """In the order of a call's life: a group runs each of them once, whatever came first in it."""
 
-EXACT_WRITES = frozenset((END_ATTEMPT, END_CALL, MARK_DELIVERED))
+EXACT_WRITES = frozenset((END_ATTEMPT, END_CALL, MARK_DELIVERED, RECONCILE, STORE_ASSET))
 """Those that must meet exactly one row for each set of parameters."""
 
 SELECT_CALL = select(calls).where(calls.c.id == bindparam("b_id"))
@@ -254,5 +272,13 @@ SELECT_EXPIRED_ASSETS = (
     .limit(bindparam("b_limit"))
 )
 # Ids sort by the time they were drawn.
-SELECT_OLDEST_ASSETS = select(assets).order_by(asc(assets.c.id)).limit(bindparam("b_limit"))
-SELECT_ASSET_BYTES = select(func.coalesce(func.sum(assets.c.length), 0))
+SELECT_OLDEST_ASSETS = (
+    select(assets)
+    .where(_IN_FOLDER, assets.c.id > bindparam("b_after"))
+    .order_by(asc(assets.c.id))
+    .limit(bindparam("b_limit"))
+)
+SELECT_ASSET_BYTES = select(func.coalesce(func.sum(assets.c.length), 0)).where(_IN_FOLDER)
+SELECT_IN_FOLDER_OF_FILE = (
+    select(assets).where(_IN_FOLDER, assets.c.file == bindparam("b_file")).limit(1)
+)

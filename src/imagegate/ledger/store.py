@@ -23,7 +23,7 @@ from sqlalchemy.exc import (
 
 from imagegate import clock
 from imagegate.errors import ConfigError
-from imagegate.ledger import money_schema, postgres, schema, sqlite
+from imagegate.ledger import money_schema, postgres, review_schema, schema, sqlite
 from imagegate.ledger.database import Database
 from imagegate.ledger.group import withdraw, write_group
 from imagegate.ledger.migrate import migrate
@@ -40,6 +40,7 @@ from imagegate.ledger.records import (
     LedgerError,
     LedgerUnavailableError,
 )
+from imagegate.ledger.review import VerdictRecord
 from imagegate.ledger.writer import GroupWriter
 
 BUSY_TIMEOUT_S = 5.0
@@ -135,6 +136,10 @@ class SqlLedger:
         """Return the images of a call that are still kept, by attempt and index."""
         return await self.select(AssetRecord, schema.SELECT_ASSETS, b_id=call_id)
 
+    async def verdicts_of(self, call_id: str) -> tuple[VerdictRecord, ...]:
+        """Return what guardrails said of a call, in the order in which they did."""
+        return await self.select(VerdictRecord, review_schema.SELECT_VERDICTS, b_id=call_id)
+
     async def get_asset(self, asset_id: str) -> AssetRecord | None:
         """Return the image with this id, None where it is not kept."""
         found = await self.select(AssetRecord, schema.SELECT_ASSET, b_id=asset_id)
@@ -181,12 +186,19 @@ class SqlLedger:
         statement = schema.SELECT_EXPIRED_ASSETS
         return await self.select(AssetRecord, statement, b_now=now_s, b_limit=limit)
 
-    async def oldest_assets(self, *, limit: int = READ_ROWS_MAX) -> tuple[AssetRecord, ...]:
-        """Return the assets that were kept first, oldest first."""
-        return await self.select(AssetRecord, schema.SELECT_OLDEST_ASSETS, b_limit=limit)
+    async def oldest_assets(
+        self, *, after: str = "", limit: int = READ_ROWS_MAX
+    ) -> tuple[AssetRecord, ...]:
+        """Return the assets in the folder that were kept first, from behind `after` on."""
+        statement = schema.SELECT_OLDEST_ASSETS
+        return await self.select(AssetRecord, statement, b_after=after, b_limit=limit)
+
+    async def has_in_folder(self, file: str) -> bool:
+        """Return whether an asset's bytes are in this file of the folder, and nowhere else."""
+        return bool(await self.select(AssetRecord, schema.SELECT_IN_FOLDER_OF_FILE, b_file=file))
 
     async def asset_bytes(self) -> int:
-        """Return how many bytes all assets have together, as they are stored."""
+        """Return how many bytes the assets in the folder have together, as they are stored."""
 
         def total(connection: Connection) -> int:
             return int(connection.execute(schema.SELECT_ASSET_BYTES).scalar_one())
@@ -330,6 +342,24 @@ def upgrade(url: str) -> tuple[str | None, str]:
     before = sqlite.file_revision(parsed)
     open_ledger(url).close()
     return before, schema.REVISION
+
+
+def check(url: str) -> tuple[str | None, str]:
+    """Return the revision of the database at `url` and ours, and change nothing. Blocks.
+
+    None for a file that is not there yet. Raises ConfigError where the database cannot be used.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() in postgres.SCHEMES:
+        postgres.open_database(parsed).close()
+        return schema.REVISION, schema.REVISION
+    found = sqlite.check_file(parsed)
+    if found is not None and found > schema.REVISION:
+        raise ConfigError(
+            f"the ledger's schema is revision {found}, which is newer than {schema.REVISION} of "
+            "this imagegate; run the newer version."
+        )
+    return found, schema.REVISION
 
 
 def _open_file(

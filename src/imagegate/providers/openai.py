@@ -100,6 +100,7 @@ PROVIDER = Provider(
     },
     accepts_unknown_fields=True,
     knows_file_ids=True,
+    takes_idempotency_key=True,
     probes=Probes(
         models=probe_models,
         model=probe_model,

@@ -13,12 +13,12 @@ RETRY_WAIT_S_MAX = 10.0
 DOUBLINGS_MAX = 6
 
 
-def may_go_elsewhere(error: ImageError) -> bool:
+def may_go_elsewhere(error: ImageError, *, buys_twice: bool) -> bool:
     """Return whether another deployment may be asked: nothing was bought, and another may take it.
 
-    Never after an ambiguous fault: an image may exist.
+    After an ambiguous fault an image may exist: then only where the operator `buys_twice`.
     """
-    return error.fault in ("deployment", "moment")
+    return error.fault in ("deployment", "moment") or (buys_twice and error.fault == "ambiguous")
 
 
 def retry_wait_s(

@@ -12,15 +12,19 @@ Chance = Callable[[], float]
 
 
 def ranked(
-    plans: Sequence[Plan], health: Mapping[str, Health], strategy: Strategy, chance: Chance
+    plans: Sequence[Plan],
+    health: Mapping[str, Health],
+    strategy: Strategy,
+    chance: Chance,
+    now_s: float,
 ) -> list[Plan]:
     """Return the plans, best first: by `order`, then by the strategy, then by chance."""
     shuffled = _shuffled(plans, chance)
-    shuffled.sort(key=lambda plan: _place(plan, health[plan.deployment.id], strategy))
+    shuffled.sort(key=lambda plan: _place(plan, health[plan.deployment.id], strategy, now_s))
     return shuffled
 
 
-def _place(plan: Plan, health: Health, strategy: Strategy) -> tuple[int, float]:
+def _place(plan: Plan, health: Health, strategy: Strategy, now_s: float) -> tuple[int, float]:
     order = plan.deployment.routing.order
     match strategy:
         case "simple-shuffle":
@@ -28,9 +32,19 @@ def _place(plan: Plan, health: Health, strategy: Strategy) -> tuple[int, float]:
         case "least-busy":
             return order, float(health.in_flight)
         case "latency-based-routing":
-            return order, health.seconds_an_image or 0.0  # who was never asked is asked first
+            return order, _seconds(health, now_s)
+        case "usage-based-routing":
+            return order, float(health.begun(now_s)[1])
         case "cost-based-routing":
             return order, float(plan.price.expected_e10) if plan.price else math.inf
+
+
+def _seconds(health: Health, now_s: float) -> float:
+    """Return what an image takes. Whose speed nobody knows is tried first, by one at a time."""
+    known_s = health.seconds_an_image(now_s)
+    if known_s is None:
+        return math.inf if health.in_flight else 0.0
+    return known_s
 
 
 def _shuffled(plans: Sequence[Plan], chance: Chance) -> list[Plan]:

@@ -25,12 +25,14 @@ from imagegate.runtime.retirements import tell_retirements_forever
 from imagegate.runtime.snapshot import Snapshot, first_snapshot, make_transport, next_snapshot
 from imagegate.runtime.supervisor import Supervisor, Users
 from imagegate.runtime.takeover import Takeover
+from imagegate.runtime.uploads import upload_forever
 from imagegate.settle import Tools
 from imagegate.sinks.hub import Sinks
 from imagegate.transport.download import Downloader
 
 if TYPE_CHECKING:
     from imagegate.ledger.store import SqlLedger
+    from imagegate.runtime.webhooks import Courier
 
 DISK_PERIOD_S = 1.0
 
@@ -49,6 +51,7 @@ class Runtime:
         self.background: list[asyncio.Task[object]] = []
         self.private_folder = ""
         self.database: SqlLedger | None = None
+        self.courier: Courier | None = None
         self._former: dict[Snapshot, asyncio.Task[None]] = {}
 
     @property
@@ -95,6 +98,8 @@ class Runtime:
         await asyncio.gather(*self.background, return_exceptions=True)
         self.spool.has_leftovers |= self.supervisor.running_count > 0
         await self.supervisor.cancel()
+        if self.courier is not None:
+            await self.courier.aclose()
         for former, closing in list(self._former.items()):
             closing.cancel()
             await former.tools.transport.aclose()
@@ -118,24 +123,32 @@ async def open_runtime(settings: Settings, *, embedded: bool) -> Runtime:
     if embedded:
         return _open_embedded(settings)
     from imagegate.ledger.store import open_ledger
+    from imagegate.runtime.webhooks import Courier
 
     ledger = await asyncio.to_thread(
         open_ledger, settings.database_url, durability=settings.assets.durability
     )
-    runtime = _assemble(settings, ledger, open_links(settings.assets.folder))
+    runtime = _assemble(
+        settings, ledger, open_links(settings.assets.folder, settings.assets.url_secret.reveal())
+    )
     await runtime.pipeline.desk.load()
     runtime.database = ledger
     await ledger.commit(KeepAlive(runtime.spool.owner))
     await _look_at_disk(runtime)
     takeover = Takeover(lambda: runtime.snapshot, is_shared=ledger.is_shared)
-    work = (
+    store = runtime.tools.store
+    work = [
         takeover.run_forever(),
-        reap_forever(lambda: runtime.settings.assets, ledger, runtime.tools.store),
+        reap_forever(lambda: runtime.settings.assets, ledger, store),
         hold_forever(ledger, takeover.owners),
         _look_at_disk_forever(runtime),
         tell_retirements_forever(lambda: runtime.settings.deployments),
-    )
+    ]
+    if store.bucket is not None:
+        work.append(upload_forever(ledger, store, store.bucket))
     runtime.background = [asyncio.create_task(each) for each in work]
+    runtime.courier = Courier(lambda: runtime.snapshot, ledger)
+    runtime.background.append(asyncio.create_task(runtime.courier.run()))
     return runtime
 
 
@@ -154,7 +167,7 @@ def _open_embedded(settings: Settings) -> Runtime:
     from imagegate.ledger.memory import MemoryLedger
 
     folder = tempfile.mkdtemp(prefix="imagegate-")
-    assets = msgspec.structs.replace(settings.assets, folder=folder, retention_s=0)
+    assets = msgspec.structs.replace(settings.assets, folder=folder, retention_s=0, bucket=None)
     runtime = _assemble(msgspec.structs.replace(settings, assets=assets), MemoryLedger())
     runtime.private_folder = folder
     return runtime

@@ -16,7 +16,7 @@ from msgspec import Struct
 from imagegate import clock, telemetry
 from imagegate.assets.leftovers import AttemptLog, Leftovers, open_leftover
 from imagegate.assets.spool import SpoolFile
-from imagegate.attempt import answer_of, at_price, usage_json
+from imagegate.attempt import answer_of, at_price, request_id_in, usage_json
 from imagegate.catalogue.price import charge_of
 from imagegate.config.settings import Deployment
 from imagegate.errors import ImageError
@@ -35,6 +35,7 @@ from imagegate.ledger.records import (
 )
 from imagegate.providers import PROVIDERS
 from imagegate.runtime.holding import GONE, close_call
+from imagegate.runtime.retelling import retell
 from imagegate.runtime.snapshot import Snapshot
 from imagegate.stored import unchecked
 from imagegate.transport.live import LiveConversation
@@ -125,7 +126,12 @@ class Recovery:
 
     async def _commit(self, attempt: AttemptRecord, command: Settle | Fail) -> None:
         end = await self._end_of_call(command.attempt, attempt.call_id, command.call)
-        await self._tools.ledger.commit(msgspec.structs.replace(command, call=end))
+        attempt_log = self._leftovers.logs.get(attempt.id)
+        request_id = request_id_in(attempt_log.last_headers) if attempt_log else ""
+        ended = msgspec.structs.replace(command.attempt, upstream_request_id=request_id)
+        await self._tools.ledger.commit(msgspec.structs.replace(command, attempt=ended, call=end))
+        if end is not None:
+            await retell(self._tools, end.id)
         state = command.attempt.state
         extra = {"call_id": attempt.call_id, "attempt": attempt.id, "state": state}
         if state == "settled":
@@ -140,13 +146,16 @@ class Recovery:
     async def _end_of_call(
         self, ended: AttemptEnd, call_id: str, end: CallEnd | None
     ) -> CallEnd | None:
-        """Return the end of the call where this attempt was the last of its parts, else None."""
+        """Return the end of the call where this attempt was the last of its parts, else None.
+
+        None too where the call ended so before: whoever is told of it was.
+        """
         call = await self._tools.ledger.get_call(call_id)
         attempts = await self._tools.ledger.attempts_of(call_id)
         state = state_of(ended.state if one.id == ended.id else one.state for one in attempts)
         if end is None or call is None or state == "running":
             return None
-        if call.state not in ENDABLE_CALL_STATES:
+        if call.state not in ENDABLE_CALL_STATES or call.state == state:
             return None
         return msgspec.structs.replace(end, state=state)
 
@@ -218,6 +227,7 @@ class Recovery:
         model = self._settings.catalogue.find(opened.model) if opened.model else None
         if model is not None:
             model = at_price(model, attempt.price)
+        answer = answer_of(opened.call, result)
         end = AttemptEnd(
             id=attempt.id,
             state="settled",
@@ -226,7 +236,7 @@ class Recovery:
             usage=usage_json(result),
             error_code=UNCHECKED * opened.is_guarded,
             upstream_status=200,
-            answer=write_told(unchecked()) if opened.is_guarded else answer_of(opened.call, result),
+            answer=write_told(unchecked(), answer) if opened.is_guarded else answer,
         )
         assets = self._kept(attempt, result, is_held=opened.is_guarded)
         return Settle(end, assets, _call_end(attempt, "done"))
@@ -323,6 +333,7 @@ class Recovery:
             for call in calls:
                 if self._is_ours(call.owner):
                     await close_call(self._tools.ledger, call.id)
+                    await retell(self._tools, call.id)
             after = calls[-1].id
 
 

@@ -18,7 +18,7 @@ from imagegate.transport.live import Transport
 
 FIXED = ("database_url", "log_format")
 FIXED_SERVER = ("host", "port")
-FIXED_ASSETS = ("folder", "durability")
+FIXED_ASSETS = ("folder", "durability", "bucket", "url_secret")
 
 
 class Snapshot:

@@ -1,9 +1,9 @@
 """`file`: events as JSON lines, appended to one file of the operator's."""
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
+from imagegate.aside import Aside
 from imagegate.config.sinks import SinkSettings
 from imagegate.sinks.webhook import json_lines
 from imagegate.telemetry import CallEvent
@@ -14,10 +14,11 @@ class LineFile:
 
     def __init__(self, settings: SinkSettings) -> None:
         self._path = Path(settings.path)
+        self._thread = Aside(f"sink {settings.name}")
 
     async def send(self, events: Sequence[CallEvent]) -> None:
         """Append a batch in a thread: a disk may hang. Raises `OSError`."""
-        await asyncio.to_thread(self._append, json_lines(events))
+        await self._thread.run(self._append, json_lines(events))
 
     async def aclose(self) -> None:
         """Nothing stays open."""

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from imagegate.config.sinks import SinkSettings
 from imagegate.sinks.file import LineFile
-from imagegate.sinks.log import log_event
+from imagegate.sinks.log import log_event, lost_lines
 from imagegate.sinks.metrics import Labels, Metric, Numbers
 from imagegate.sinks.otel import Collector
 from imagegate.sinks.outlet import Outlet, OutletLimits, Receiver
@@ -54,11 +54,13 @@ class Sinks:
             outlet.offer(event)
 
     def gauges(self) -> list[tuple[Metric, Mapping[Labels, float]]]:
-        """Return how the sinks themselves do."""
+        """Return how the sinks themselves do, the log included."""
+        lost: dict[Labels, float] = {("log",): float(lost_lines())}
+        lost |= {(one.name,): float(one.lost_count) for one in self.outlets}
         return [
             (WAITING, {(one.name,): float(one.waiting_count) for one in self.outlets}),
             (SENT, {(one.name,): float(one.sent_count) for one in self.outlets}),
-            (LOST, {(one.name,): float(one.lost_count) for one in self.outlets}),
+            (LOST, lost),
         ]
 
     async def close_outlets(self, others: Iterable["Sinks"] = ()) -> None:

@@ -6,8 +6,8 @@ standard error hangs, lines are lost and counted, and calls go on.
 
 import datetime
 import logging
-import queue
 import threading
+from collections import deque
 from collections.abc import Mapping
 from typing import IO
 
@@ -22,8 +22,9 @@ VALUE_CHARS_MAX = 1024
 TRACE_CHARS_MAX = 2000
 QUEUE_MAX = 10_000
 CLOSE_S_MAX = 2.0
-CLEAN = "is_clean"
-"""Marks a record whose texts were redacted and cut when its event was made."""
+GATHER_S = 0.02  # waking the thread for each line costs a call more than its line
+EVENT = "call_event"
+"""The attribute of a record that holds a closing event; its texts are fit for a log already."""
 
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -31,10 +32,11 @@ logger = logging.getLogger(telemetry.LOGGER)
 
 
 def log_event(event: CallEvent) -> None:
-    """Log a closing event; a success is information, all else a warning."""
-    level = logging.INFO if event.is_success or event.ending == "refused" else logging.WARNING
+    """Log a closing event; what went wrong behind dispatch is a warning."""
+    is_grave = event.ending in ("failed", "unknown")
+    level = logging.WARNING if is_grave else logging.INFO
     if logger.isEnabledFor(level):
-        logger.log(level, event.name, extra={**event.fields(), CLEAN: True})
+        logger.log(level, event.name, extra={"call_id": event.call_id, EVENT: event})
 
 
 class LogWriter(logging.Handler):
@@ -45,34 +47,42 @@ class LogWriter(logging.Handler):
         self.lost_count = 0
         self._stream = stream
         self._line_of = json_line if as_json else text_line
-        self._queue: queue.Queue[logging.LogRecord | None] = queue.Queue(QUEUE_MAX)
-        self._thread = threading.Thread(target=self._write_all, name="log", daemon=True)
+        self._queue: deque[logging.LogRecord] = deque()
+        self._is_filled = threading.Event()
+        self._is_closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Queue a record; never waits."""
-        try:
-            self._queue.put_nowait(record)
-        except queue.Full:
+        if len(self._queue) >= QUEUE_MAX:
             self.lost_count += 1
+            return
+        self._queue.append(record)
+        if not self._is_filled.is_set():
+            self._is_filled.set()
 
     def close(self) -> None:
-        """Write what waits, for a few seconds at most."""
-        try:
-            self._queue.put(None, timeout=CLOSE_S_MAX)
-            self._thread.join(CLOSE_S_MAX)
-        except queue.Full:
-            pass  # its reader hangs; the process ends without it
+        """Write what waits, for a few seconds at most: its reader may hang."""
+        self._is_closing.set()
+        self._is_filled.set()
+        self._thread.join(CLOSE_S_MAX)
         super().close()
 
-    def _write_all(self) -> None:
-        while (record := self._queue.get()) is not None:
-            try:
-                self._stream.write(f"{self._line_of(record)}\n")
-                if self._queue.empty():
-                    self._stream.flush()
-            except (OSError, ValueError):
-                self.lost_count += 1
+    def _run(self) -> None:
+        while not self._is_closing.is_set():
+            self._is_filled.wait()
+            self._is_closing.wait(GATHER_S)
+            self._is_filled.clear()
+            self._write_queue()
+
+    def _write_queue(self) -> None:
+        try:
+            while self._queue:
+                self._stream.write(f"{self._line_of(self._queue.popleft())}\n")
+            self._stream.flush()
+        except (OSError, ValueError):
+            self.lost_count += 1
 
 
 def attach_log(stream: IO[str], log_format: str) -> LogWriter:
@@ -90,6 +100,11 @@ def detach_log(writer: LogWriter) -> None:
     logger.removeHandler(writer)
     logger.propagate = True
     writer.close()
+
+
+def lost_lines() -> int:
+    """Return how many lines the readers of the log did not take."""
+    return sum(one.lost_count for one in logger.handlers if isinstance(one, LogWriter))
 
 
 def json_line(record: logging.LogRecord) -> str:
@@ -117,9 +132,10 @@ def text_line(record: logging.LogRecord) -> str:
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:
+    event: CallEvent | None = getattr(record, EVENT, None)
+    if event is not None:
+        return {**event.fields()}
     given = {name: value for name, value in vars(record).items() if name not in _OWN}
-    if given.pop(CLEAN, False):
-        return given
     fields = {name: _clean(value) for name, value in given.items()}
     if record.exc_info and record.exc_info[1] is not None:
         # The type and the place, never the words: an exception may quote what a caller sent.

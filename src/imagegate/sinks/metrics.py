@@ -15,7 +15,7 @@ SERIES_MAX = 1000
 Labels = tuple[str, ...]
 
 
-class Metric(Struct, frozen=True):
+class Metric(Struct, frozen=True, eq=False):
     """A metric's name without its ending, its meaning, and the names of its labels."""
 
     name: str
@@ -86,7 +86,8 @@ class Numbers:
         operation = event.operation or "none"
         place = (model, event.deployment)
         self._add(CALLS, (operation, model, event.ending, event.code))
-        self._observe(CALL_SECONDS, (operation, model), event.duration_s)
+        if event.ending != "joined":  # a stored answer's milliseconds are nobody's latency
+            self._observe(CALL_SECONDS, (operation, model), event.duration_s)
         self._count_results(event, model, place)
         for span in event.spans:
             if span.name == "attempt":

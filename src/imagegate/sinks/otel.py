@@ -2,20 +2,24 @@
 
 The extra `[otel]` is opentelemetry's protobufs and no more: spans are built from closing events, a
 batch at a time and behind the calls, so nothing of theirs runs while an image is made. `langfuse`
-is this with Langfuse's address and sign-in.
+is this with Langfuse's address, sign-in and attributes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from imagegate import clock
 from imagegate.config.load_object import require
 from imagegate.config.sinks import SinkSettings
+from imagegate.sinks import langfuse
 from imagegate.sinks.metrics import SECONDS, Histogram, Labels, Metric, Numbers
 from imagegate.telemetry import OPERATION_NAMES, Attribute, Attributes, CallEvent, Span
-from imagegate.transport.post import Poster
+from imagegate.transport.post import Poster, PostError
 
 if TYPE_CHECKING:
     from opentelemetry.proto.common.v1.common_pb2 import KeyValue
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     from opentelemetry.proto.trace.v1 import trace_pb2
 
 POST_S_MAX = 10.0
+LAST_POST_S_MAX = 2.0
 METRICS_EVERY_S = 60.0
 SCOPE = "imagegate"
 PROVIDER_NAMES = {
@@ -46,11 +51,15 @@ class Collector:
         base = settings.url.rstrip("/").removesuffix("/v1/traces")
         self._traces_url, self._metrics_url = f"{base}/v1/traces", f"{base}/v1/metrics"
         self._headers = {name: value.reveal() for name, value in settings.headers.items()}
+        self._is_langfuse = settings.kind == "langfuse"
+        if self._is_langfuse:
+            self._headers |= langfuse.HEADERS
         self._service = settings.service or "imagegate"
         self._poster = poster
         self._numbers = numbers
         self._started_s = clock.now_s()
         self._metrics_at_s = 0.0
+        self._is_behind = False
 
     async def send(self, events: Sequence[CallEvent]) -> None:
         """Post the spans of a batch, and the numbers where a minute has passed."""
@@ -65,27 +74,32 @@ class Collector:
         scope.scope.name = SCOPE
         for event in events:
             if event.trace.is_sampled:
-                add_spans(scope, event)
+                add_spans(scope, event, for_langfuse=self._is_langfuse)
         if scope.spans:
             await self._post(self._traces_url, request.SerializeToString())
+        self._is_behind = self._numbers is not None
         if clock.monotonic_s() >= self._metrics_at_s:
             await self._send_numbers()
 
     async def aclose(self) -> None:
-        """Nothing is open: the poster belongs to the runtime."""
+        """Post the last numbers, where they have not been; the poster belongs to the runtime."""
+        if self._is_behind:
+            with suppress(PostError):
+                await self._send_numbers(LAST_POST_S_MAX)
 
-    async def _send_numbers(self) -> None:
+    async def _send_numbers(self, seconds_max: float = POST_S_MAX) -> None:
         if self._numbers is not None:
             self._metrics_at_s = clock.monotonic_s() + METRICS_EVERY_S
             body = encode_numbers(self._numbers, self._service, self._started_s)
-            await self._post(self._metrics_url, body)
+            await self._post(self._metrics_url, body, seconds_max)
+            self._is_behind = False
 
-    async def _post(self, url: str, body: bytes) -> None:
+    async def _post(self, url: str, body: bytes, seconds_max: float = POST_S_MAX) -> None:
         headers = {"content-type": "application/x-protobuf", **self._headers}
-        await self._poster.post(url, body, headers, seconds_max=POST_S_MAX)
+        await self._poster.post(url, body, headers, seconds_max=seconds_max)
 
 
-def add_spans(scope: trace_pb2.ScopeSpans, event: CallEvent) -> None:
+def add_spans(scope: trace_pb2.ScopeSpans, event: CallEvent, *, for_langfuse: bool = False) -> None:
     """Add the span of the call and one for each of its steps."""
     trace_id = bytes.fromhex(event.trace.trace_id)
     root = Span(
@@ -98,8 +112,9 @@ def add_spans(scope: trace_pb2.ScopeSpans, event: CallEvent) -> None:
         attributes=call_attributes(event),
         error="" if event.is_success else event.code,
     )
-    for span in (root, *event.spans):
-        _add_span(scope, trace_id, span)
+    _add_span(scope, trace_id, root, langfuse.call_attributes(event) if for_langfuse else {})
+    for step in event.spans:
+        _add_span(scope, trace_id, step, langfuse.step_attributes(step) if for_langfuse else {})
 
 
 def call_attributes(event: CallEvent) -> dict[str, Attribute]:
@@ -113,7 +128,7 @@ def call_attributes(event: CallEvent) -> dict[str, Attribute]:
         "gen_ai.request.choice.count": event.images_asked,
         "gen_ai.usage.input_tokens": event.input_tokens,
         "gen_ai.usage.output_tokens": event.output_tokens,
-        "gen_ai.input.messages": event.prompt,
+        "gen_ai.input.messages": None if event.prompt is None else _message(event.prompt),
         "error.type": "" if event.is_success else event.code,
         "enduser.id": event.end_user,
         "imagegate.call_id": event.call_id,
@@ -132,7 +147,13 @@ def call_attributes(event: CallEvent) -> dict[str, Attribute]:
     return {name: value for name, value in given.items() if value not in (None, "")}
 
 
-def _add_span(scope: trace_pb2.ScopeSpans, trace_id: bytes, span: Span) -> None:
+def _message(prompt: str) -> str:
+    """Return a prompt as the convention has messages."""
+    part = {"type": "text", "content": prompt}
+    return msgspec.json.encode([{"role": "user", "parts": [part]}]).decode()
+
+
+def _add_span(scope: trace_pb2.ScopeSpans, trace_id: bytes, span: Span, more: Attributes) -> None:
     made = scope.spans.add(
         trace_id=trace_id,
         span_id=bytes.fromhex(span.span_id),
@@ -141,7 +162,7 @@ def _add_span(scope: trace_pb2.ScopeSpans, trace_id: bytes, span: Span) -> None:
         kind={"internal": 1, "server": 2, "client": 3}[span.kind],
         start_time_unix_nano=int(span.start_s * _NANO),
         end_time_unix_nano=int(span.end_s * _NANO),
-        attributes=_attributes(span.attributes),
+        attributes=_attributes({**span.attributes, **more}),
     )
     if span.error:
         made.status.code = 2

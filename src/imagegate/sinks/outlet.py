@@ -11,6 +11,7 @@ from msgspec import Struct
 from imagegate import clock, telemetry
 from imagegate.config.sinks import SinkSettings
 from imagegate.telemetry import CallEvent
+from imagegate.transport.post import PostError
 
 log = logging.getLogger(telemetry.LOGGER)
 
@@ -109,8 +110,7 @@ class Outlet:
             async with asyncio.timeout(self._limits.batch_s_max):
                 await self._receiver.send(batch)
         except Exception as error:  # whatever is wrong with a receiver, calls go on
-            told = {"sink": self.name, "reason": f"{type(error).__name__}: {error}"[:300]}
-            log.warning(telemetry.SINK_LOST, extra=told)
+            log.warning(telemetry.SINK_LOST, extra={"sink": self.name, "reason": _words(error)})
             return False
         return True
 
@@ -128,3 +128,14 @@ class Outlet:
         finally:
             closing.cancel()
             waiting.cancel()
+
+
+def _words(error: Exception) -> str:
+    """Return why a receiver took nothing: words of ours or the system's, of others the type only.
+
+    An operator's own class, or a library, may quote what it was given.
+    """
+    name = type(error).__name__
+    if isinstance(error, PostError):
+        return f"{name}: {error}"
+    return f"{name}: {error.strerror}" if isinstance(error, OSError) and error.strerror else name

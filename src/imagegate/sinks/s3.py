@@ -1,11 +1,11 @@
 """`s3`: events as JSON lines, one object a batch, in a bucket. Needs the extra `[s3]`."""
 
-import asyncio
 import datetime
 from collections.abc import Sequence
 from typing import Any
 
 from imagegate import clock
+from imagegate.aside import Aside
 from imagegate.config.load_object import require
 from imagegate.config.sinks import SinkSettings
 from imagegate.sinks.webhook import json_lines
@@ -21,6 +21,7 @@ class Bucket:
         require("botocore", "s3")
         self._settings = settings
         self._client: Any = None
+        self._thread = Aside(f"sink {settings.name}")
 
     async def send(self, events: Sequence[CallEvent]) -> None:
         """Put one object. Raises botocore's errors."""
@@ -28,7 +29,7 @@ class Bucket:
         name = f"{moment:%Y-%m-%d}/{moment:%H%M%S}-{clock.new_id('log')}.jsonl"
         folder = self._settings.path.strip("/")
         key = f"{folder}/{name}" if folder else name
-        await asyncio.to_thread(self._put, key, json_lines(events))
+        await self._thread.run(self._put, key, json_lines(events))
 
     async def aclose(self) -> None:
         """Close the connections."""

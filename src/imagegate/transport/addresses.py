@@ -37,6 +37,22 @@ _DENIED = tuple(
         "fec0::/10",  # site-local
     )
 )
+_INSIDES = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "0.0.0.0/8",
+        "100.100.100.200/32",  # Alibaba's metadata
+        "168.63.129.16/32",  # Azure's host services
+        "169.254.0.0/16",  # metadata of AWS, Azure, GCP and others
+        "192.0.0.0/24",  # OCI's metadata at 192.0.0.192
+        "64:ff9b::/96",  # NAT64 leads to any of those above
+        "64:ff9b:1::/48",
+        "2002::/16",  # and so does 6to4
+        "fd00:ec2::/32",  # AWS's metadata at fd00:ec2::254
+        "fd20:ce::/32",  # GCP's metadata at fd20:ce::254
+        "fe80::/10",
+    )
+)
 _ALLOWED_CHARS = re.compile(r"[!#-\[\]_a-z~]+", re.IGNORECASE)  # no space, control, \ " ^ ` { | }
 _HOST_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.IGNORECASE)
 _NUMERIC_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*", re.IGNORECASE)
@@ -76,6 +92,29 @@ def is_public(address: str) -> bool:
     if not parsed.is_global or parsed.is_multicast:
         return False
     return not any(parsed in network for network in _DENIED if network.version == parsed.version)
+
+
+def is_outside_clouds(address: str) -> bool:
+    """Return whether `address` may be that of a service of the operator's own.
+
+    It may be private or this host; it may not be one behind which a cloud gives out credentials.
+    """
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(parsed, ipaddress.IPv6Address):
+        parsed = parsed.ipv4_mapped or parsed
+    is_inside = any(parsed in network for network in _INSIDES if network.version == parsed.version)
+    return not (is_inside or parsed.is_multicast or parsed.is_unspecified)
+
+
+def is_this_host(address: str) -> bool:
+    """Return whether `address` is of the loopback interface."""
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
 
 
 def check_url(url: str) -> CheckedUrl:

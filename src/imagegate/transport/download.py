@@ -7,13 +7,12 @@ first url.
 """
 
 import asyncio
-import socket
 import ssl
 from collections.abc import Callable, Collection
 from urllib.parse import urljoin
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.abc import AbstractResolver
 from msgspec import Struct
 from yarl import URL
 
@@ -25,8 +24,8 @@ from imagegate.transport.addresses import (
     check_url,
     is_public,
 )
+from imagegate.transport.guarded import any_address, open_session, reason_of
 
-CONNECTIONS_MAX = 32
 CHUNK_BYTES = 256 * 1024
 CODE = "invalid_image_url"
 
@@ -47,10 +46,6 @@ class Fetched(Struct, frozen=True):
 
     content_type: str
     size_bytes: int
-
-
-class AddressRefusedError(OSError):
-    """A connection to an address that the policy does not allow."""
 
 
 class Downloader:
@@ -101,7 +96,7 @@ class Downloader:
             reason = f"it took longer than {limits.seconds_max:g} s"
             raise _refusal(reason, host, param) from error
         except (UrlRefusedError, aiohttp.ClientError, OSError) as error:
-            raise _refusal(_reason(error), host, param) from error
+            raise _refusal(reason_of(error), host, param) from error
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -130,26 +125,10 @@ class Downloader:
 
     def _session(self, policy: AddressPolicy) -> aiohttp.ClientSession:
         if policy not in self._sessions:
-            self._sessions[policy] = self._open(policy)
+            self._sessions[policy] = open_session(
+                policy, _HEADERS, resolver=self._resolver, tls=self._tls
+            )
         return self._sessions[policy]
-
-    def _open(self, policy: AddressPolicy) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(
-            resolver=_CheckedResolver(self._resolver or aiohttp.ThreadedResolver(), policy),
-            socket_factory=_checked_sockets(policy),
-            ssl=self._tls or True,
-            use_dns_cache=False,
-            force_close=True,
-            limit=CONNECTIONS_MAX,
-        )
-        return aiohttp.ClientSession(
-            connector=connector,
-            timeout=aiohttp.ClientTimeout(total=None),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-            headers=_HEADERS,
-        )
 
 
 class _Trust:
@@ -170,14 +149,14 @@ class _Trust:
     def policy_for(self, target: CheckedUrl) -> AddressPolicy:
         """Return the address policy of this hop. Raises `UrlRefusedError` where none allows it."""
         if target.origin == self._origin:
-            return _any_address
+            return any_address
         self._origin = None  # left the trusted origin: a redirect back is someone else's wish
         if target.scheme != "https":
             raise UrlRefusedError("only https urls are fetched")
         if self._only_hosts and not self._is_listed(target.host):
             raise UrlRefusedError("its host is none of those that this provider's images come from")
         if target.host in self._allow_hosts:
-            return _any_address
+            return any_address
         if target.is_address and not self._policy(target.host):
             raise UrlRefusedError("its address is not public")
         return self._policy
@@ -195,43 +174,6 @@ def _origin_of(url: str | None) -> tuple[str, str, int] | None:
         return check_url(url).origin if url else None
     except UrlRefusedError:
         return None
-
-
-class _CheckedResolver(AbstractResolver):
-    """Resolves names to the addresses that the policy allows, and to nothing else."""
-
-    def __init__(self, inner: AbstractResolver, policy: AddressPolicy) -> None:
-        self._inner = inner
-        self._policy = policy
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        found = await self._inner.resolve(host, port, family)
-        allowed = [result for result in found if self._policy(result["host"])]
-        if found and not allowed:
-            raise AddressRefusedError("its host has no public address")
-        return allowed
-
-    async def close(self) -> None:
-        await self._inner.close()
-
-
-def _checked_sockets(
-    policy: AddressPolicy,
-) -> Callable[[aiohttp.connector.AddrInfoType], socket.socket]:
-    def open_socket(address: aiohttp.connector.AddrInfoType) -> socket.socket:
-        # The last word: this is the address that the socket is about to be connected to.
-        family, kind, protocol, _, place = address
-        if not policy(str(place[0])):
-            raise AddressRefusedError("its address is not public")
-        return socket.socket(family, kind, protocol)
-
-    return open_socket
-
-
-def _any_address(_address: str) -> bool:
-    return True
 
 
 async def _receive(
@@ -253,23 +195,6 @@ async def _receive(
 def _check_size(size: int, bytes_max: int) -> None:
     if size > bytes_max:
         raise UrlRefusedError(f"it is larger than {bytes_max} bytes")
-
-
-def _reason(error: Exception) -> str:
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, UrlRefusedError | AddressRefusedError):
-            return str(cause)
-        cause = cause.__cause__
-    match error:
-        case aiohttp.ClientConnectorDNSError():
-            return "its host has no address"
-        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
-            return "its TLS certificate or connection is not valid"
-        case aiohttp.ClientConnectorError():
-            return "its server cannot be reached"
-        case _:
-            return "its server broke off or answered with broken HTTP"
 
 
 def _refusal(reason: str, host: str, param: str | None) -> BadRequestError:

@@ -22,6 +22,7 @@ from imagegate.errors import (
     UpstreamTimeoutError,
     UpstreamUnreachableError,
 )
+from imagegate.transport.addresses import AddressPolicy
 from imagegate.transport.auth import headers_for, may_see
 from imagegate.transport.bodies import (
     IncomingBody,
@@ -31,6 +32,7 @@ from imagegate.transport.bodies import (
     read_body,
     too_large,
 )
+from imagegate.transport.checked import CheckedResolver, checked_sockets
 from imagegate.transport.gate import BodyGate
 from imagegate.transport.mask import Mask
 from imagegate.transport.pacing import PacedBody
@@ -56,13 +58,15 @@ OWN_HEADERS = {
 class Transport:
     """The sockets of one snapshot: a connection pool, the sandbox, and the gate for large bodies.
 
-    `answer_bytes_max` bounds an answer. One `gate` may serve several.
+    `answer_bytes_max` bounds an answer. One `gate` may serve several. With a `policy` it connects
+    only to addresses that this allows.
     """
 
     def __init__(
         self,
         spool: Spool,
         proxies: Mapping[str, str],
+        policy: AddressPolicy | None = None,
         *,
         answer_bytes_max: int = ANSWER_BYTES_MAX,
         gate: BodyGate | None = None,
@@ -72,8 +76,9 @@ class Transport:
         self.gate = gate or BodyGate()
         self.sandbox = SandboxUpstream()
         self._proxies = dict(proxies)
+        self._narrowed: list[Transport] = []
         self.session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_CONNECTION_S),
+            connector=_connector(policy),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -83,13 +88,29 @@ class Transport:
 
     def proxy_for(self, url: URL) -> str | None:
         """Return the proxy that the environment names for `url`, or None."""
+        if not self._proxies:
+            return None
         proxy = self._proxies.get(url.scheme)
         if proxy and url.host and not proxy_bypass_environment(url.host, self._proxies):
             return proxy
         return None
 
+    def narrowed(self, policy: AddressPolicy) -> "Transport":
+        """Return one that connects only where `policy` allows it; it is closed with this one."""
+        narrow = Transport(
+            self.spool,
+            self._proxies,
+            policy,
+            answer_bytes_max=self.answer_bytes_max,
+            gate=self.gate,
+        )
+        self._narrowed.append(narrow)
+        return narrow
+
     async def aclose(self) -> None:
         """Close all connections and the sandbox's worker."""
+        for narrow in self._narrowed:
+            await narrow.aclose()
         await self.session.close()
         await self.sandbox.aclose()
 
@@ -98,7 +119,7 @@ class LiveConversation:
     """One exchange's sockets; an async context manager that closes what is still open.
 
     `headers` are the last answer's; `files` hold large answers, for evidence of what went wrong.
-    `traceparent` goes to the deployment's own place where it is set.
+    `traceparent` and `idempotency_key` go to the deployment's own place where they are set.
     A recovery's conversation is not logged: the log of the process before it stays the truth.
     """
 
@@ -121,12 +142,15 @@ class LiveConversation:
         self._mask = Mask(Credential(), {})
         self.headers: Mapping[str, str] = {}
         self.traceparent = ""
+        self.idempotency_key = ""
         self.files: list[SpoolFile] = []
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        if self._events is not None:
+            self._events.end()  # its adapter had what it wanted, or a refusal, before the end
         if self._response is not None:
             self._response.close()
         if self._body is not None:
@@ -208,7 +232,7 @@ class LiveConversation:
         headers = {
             **OWN_HEADERS,
             **request.headers,
-            **({"traceparent": self.traceparent} if is_own and self.traceparent else {}),
+            **(self._own_headers(request) if is_own else {}),
             **(deployment.headers if is_own else {}),
             **await headers_for(deployment.credential, *place),
         }
@@ -216,6 +240,13 @@ class LiveConversation:
             region = str(deployment.target.traits["aws_region_name"])
             headers |= await sign(deployment.credential, region, request, headers)
         return headers
+
+    def _own_headers(self, request: UpstreamRequest) -> dict[str, str]:
+        """Return what the deployment's own place is told of this attempt."""
+        told = {"traceparent": self.traceparent} if self.traceparent else {}
+        if self.idempotency_key and request.method == "POST":
+            told["idempotency-key"] = self.idempotency_key
+        return told
 
     async def _take(
         self,
@@ -268,17 +299,31 @@ class EventStream:
     async def next_event(self) -> Event | None:
         """Return the next event, or None at the end of the stream."""
         while not self._pending and not self._has_ended:
-            chunk = await anext(self._chunks, None)
+            try:
+                chunk = await self._next_chunk()
+            except BaseException:
+                self._has_ended = True  # broken: what came of it is no whole answer
+                raise
             if chunk is None:
-                self._has_ended = True
                 self._pending.extend(self._scanner.finish())
-                self._head.end(b"", self._file)
+                self.end()
                 break
-            self._file.write(chunk)
-            if self._file.size > self._bytes_max:
-                raise too_large(self._bytes_max)
             self._pending.extend(self._scanner.feed(chunk))
         return self._pending.popleft() if self._pending else None
+
+    async def _next_chunk(self) -> bytes | None:
+        chunk = await anext(self._chunks, None)
+        if chunk is not None:
+            self._file.write(chunk)
+        if self._file.size > self._bytes_max:
+            raise too_large(self._bytes_max)
+        return chunk
+
+    def end(self) -> None:
+        """Note that what came is all that matters; further calls do nothing."""
+        if not self._has_ended:
+            self._has_ended = True
+            self._head.end(b"", self._file)
 
 
 class _AnswerLog:
@@ -314,6 +359,17 @@ class _LoggedHead:
             self._log.append(msgspec.structs.replace(self._head, body=data))
         else:
             self._log.append(Done(self._log.attempt_id, self._head.number, file.size))
+
+
+def _connector(policy: AddressPolicy | None) -> aiohttp.TCPConnector:
+    if policy is None:
+        return aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_CONNECTION_S)
+    return aiohttp.TCPConnector(
+        limit=0,
+        keepalive_timeout=IDLE_CONNECTION_S,
+        resolver=CheckedResolver(policy, kind="permitted"),
+        socket_factory=checked_sockets(policy, kind="permitted"),
+    )
 
 
 def fault_of(error: Exception, url: URL, *, is_sent: bool) -> ImageError:

@@ -6,9 +6,10 @@ one, so that lengths and offsets stay as they were. Token services are upstreams
 """
 
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping
+import sys
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from functools import lru_cache
-from typing import TypeAlias
+from typing import Self, TypeAlias
 from urllib.parse import quote
 
 from imagegate.config.settings import Credential
@@ -29,8 +30,7 @@ class Mask:
     """The secrets of one request, in each spelling in which JSON or a url may repeat them."""
 
     def __init__(self, credential: Credential, headers: Mapping[str, str]) -> None:
-        secrets = [*_own(credential), *_sent(headers)]
-        self._spellings = tuple(dict.fromkeys(_spellings(secrets)))
+        self._spellings = _spellings(frozenset((*_own(credential), *_sent(headers))))
 
     def hide(self, data: bytes) -> bytes:
         """Return `data` with a star for each byte of a secret."""
@@ -39,8 +39,11 @@ class Mask:
                 data = data.replace(spelling, b"*" * len(spelling))
         return data
 
-    def hide_in(self, headers: Mapping[str, str]) -> dict[str, str]:
+    def hide_in(self, headers: Mapping[str, str]) -> Mapping[str, str]:
         """Return `headers` with masked values."""
+        values = "\n".join(headers.values()).encode("utf-8", "surrogateescape")
+        if not any(spelling in values for spelling in self._spellings):
+            return headers
         return {
             name: self.hide(value.encode("utf-8", "surrogateescape")).decode(
                 "utf-8", "surrogateescape"
@@ -55,30 +58,47 @@ class Mask:
 
         Only what may be the beginning of a secret waits for the chunk after it.
         """
-        return self._masked(chunks, bytes_max) if self._spellings else chunks
+        return _Masked(self, chunks, bytes_max) if self._spellings else chunks
 
-    async def _masked(
-        self, chunks: AsyncIterator[bytes], bytes_max: int | None
-    ) -> AsyncIterator[bytes]:
-        held, seen = b"", 0
-        async for chunk in chunks:
-            seen += len(chunk)
-            data, held = self.hide(held + chunk) if held else self.hide(chunk), b""
-            if bytes_max is not None and seen > bytes_max:
-                yield data
-                break
-            cut = self._beginning(data)
-            data, held = data[:cut], data[cut:]
-            if data:
-                yield data
-        if held:
-            yield held
-        async for chunk in chunks:
-            yield chunk
-
-    def _beginning(self, data: bytes) -> int:
+    def beginning(self, data: bytes) -> int:
         """Return where a secret may begin that goes on in the next chunk; else the end."""
         return min((_tail(data, spelling) for spelling in self._spellings), default=len(data))
+
+
+class _Masked:
+    """A body's chunks on their way through a mask. A generator would cost more than the search."""
+
+    def __init__(self, mask: Mask, chunks: AsyncIterator[bytes], bytes_max: int | None) -> None:
+        self._mask = mask
+        self._chunks = chunks
+        self._left_bytes = sys.maxsize if bytes_max is None else bytes_max
+        self._held = b""
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        while True:
+            try:
+                chunk = await self._chunks.__anext__()
+            except StopAsyncIteration:
+                if not self._held:
+                    raise
+                held, self._held = self._held, b""
+                return held
+            if data := self._feed(chunk):
+                return data
+
+    def _feed(self, chunk: bytes) -> bytes:
+        if self._left_bytes < 0:
+            return chunk
+        self._left_bytes -= len(chunk)
+        data, self._held = self._mask.hide(self._held + chunk), b""
+        if self._left_bytes >= 0:
+            cut = self._mask.beginning(data)
+            if cut < len(data):
+                data, self._held = data[:cut], data[cut:]
+        return data
 
 
 def said(text: str, credential: Credential) -> str:
@@ -121,13 +141,17 @@ def _sent(headers: Mapping[str, str]) -> Iterable[str]:
     return (headers[name].rpartition(" ")[2] for name in _SIGNING if name in headers)
 
 
-def _spellings(secrets: Iterable[str]) -> Iterable[Spelling]:
+@lru_cache(maxsize=256)
+def _spellings(secrets: Collection[str]) -> tuple[Spelling, ...]:
+    """Return all spellings, once each. The same few secrets are asked for with every request."""
+    found: dict[Spelling, None] = {}
     for secret in secrets:
-        if len(secret) >= SECRET_CHARS_MIN:
-            texts = (
-                secret,
-                secret.rpartition(" ")[2],
-                secret.replace("/", "\\/"),
-                quote(secret, ""),
-            )
-            yield from (text.encode() for text in texts if len(text) >= SECRET_CHARS_MIN)
+        for text in (
+            secret,
+            secret.rpartition(" ")[2],
+            secret.replace("/", "\\/"),
+            quote(secret, ""),
+        ):
+            if len(text) >= SECRET_CHARS_MIN:
+                found[text.encode()] = None
+    return tuple(found)

@@ -66,6 +66,7 @@ _NO_MODEL = re.compile(
 )
 _UNVERIFIED = re.compile(r"must be verified|Verify Organization", re.IGNORECASE)
 _SECRETS = re.compile(r"\b(sk-|AIza|ya29\.|Bearer\s+)[\w*.~+/=-]{3,}", re.IGNORECASE)
+_BASE64 = re.compile(r"[A-Za-z0-9+/\\]{1024,}={0,2}")
 _TRY_AGAIN = re.compile(r"try again in (?:(\d+)m(?!s))?(?:([\d.]+)(ms|s))?", re.IGNORECASE)
 _BUCKET = re.compile(r"Limit:? ([\d.]+).{0,60}?Requested:? ([\d.]+)", re.IGNORECASE)
 _SECONDS_MAX = 24 * 3600.0
@@ -106,8 +107,8 @@ def read_words(response: UpstreamResponse) -> UpstreamWords:
 
 
 def scrub(text: str) -> str:
-    """Return `text` without anything that looks like a key or a bearer token, at most 8 KiB."""
-    text = _SECRETS.sub(r"\1***", text)
+    """Return `text` without what looks like a key, a bearer token or an image, at most 8 KiB."""
+    text = _BASE64.sub("<base64>", _SECRETS.sub(r"\1***", text))
     return text.encode()[:UPSTREAM_TEXT_BYTES_MAX].decode("utf-8", "ignore")
 
 
@@ -210,7 +211,7 @@ def _moderation(refusal: Refusal, name: str) -> ContentPolicyViolationError:
     detail = f" (categories: {found}{stage})" if found else ""
     code = refusal.code if refusal.code in MODERATION_CODES else "moderation_blocked"
     return ContentPolicyViolationError(
-        f"{name} refused it by its content policy{detail}: {refusal.message} "
+        f"{name} refused it by its content policy{detail}: {_ended(refusal.message)} "
         "Change the prompt or the image; the same request gets the same answer.",
         code=code,
     )
@@ -224,7 +225,8 @@ def _credential(refusal: Refusal, status: int, name: str) -> UpstreamCredentialE
     else:
         what, remedy = "our credential or access was refused", "Check the deployment's credential"
     return UpstreamCredentialError(
-        f"{name}: {what} ({status} {refusal.code or refusal.type}): {refusal.message} {remedy}; "
+        f"{name}: {what} ({status} {refusal.code or refusal.type}): {_ended(refusal.message)} "
+        f"{remedy}; "
         "the caller's own key is fine."
     )
 
@@ -232,9 +234,14 @@ def _credential(refusal: Refusal, status: int, name: str) -> UpstreamCredentialE
 def _no_model(refusal: Refusal, name: str) -> UpstreamModelNotFoundError:
     said = refusal.message or "there is nothing at this address; check api_base"
     return UpstreamModelNotFoundError(
-        f"{name} does not serve the model or deployment that was named: {said} "
+        f"{name} does not serve the model or deployment that was named: {_ended(said)} "
         "Check the deployment's model and api_base."
     )
+
+
+def _ended(said: str) -> str:
+    """Return what was said with an end, so that another sentence can follow."""
+    return f"{said}." if said and said[-1] not in ".!?…。" else said
 
 
 def _rate_limit(refusal: Refusal, name: str) -> ImageError:

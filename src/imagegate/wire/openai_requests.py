@@ -79,7 +79,7 @@ def build_fields(call: ImageCall, target: Target, *, model_in_body: bool) -> dic
     fields: dict[str, Json] = {"model": target.upstream_model} if model_in_body else {}
     if call.prompt:
         fields["prompt"] = call.prompt
-    given = {name: getattr(call, name) for name in _FIELDS if getattr(call, name) is not None}
+    given = {name: value for name in _FIELDS if (value := getattr(call, name)) is not None}
     if call.n != 1:
         given["n"] = call.n
     if call.stream:

@@ -53,6 +53,7 @@ class Provider(Struct, frozen=True, kw_only=True):
     `result_hosts` are the hosts that result urls may lead to, besides the deployment's own origin;
     with a dot as above, none for any public host.
     `accepts_unknown_fields`: fields that we do not know pass to this provider as they are.
+    `takes_idempotency_key`: an `Idempotency-Key` is honoured there, or passed over.
     `aliases` are other prefixes that users know. `base_path` is added to a given address that is a
     host and no more. Without `needs_credential` a deployment may have none. `names_deployments`:
     the name after the prefix is the operator's choice and proves no model's life cycle.
@@ -79,6 +80,7 @@ class Provider(Struct, frozen=True, kw_only=True):
     result_hosts: tuple[str, ...] = ()
     accepts_unknown_fields: bool = False
     knows_file_ids: bool = False
+    takes_idempotency_key: bool = False
     aliases: tuple[str, ...] = ()
     base_path: str = ""
     needs_credential: bool = True

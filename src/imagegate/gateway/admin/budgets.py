@@ -69,7 +69,7 @@ async def add_budget(request: Request) -> Response:
         resets_at=resets_at,
         created_at=now_s,
     )
-    await desk.commit(AddBudget(budget))
+    await desk.commit(AddBudget(budget), after=plain(budget))
     return JSONResponse(plain(budget), status_code=201)
 
 
@@ -82,14 +82,15 @@ async def change_budget(request: Request) -> Response:
     """Change what the body names of a budget, and return it."""
     desk = Desk(request)
     change = await desk.read(BudgetChange)
-    budget = await _find(desk)
+    budget = found = await _find(desk)
     if not isinstance(change.name, UnsetType):
         budget = replace(budget, name=checked_name(change.name))
     if not isinstance(change.limit_usd, UnsetType):
         budget = replace(budget, limit_e10=usd_e10(change.limit_usd, "limit_usd"))
     if not isinstance(change.soft_limit_usd, UnsetType):
         budget = replace(budget, soft_e10=_soft_e10(change.soft_limit_usd))
-    await desk.commit(ChangeBudget(budget.id, budget.name, budget.limit_e10, budget.soft_e10))
+    command = ChangeBudget(budget.id, budget.name, budget.limit_e10, budget.soft_e10)
+    await desk.commit(command, before=plain(found), after=plain(budget))
     return JSONResponse(plain(budget))
 
 
@@ -97,7 +98,7 @@ async def remove_budget(request: Request) -> Response:
     """Remove a budget; what was spent stays in the reports."""
     desk = Desk(request)
     budget = await _find(desk)
-    await desk.commit(RemoveBudget(budget.id))
+    await desk.commit(RemoveBudget(budget.id), before=plain(budget))
     return JSONResponse({"object": "budget", "id": budget.id, "is_removed": True})
 
 
@@ -124,7 +125,7 @@ def _soft_e10(value: str | float | None) -> int | None:
     return None if value is None else usd_e10(value, "soft_limit_usd")
 
 
-def plain(budget: BudgetRecord) -> Json:
+def plain(budget: BudgetRecord) -> dict[str, Json]:
     """Return a budget as JSON. A period that is over has nothing spent in the next one yet."""
     kind, _, of = budget.subject.partition(":")
     is_over = budget.resets_at is not None and clock.now_s() >= budget.resets_at

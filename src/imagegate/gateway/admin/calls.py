@@ -7,6 +7,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from imagegate.call_fields import verdict_fields
 from imagegate.errors import BadRequestError, NotFoundError
 from imagegate.gateway.admin.desk import Desk, page, usd
 from imagegate.gateway.admin.table import Page, csv_response
@@ -52,7 +53,12 @@ async def get_call(request: Request) -> Response:
     if row is None:
         raise NotFoundError(f"There is no call {desk.id!r}.", code="call_not_found")
     attempts = [_plain_attempt(attempt) for attempt in row.attempts]
-    more = {"prompt": row.call.prompt or None, "attempts": attempts}
+    said = await desk.runtime.tools.ledger.verdicts_of(row.call.id)
+    more = {
+        "prompt": row.call.prompt or None,
+        "attempts": attempts,
+        "guardrails": verdict_fields(said),
+    }
     return JSONResponse(plain(row) | more)
 
 

@@ -1,7 +1,7 @@
 """What all admin routes do: read a strict body, narrow to the caller's team, answer in pages."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import TypeVar
 
@@ -10,15 +10,18 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from imagegate import clock
 from imagegate.catalogue.price import format_usd
 from imagegate.errors import BadRequestError, ImageError, NotFoundError, OverloadedError
 from imagegate.gateway.body import BodyReader
-from imagegate.ledger.people import Account, AnyCommand, Permissions
+from imagegate.ledger.people import Account, Audited, Change, Permissions
 from imagegate.ledger.permissions import QUALITIES
-from imagegate.ledger.records import ConflictError, LedgerError
+from imagegate.ledger.records import Command, ConflictError, LedgerError
 from imagegate.ledger.registry import Registry
 from imagegate.ledger.reports import Reports, Scope
-from imagegate.ledger.store import SqlLedger
+from imagegate.ledger.review import AuditRecord, Review
+from imagegate.ledger.reviews import Reviews
+from imagegate.runtime.assemble import Runtime
 from imagegate.types import Json
 
 BODY_BYTES_MAX = 64 * 1024
@@ -38,9 +41,11 @@ class Desk:
     def __init__(self, request: Request) -> None:
         self.request = request
         self.account: Account = request.state.account
-        self._ledger: SqlLedger = request.app.state.gateway.runtime.ledger
+        self.runtime: Runtime = request.app.state.gateway.runtime
+        self._ledger = self.runtime.ledger
         self.registry = Registry(self._ledger)
         self.reports = Reports(self._ledger)
+        self.reviews = Reviews(self._ledger)
 
     @property
     def id(self) -> str:
@@ -75,10 +80,24 @@ class Desk:
                 f"The body does not fit: {error}.", code="invalid_body"
             ) from error
 
-    async def commit(self, command: AnyCommand) -> None:
-        """Write a change; keys are looked up anew from now on. Raises what the caller is told."""
+    async def record(self) -> None:
+        """Write down that something was looked at, and nothing changed."""
+        await self.commit(None)
+
+    async def commit(
+        self,
+        command: Command | Change | Review | None,
+        *,
+        before: Mapping[str, Json] | None = None,
+        after: Mapping[str, Json] | None = None,
+    ) -> None:
+        """Write a change and the record of it; keys are looked up anew from now on.
+
+        `before` and `after` are what was changed as its routes show it, without secrets. Raises
+        what the caller is told.
+        """
         try:
-            await self._ledger.commit(command)
+            await self._ledger.commit(Audited(command, self._entry(before, after)))
         except ConflictError as error:
             raise ImageError(
                 "That is there already, or was changed meanwhile by somebody else.",
@@ -94,6 +113,22 @@ class Desk:
         finally:
             self.request.app.state.gateway.keys.forget()
 
+    def _entry(
+        self, before: Mapping[str, Json] | None, after: Mapping[str, Json] | None
+    ) -> AuditRecord:
+        state, shown = self.request.state, before or after or {}
+        return AuditRecord(
+            id=clock.new_id("audit"),
+            at=clock.now_s(),
+            key_id=self.account.key_id,
+            role=self.account.role,
+            action=state.action,
+            target=str(shown.get("id") or "/".join(map(str, self.request.path_params.values()))),
+            before=_differing(before, after),
+            after=_differing(after, before),
+            request_id=state.request_id,
+        )
+
     def text(self, name: str, default: str = "") -> str:
         """Return a parameter of the query."""
         return self.request.query_params.get(name, default)
@@ -105,6 +140,14 @@ class Desk:
         if not given.isdecimal() or not 0 < int(given) <= PAGE_ROWS_MAX:
             raise BadRequestError(f"limit is 1 to {PAGE_ROWS_MAX}, not {given!r}.", param="limit")
         return int(given)
+
+
+def _differing(one: Mapping[str, Json] | None, other: Mapping[str, Json] | None) -> str | None:
+    """Return as JSON what `one` says otherwise than `other`, all where there is no other."""
+    if one is None:
+        return None
+    kept = {name: value for name, value in one.items() if not other or other.get(name) != value}
+    return json.dumps(kept)
 
 
 def page(rows: Sequence[Json], limit: int, last: str) -> Response:

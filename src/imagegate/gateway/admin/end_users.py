@@ -35,13 +35,15 @@ async def put_end_user(request: Request) -> Response:
     state = await desk.read(EndUserState)
     if not 0 < len(state.id) <= END_USER_CHARS_MAX or not state.id.isprintable():
         raise BadRequestError(f"id has 1 to {END_USER_CHARS_MAX} characters.", param="id")
+    known = await desk.registry.find_end_user(state.id)
     end_user = EndUserRecord(
         id=state.id,
         is_blocked=state.is_blocked,
         note=state.note[:NOTE_CHARS_MAX],
-        created_at=clock.now_s(),
+        created_at=known.created_at if known else clock.now_s(),
     )
-    await desk.commit(PutEndUser(end_user))
+    before = plain(known) if known else None
+    await desk.commit(PutEndUser(end_user), before=before, after=plain(end_user))
     return JSONResponse(plain(end_user))
 
 
@@ -52,7 +54,7 @@ async def get_end_user(request: Request) -> Response:
     return JSONResponse(plain(one_of(found, "end_user", desk.id)))
 
 
-def plain(end_user: EndUserRecord) -> Json:
+def plain(end_user: EndUserRecord) -> dict[str, Json]:
     """Return an end user as JSON."""
     return {
         "object": "end_user",

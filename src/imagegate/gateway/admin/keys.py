@@ -79,7 +79,7 @@ async def add_key(request: Request) -> Response:
         expires_at=new.expires_at,
     )
     whole, secret = new_secret(key.id, now_s)
-    await desk.commit(AddKey(key, secret))
+    await desk.commit(AddKey(key, secret), after=plain(key))
     return JSONResponse(plain(key) | {"key": whole}, status_code=201)
 
 
@@ -96,7 +96,7 @@ async def change_key(request: Request) -> Response:
     """Change what the body names of a key, and return it."""
     desk = Desk(request)
     change = await desk.read(KeyChange)
-    key = await _find_to_change(desk)
+    key = found = await _find_to_change(desk)
     if not isinstance(change.role, UnsetType):
         _check_role(desk, change.role, key.team_id)
         key = replace(key, role=change.role)
@@ -108,7 +108,7 @@ async def change_key(request: Request) -> Response:
         key = replace(key, tags=_tags_json(change.tags))
     if not isinstance(change.expires_at, UnsetType):
         key = replace(key, expires_at=change.expires_at)
-    await desk.commit(ChangeKey(key))
+    await desk.commit(ChangeKey(key), before=plain(found), after=plain(key))
     return JSONResponse(plain(key))
 
 
@@ -121,17 +121,19 @@ async def rotate_key(request: Request) -> Response:
     key = await _find_to_change(desk)
     now_s = clock.now_s()
     whole, secret = new_secret(key.id, now_s)
-    await desk.commit(RotateKey(secret, now_s + rotation.overlap_s))
+    others_end_at = now_s + rotation.overlap_s
+    told = {"id": key.id, "prefix": f"{KEY_MARK}{secret.prefix}", "others_end_at": others_end_at}
+    await desk.commit(RotateKey(secret, others_end_at), after=told)
     return JSONResponse(plain(key) | {"key": whole})
 
 
 async def revoke_key(request: Request) -> Response:
     """End a key for good, here at once and on every other process within 5 s."""
     desk = Desk(request)
-    key = await _find_to_change(desk)
+    key = found = await _find_to_change(desk)
     if key.revoked_at is None:
         key = replace(key, revoked_at=clock.now_s())
-        await desk.commit(ChangeKey(key))
+        await desk.commit(ChangeKey(key), before=plain(found), after=plain(key))
     return JSONResponse(plain(key))
 
 

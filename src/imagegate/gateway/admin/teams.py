@@ -53,7 +53,7 @@ async def add_team(request: Request) -> Response:
         permissions=permissions_json(new.permissions),
         created_at=clock.now_s(),
     )
-    await desk.commit(AddTeam(team))
+    await desk.commit(AddTeam(team), after=plain(team))
     return JSONResponse(plain(team), status_code=201)
 
 
@@ -67,7 +67,7 @@ async def change_team(request: Request) -> Response:
     """Change what the body names of a team, and return it."""
     desk = Desk(request)
     change = await desk.read(TeamChange)
-    team = await _find(desk)
+    team = found = await _find(desk)
     if not isinstance(change.name, UnsetType):
         team = replace(team, name=checked_name(change.name))
     if not isinstance(change.permissions, UnsetType):
@@ -76,7 +76,7 @@ async def change_team(request: Request) -> Response:
         team = replace(team, prompt_storage=change.prompt_storage)
     if not isinstance(change.is_blocked, UnsetType):
         team = replace(team, is_blocked=change.is_blocked)
-    await desk.commit(ChangeTeam(team))
+    await desk.commit(ChangeTeam(team), before=plain(found), after=plain(team))
     return JSONResponse(plain(team))
 
 
@@ -84,7 +84,7 @@ async def _find(desk: Desk) -> TeamRecord:
     return one_of(await desk.registry.teams(desk.team_id, only=desk.id), "team", desk.id)
 
 
-def plain(team: TeamRecord) -> Json:
+def plain(team: TeamRecord) -> dict[str, Json]:
     """Return a team as JSON."""
     return {
         "object": "team",

@@ -8,7 +8,7 @@ from msgspec import Struct
 from imagegate.assets.links import Links
 from imagegate.ledger.records import AssetRecord
 from imagegate.running import Outcome
-from imagegate.types import Image, ImageResult
+from imagegate.types import ImageResult
 
 
 class Linker(Struct, frozen=True, eq=False):
@@ -27,14 +27,14 @@ class Linker(Struct, frozen=True, eq=False):
         if len(outcome.assets) != len(result.images):
             return result
         images = tuple(
-            self._linked(image, asset, now_s)
+            msgspec.structs.replace(image, blob=None, url=self.url_of(asset, now_s))
             for image, asset in zip(result.images, outcome.assets, strict=True)
         )
         return msgspec.structs.replace(result, images=images)
 
-    def _linked(self, image: Image, asset: AssetRecord, now_s: float) -> Image:
+    def url_of(self, asset: AssetRecord, now_s: float) -> str:
+        """Return the url of a kept image; it ends with the image at the latest."""
         gone_at = math.inf if asset.expires_at is None else asset.expires_at
         expires_at = min(now_s + self.url_s, gone_at)
         path = self.links.path_of(asset.id, asset.media_type, expires_at=expires_at)
-        url = f"{self.base_url.rstrip('/')}{path}"
-        return msgspec.structs.replace(image, blob=None, url=url)
+        return f"{self.base_url.rstrip('/')}{path}"
