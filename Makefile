@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 run: .make/run
 	$(BIN)/imagegate serve
 
-test: .make/dev .make/node
+test: .make/dev .make/node .make/codex
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 check: .make/dev
@@ -54,10 +54,10 @@ $(VENV):
 	cd tests/clients && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --no-audit --no-fund --loglevel=error
 	@mkdir -p .make && touch $@
 
-# The Codex command line, 400 MB: its test runs where it is installed.
+# The Codex command line: 160 MB to fetch, 400 MB on disk, 16 s. Without it its test is left out.
 .make/codex: tests/clients/codex/package-lock.json | .make/dev
 	cd tests/clients/codex && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --no-audit --no-fund --loglevel=error
 	@mkdir -p .make && touch $@
 
 clean:
-	rm -rf $(VENV) .make build dist tests/clients/node_modules
+	rm -rf $(VENV) .make build dist tests/clients/node_modules tests/clients/codex/node_modules

@@ -218,6 +218,17 @@ def test_a_retired_model_is_refused_where_the_operator_says_so() -> None:
     assert (caught.value.http_status, caught.value.code) == (404, "model_retired")
 
 
+def test_the_image_tool_of_a_response_has_a_life_too() -> None:
+    text = msgspec.structs.replace(deployment_of("gpt-5.6"), model=None, serves="responses")
+    tools = [{"type": "image_generation", "model": "gpt-image-1"}]
+    body = {"model": "text", "input": "a", "tools": tools}
+    call = call_of(operation="responses", extra={"body": body})
+    (warning,) = planned(call, text).warnings
+    assert "gpt-image-1 was shut down on 2026-10-23" in warning
+    with pytest.raises(NotFoundError):
+        planned(call, text, on_retired="refuse")
+
+
 def test_a_model_lives_until_its_shutdown_date() -> None:
     deployment = deployment_of("gpt-image-1.5-2025-12-16")
     (warning,) = planned(call_of(), deployment, on_retired="refuse").warnings

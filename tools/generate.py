@@ -17,6 +17,9 @@ from imagegate.catalogue.model import Model
 from imagegate.catalogue.reference import models_reference, parameters_reference, table
 from imagegate.catalogue.rows import builtin_catalogue
 from imagegate.config.reference import config_reference
+from imagegate.config.settings import DOCS_URL
+from imagegate.diagnosis.reference import findings_reference
+from imagegate.diagnosis.rules import load_rules
 from imagegate.providers import PROVIDERS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -207,7 +210,8 @@ def errors_page() -> str:
         f"{MARKDOWN_NOTICE}\n\n# Errors\n\n```\n{tree}\n```\n\n"
         "`code` is the class's own; some errors carry a more exact one. The fault says what may be"
         " done: `call` nothing,\n`deployment` try another deployment, `moment` try again later,"
-        " `ambiguous` nothing by itself, because an image may\nalready have been bought.\n\n"
+        " `ambiguous` nothing by itself, because an image may\nalready have been bought."
+        " Whose each one is to fix: [findings](findings.md).\n\n"
         f"{table(head, rows)}"
     )
 
@@ -218,6 +222,14 @@ def _error_classes() -> list[type[errors.ImageError]]:
         for value in vars(errors).values()
         if isinstance(value, type) and issubclass(value, errors.ImageError)
     ]
+
+
+# docs/reference/findings.md
+
+
+def findings_page() -> str:
+    """Return the reference page of what each rule of the diagnosis says."""
+    return f"{MARKDOWN_NOTICE}\n\n{findings_reference(load_rules())}"
 
 
 # docs/reference/conformance.md
@@ -278,6 +290,7 @@ OUTPUTS: dict[str, Callable[[], str]] = {
     "docs/reference/models.md": models_page,
     "docs/reference/provider_parameters.md": parameters_page,
     "docs/reference/errors.md": errors_page,
+    DOCS_URL: findings_page,
     "docs/reference/conformance.md": conformance_page,
     "docs/reference/config.md": config_reference,
 }

@@ -30,6 +30,7 @@ from imagegate.reserve import (
 from imagegate.router.route import Route, Router
 from imagegate.settle import Settlement, Tools
 from imagegate.trace import Trace
+from imagegate.turns import Turn, elsewhere
 from imagegate.types import ImageCall
 
 
@@ -45,13 +46,15 @@ class Admission:
         self._settlement = settlement
 
     async def admit(
-        self, call: ImageCall, options: CallOptions, route: Route, trace: Trace
+        self, call: ImageCall, options: CallOptions, turn: Turn | Route, trace: Trace
     ) -> tuple[Roll, Sequence[Attempt], Route]:
-        """Write the call down (commit 1) at the first deployment that there is room for.
+        """Write the call down (commit 1) at the first deployment that a budget has room for.
 
-        The route is begun, and ended where this raises. A provider whose budget is full is passed
-        over; every other refusal is the caller's answer.
+        The route of a `turn` is begun, and ended where this raises; a route alone waits yet. A
+        provider whose budget is full is passed over; every other refusal is the caller's answer.
         """
+        is_begun = isinstance(turn, Turn)
+        route = turn.route if isinstance(turn, Turn) else turn
         verdicts = trace.unwritten_verdicts()
         while True:
             roll = Roll(call, self._tools.spool.owner)
@@ -60,9 +63,11 @@ class Admission:
                 group = route.plan.deployment.group
                 await self._write(call, options, attempts, verdicts, group=group)
             except BaseException as error:
-                self._router.cancel(route, len(attempts))
+                if is_begun:
+                    self._router.cancel(route, len(attempts))
                 route = _passed_over(route, error)
-                self._router.begin(route, route.plan.requests, clock.monotonic_s())
+                if is_begun:
+                    self._router.begin(route, route.plan.requests, clock.monotonic_s())
             else:
                 return roll, attempts, route
 
@@ -83,6 +88,25 @@ class Admission:
         self._settlement.keep_evidence(attempt, error)
         self._tools.spool.journal.end(attempt.id)
         return further
+
+    async def move(
+        self, roll: Roll, attempts: Sequence[Attempt], route: Route
+    ) -> Sequence[Attempt]:
+        """Return attempts where there is a place, which may be elsewhere than was written down.
+
+        The route is begun for as many requests as these are.
+        """
+        placed: list[Attempt] = []
+        for attempt in attempts:
+            if attempt.plan.deployment.id == route.plan.deployment.id:
+                placed.append(attempt)
+            else:
+                moved = await self.readmit(roll, attempt, elsewhere(route), route)
+                placed.extend(moved or [attempt])
+        surplus = len(placed) - route.plan.requests
+        self._router.begin(route, max(surplus, 0), clock.monotonic_s())
+        self._router.cancel(route, max(-surplus, 0))
+        return placed
 
     def _enter(self, roll: Roll, route: Route, count: int, start: int = 0) -> tuple[Attempt, ...]:
         """Return attempts at the route's deployment, each with what is to be set aside for it."""

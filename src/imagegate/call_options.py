@@ -47,7 +47,8 @@ class CallOptions(Struct, frozen=True):
     noted before the call was read; `guardrails` are further ones for this call, by name.
     `retries_max` counts up to what the operator allows; `fallbacks` are model groups instead of the
     operator's. `has_left` waits until the caller has gone, None where nobody can tell. Without
-    `attach` every call is a new one. `account` is who calls.
+    `attach` every call is a new one. `account` is who calls. `is_later`: the caller is told an id
+    as soon as the call is written down, and does not wait for its turn.
     """
 
     adjust: AdjustPolicy | None = None
@@ -62,6 +63,11 @@ class CallOptions(Struct, frozen=True):
     has_left: HasLeft | None = None
     attach: AttachTerms | None = None
     account: Account = OPERATOR
+    is_later: bool = False
+
+    def waiting(self) -> "CallOptions":
+        """Return the options of a call that waits for its turn though its caller does not."""
+        return replace(self, has_left=None, timeout_s=None)
 
 
 def end_user_of(call: ImageCall, options: CallOptions) -> str:

@@ -82,7 +82,7 @@ def plan_each(
             found = plan(
                 call,
                 deployment,
-                policy=options.adjust or settings.adjust,
+                policy=options.adjust or deployment.adjust or settings.adjust,
                 on_retired=settings.on_retired,
                 today=today,
             )

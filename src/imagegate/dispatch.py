@@ -1,7 +1,7 @@
 """Whether a call may still be taken back: as long as nothing of it is sent or may have been bought.
 
-The seam between a call's waits and its upstreams: all that a call waits for before it is sent (a
-pause, a place in a queue) waits inside `unless_cancelled`.
+The seam between an admitted call's waits and its upstreams: all that it waits for before it is sent
+(its turn, a pause) it waits for inside `unless_cancelled`.
 """
 
 import asyncio
@@ -49,16 +49,19 @@ class Dispatch:
         return True
 
     async def unless_cancelled(self, waiting: Coroutine[Any, Any, T]) -> T:
-        """Return what `waiting` comes to; raises as soon as the call is cancelled."""
+        """Return what `waiting` comes to, else, as soon as the call is cancelled, raise and end it.
+
+        What came in the same moment is returned: a place that was granted has to be given back.
+        """
         if self._cancelled is None:
             self._cancelled = asyncio.Event()
         cancelling = asyncio.ensure_future(self._cancelled.wait())
         work = asyncio.ensure_future(waiting)
         try:
             await asyncio.wait((work, cancelling), return_when=asyncio.FIRST_COMPLETED)
-            if self.is_cancelled:
-                raise cancelled()
-            return await work
+            if work.done():
+                return work.result()
+            raise cancelled()
         finally:
             cancelling.cancel()
             work.cancel()

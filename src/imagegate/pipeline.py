@@ -5,9 +5,10 @@ second (`settle.py`) writes assets, usage and cost before the first byte is deli
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 from imagegate import clock, telemetry
 from imagegate.admission import Admission
@@ -103,23 +104,29 @@ class Pipeline:
         if guard.checks_input:
             call = await guard.check_input(call)
             route = self._route(call, options, guard)  # other words may be, and time has passed
-        turn = await self.turns.take(
-            route, partial(self._route, call, options, guard), options, trace
-        )
+        take = partial(self.turns.take, route, partial(self._route, call, options, guard))
+        if options.is_later and self.turns.must_wait(route, options):
+            turn: Turn | Route = route  # it is written before it waits: its caller does not
+        else:
+            turn = await take(options, trace)
         try:
             with trace.step("admit"):
-                roll, attempts, route = await self._admission.admit(
-                    call, options, turn.route, trace
-                )
+                roll, attempts, route = await self._admission.admit(call, options, turn, trace)
         except BaseException:
-            self.turns.end(turn)
+            if isinstance(turn, Turn):
+                self.turns.end(turn)
             raise
         work = self.desk.works[call.id] = Work(call, spool, self._close, guard)
         work.limit_s = options.timeout_s or route.plan.deployment.timeout_s
-        work.waited_s = turn.waited_s
         if self._settings.log_prompts and _may_log(options.account):
             trace.logged_prompt = call.prompt
-        self._tools.start_task(work.id, self._live(work, roll, attempts, route, turn))
+        if isinstance(turn, Turn):
+            work.waited_s = turn.waited_s
+            make = partial(self._make_in_turn, work, roll, attempts, route, turn)
+        else:
+            take = partial(take, options.waiting(), trace)
+            make = partial(self._wait_and_make, work, roll, attempts, take)
+        self._tools.start_task(work.id, self._live(work, roll, attempts[0], make))
         return work
 
     def _route(self, call: ImageCall, options: CallOptions, guard: GuardedCall) -> Route:
@@ -146,15 +153,14 @@ class Pipeline:
         self,
         running: Work,
         roll: Roll,
-        attempts: Sequence[Attempt],
-        route: Route,
-        turn: Turn,
+        first: Attempt,
+        make: Callable[[], Coroutine[Any, Any, tuple[Part, ...]]],
     ) -> None:
         """Make all parts at once and leave one verdict."""
         guard, settlement = running.guard, self._settlement
         guard.begin(running.call)
         try:
-            parts = await self._make_all(running, roll, attempts, route)
+            parts = await make()
             outcome = conclude(running.call, parts, roll, partial=self._settings.partial)
         except ImageError as error:
             # Of all or nothing this is nothing: what was paid for is kept all the same.
@@ -163,9 +169,9 @@ class Pipeline:
             await guard.end()
             await guard.observe(running.call, None)
             await settlement.record_verdicts(running)
-            settlement.tell_failure(running, attempts[0], error, roll)
+            settlement.tell_failure(running, first, error, roll)
         except Exception as bug:
-            settlement.tell_failure(running, attempts[0], internal_error(bug), roll)
+            settlement.tell_failure(running, first, internal_error(bug), roll)
             raise
         else:
             running.succeed(outcome)
@@ -177,6 +183,33 @@ class Pipeline:
         finally:
             guard.stop()
             running.finish()
+
+    async def _wait_and_make(
+        self,
+        running: Work,
+        roll: Roll,
+        attempts: Sequence[Attempt],
+        take: Callable[[], Coroutine[Any, Any, Turn]],
+    ) -> tuple[Part, ...]:
+        """Make all parts of a call that is written down already when its turn has come."""
+        try:
+            turn = await running.dispatch.unless_cancelled(take())
+        except ImageError as error:
+            lost = [await self._settlement.lose(running, one, roll, error) for one in attempts]
+            return tuple(lost)
+        running.started_at = clock.now_s()
+        try:
+            attempts = await self._admission.move(roll, attempts, turn.route)
+            return await self._make_all(running, roll, attempts, turn.route)
+        finally:
+            self.turns.end(turn)
+
+    async def _make_in_turn(
+        self, running: Work, roll: Roll, attempts: Sequence[Attempt], route: Route, turn: Turn
+    ) -> tuple[Part, ...]:
+        try:
+            return await self._make_all(running, roll, attempts, route)
+        finally:
             self.turns.end(turn)
 
     async def _make_all(

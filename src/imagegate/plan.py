@@ -12,6 +12,7 @@ from imagegate.catalogue.adjust import Encoding, check_call, encoding_for
 from imagegate.catalogue.check import KNOWN_VALUES, check_shape, check_universe
 from imagegate.catalogue.model import Model
 from imagegate.catalogue.price import PriceRange, estimate, sum_prices
+from imagegate.catalogue.relay import relay_range
 from imagegate.catalogue.rows import builtin_catalogue
 from imagegate.config.retirement import has_life_cycle, has_own_base, retirement_of
 from imagegate.config.settings import Deployment
@@ -89,7 +90,7 @@ def plan(
     past its shutdown date where `on_retired` is `refuse`.
     """
     if call.operation == "responses":
-        return _relayed(call, deployment)
+        return _relayed(call, deployment, on_retired, today)
     call = _with_defaults(call, deployment)
     call, changed = _check_operation(call, deployment)
     _check_file_ids(call, deployment)
@@ -108,7 +109,9 @@ def plan(
     return msgspec.structs.replace(planned, price=_price(planned))
 
 
-def _relayed(call: ImageCall, deployment: Deployment) -> Plan:
+def _relayed(
+    call: ImageCall, deployment: Deployment, on_retired: str, today: datetime.date
+) -> Plan:
     """Return how a Responses request is passed on: in the names of that place, else as it came."""
     if deployment.serves != "responses":
         raise BadRequestError(
@@ -131,11 +134,16 @@ def _relayed(call: ImageCall, deployment: Deployment) -> Plan:
         )
     drawer = found.target.upstream_model if found else asked if tool else None
     header = AZURE_HEADER if deployment.provider.names_deployments else ""
+    drawing = found or msgspec.structs.replace(
+        deployment, model=row, target=msgspec.structs.replace(target, upstream_model=asked)
+    )
     return Plan(
         deployment=deployment,
         call=with_tool(call, target.upstream_model, drawer, header),
         n_max=1,
         tool_model=row,
+        warnings=_life_cycle(drawing, on_retired=on_retired, today=today) if tool else (),
+        price=relay_range(deployment.model, row, call),
     )
 
 

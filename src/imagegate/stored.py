@@ -1,6 +1,5 @@
 """A call that has ended, read back from its rows and its kept images: the same answer again."""
 
-from collections.abc import Iterable
 from typing import TypeAlias
 
 import msgspec
@@ -240,7 +239,29 @@ def _error(stored: StoredCall) -> ImageError:
     failed = [one for one in stored.attempts if one.state in _FAILED]
     error = gravest([_told(one) for one in failed]) if failed else _process_ended("")
     error.call_id = stored.call.id
-    error.attempts = tuple(_reports(failed))
+    error.attempts = tuple(_report(one, _told(one)) for one in failed)
+    return error
+
+
+def failures_of(stored: StoredCall) -> tuple[ImageError, ...]:
+    """Return why each attempt brought nothing that may be delivered, in order; none: all did.
+
+    Each error tells of its own attempt only.
+    """
+    found = [_failure(stored, one) for one in stored.attempts if _has_failed(stored, one)]
+    if stored.call.state in ("failed", "unknown") and not found:
+        return (_error(stored),)
+    return tuple(found)
+
+
+def _has_failed(stored: StoredCall, attempt: AttemptRecord) -> bool:
+    return attempt.id in stored.held or attempt.state in ("unsent", "refused", "unknown")
+
+
+def _failure(stored: StoredCall, attempt: AttemptRecord) -> ImageError:
+    error = _held(attempt) if attempt.id in stored.held else _told(attempt)
+    error.call_id = stored.call.id
+    error.attempts = (_report(attempt, error),)
     return error
 
 
@@ -285,18 +306,16 @@ def _process_ended(code: str) -> ImageError:
     )
 
 
-def _reports(attempts: Iterable[AttemptRecord]) -> Iterable[AttemptReport]:
-    for attempt in attempts:
-        error = _told(attempt)
-        yield AttemptReport(
-            deployment=attempt.deployment_id,
-            state=attempt.state,
-            code=attempt.error_code,
-            message=error.message,
-            upstream=error.upstream,
-            provider=attempt.provider,
-            model=attempt.upstream_model,
-        )
+def _report(attempt: AttemptRecord, error: ImageError) -> AttemptReport:
+    return AttemptReport(
+        deployment=attempt.deployment_id,
+        state=attempt.state,
+        code=attempt.error_code,
+        message=error.message,
+        upstream=error.upstream,
+        provider=attempt.provider,
+        model=attempt.upstream_model,
+    )
 
 
 def _bucket_away(error: BucketError) -> ImageError:

@@ -1,5 +1,7 @@
 """Waiting for a turn: a call that finds no place is held here, before anything of it is written.
 
+One whose caller does not wait for its answer is written first (`pipeline.py`).
+
 Who is next is decided by `router/gate.py`, where there is a place by `router/route.py`.
 """
 
@@ -74,6 +76,13 @@ class Turns:
         """How many calls wait."""
         before = self._former.waiting_count if self._former else 0
         return self._gate.waiting_count + before
+
+    def must_wait(self, route: Route, options: CallOptions) -> bool:
+        """Return whether a call would find no place now, and the queue has room for it."""
+        limits = _limits_of(options.account, self._settings)
+        waiter = Waiter(options.account.key_id or "", limits, route, lambda: route)
+        is_full = bool(route.full) or self._gate.full_subject(waiter) is not None
+        return is_full and self.waiting_count < self._settings.waiting_max
 
     async def take(
         self, route: Route, find: Callable[[], Route], options: CallOptions, trace: Trace
@@ -235,6 +244,11 @@ def _limits_of(account: Account, settings: QueueSettings) -> dict[str, int]:
             most = limits.get(limit.subject, limit.calls_in_flight)
             limits[limit.subject] = min(most, limit.calls_in_flight)
     return limits
+
+
+def elsewhere(route: Route) -> ImageError:
+    """Return why an attempt that was written down is not made: another place became free first."""
+    return OverloadedError(f"{route.plan.deployment.id} had room first; nothing was sent here.")
 
 
 async def _left(has_left: HasLeft | None) -> None:

@@ -121,3 +121,26 @@ def test_a_segment_goes_with_its_last_open_attempt(folder: AssetSettings) -> Non
     assert names == ["journal-000001", "journal-000002"]
     spool.journal.end("att_1")
     assert [path.name for path in spool.folder.glob("journal-*")] == ["journal-000002"]
+
+
+def test_a_folder_that_comes_or_goes_is_claimed_by_nobody(folder: AssetSettings) -> None:
+    spool = Spool(folder)
+    coming, going = spool.root / ".coming-run_b", spool.root / ".going-run_c"
+    for path in (coming, going):
+        path.mkdir()
+        (path / "lock").touch()
+    assert Leftovers(spool.root, own=spool.owner).owners == set()
+    assert coming.exists(), "its process is about to lock it"
+    assert not going.exists(), "its process died while it removed it"
+
+
+def test_what_is_taken_over_is_taken_once(folder: AssetSettings) -> None:
+    spool = Spool(folder)
+    spool.journal.append(opened("att_1"))
+    die(spool)
+    first = Leftovers(spool.root, own="run_next")
+    assert first.owners == {spool.owner}
+    assert Leftovers(spool.root, own="run_other").owners == set()
+    first.remove()
+    assert Leftovers(spool.root, own="run_other").owners == set()
+    assert list(spool.root.iterdir()) == []

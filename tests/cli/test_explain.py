@@ -9,7 +9,7 @@ import pytest
 from imagegate.cli.app import run
 from tests.diagnosis.texts import Row, rows
 
-FAILURES = [*rows("rows"), *rows("others")]
+FAILURES = [*rows("rows"), *rows("others"), *rows("wild")]
 AZURE = '{"error":{"code":"DeploymentNotFound","message":"The API deployment does not exist."}}'
 
 

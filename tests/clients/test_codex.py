@@ -1,6 +1,6 @@
 """The Codex command line against this gateway: its chat model is scripted, the images are drawn.
 
-Without an account and without the network. `make .make/codex` installs it.
+Without an account and without the network. `make test` installs it.
 """
 
 import json

@@ -12,7 +12,7 @@ from imagegate.diagnosis.observation import Observation
 from imagegate.diagnosis.paste import parse_paste
 from tests.diagnosis.texts import TODAY, Row, explain_text, rows, undecidable
 
-REFERENCE, OTHERS = rows("rows"), rows("others")
+REFERENCE, OTHERS = rows("rows"), [*rows("others"), *rows("wild")]
 # Numbers of the reference table that have a row; the others are not in it.
 NUMBERS = {
     *(1, 2, 3, 4, 6, 7, 9, 10, 12, 13, 14, 16, 17, 18, 19, 21, 22, 23, 27, 28, 29, 31, 32, 33),
@@ -79,6 +79,14 @@ def test_the_same_words_have_six_owners() -> None:
     assert {owner: explain(seen).owner for owner, seen in told.items()} == {
         owner: owner for owner in told
     }
+
+
+def test_a_providers_sentence_gives_way_to_anothers_marks() -> None:
+    said = "The API deployment for this resource does not exist."
+    body = json.dumps({"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": said}})
+    url = "https://us-central1-aiplatform.googleapis.com/v1/projects/p/x:predict"
+    assert explain(Observation(status=429, body=body, url=url)).surface == "Vertex AI"
+    assert explain(Observation(body=said)).surface == "Azure OpenAI"
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ class Surface:
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 surface.asked.append(Asked(self.command, self.path, headers, body))
                 path = self.path.partition("?")[0]
-                status, extra, said = surface.answers.get(f"{self.command} {path}", NOT_FOUND)
+                status, extra, said = surface.answer_to(self.command, path)
                 if callable(said):
                     self.stream(status, extra, said)
                     return
@@ -65,6 +65,11 @@ class Surface:
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.01,), daemon=True
         )
+
+    def answer_to(self, method: str, path: str) -> tuple[int, dict[str, str], Any]:
+        """Return what is said there: for the path, or for every path (`GET *`)."""
+        others = self.answers.get(f"{method} *", NOT_FOUND)
+        return self.answers.get(f"{method} {path}", others)
 
     def __enter__(self) -> Self:
         self._thread.start()

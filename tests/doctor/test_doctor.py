@@ -14,8 +14,9 @@ import pytest
 
 from imagegate.cli.app import run
 from imagegate.config.load import inspect_settings, load_settings
-from imagegate.diagnosis.checkup import Checkup, judge_clock
+from imagegate.diagnosis.checkup import Checkup
 from imagegate.diagnosis.doctor import open_doctor
+from imagegate.diagnosis.way import judge_clock
 from tests.doctor.surface import MISSING_PROMPT, Surface, error, models
 from tests.upstream.fake import FakeUpstream
 
@@ -239,6 +240,19 @@ def test_an_incident_is_told_from_the_status_page(
     assert "Old" not in told
 
 
+@pytest.mark.parametrize(("page", "state"), [("<html>", "unclear"), ({"incidents": []}, "ok")])
+def test_a_status_page_without_an_incident_is_told_too(
+    page: Any, state: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Surface({**ANSWERS, "GET /status.json": (200, {}, page)}) as surface:
+        more = f"status_pages: {{openai_compatible: '{surface.url}/status.json'}}"
+        one = f"model: openai/gpt-image-2, api_base: '{surface.url}/good/v1'"
+        run(["doctor", "--json", "--config", config(tmp_path, one, more=more)])
+    (found,) = json.loads(capsys.readouterr().out)["deployments"]
+    states = {step["title"]: step["state"] for step in found["steps"]}
+    assert states["status page"] == state
+
+
 # --- what costs -------------------------------------------------------------------------------
 
 
@@ -281,6 +295,7 @@ def test_the_bundle_shows_the_fault_again_and_holds_no_secret(
     folder = tmp_path / "bundle"
     run(["doctor", "--config", broken, "--deployment", "keyed", "--bundle", str(folder)])
     texts = {file.name: file.read_text() for file in folder.iterdir()}
+    assert "name, connection, TLS: **ok** (dns " in texts["evidence.md"]
     assert sorted(texts) == ["evidence.json", "evidence.md", "repro.sh"]
     assert not [name for name, text in texts.items() if KEY in text]
     (deployment,) = json.loads(texts["evidence.json"])["deployments"]
@@ -295,6 +310,47 @@ def test_the_bundle_shows_the_fault_again_and_holds_no_secret(
     shown = subprocess.run([str(script)], env=env, capture_output=True, text=True, check=True)
     assert "401" in shown.stdout
     assert surface.asked[-1].headers["authorization"] == f"Bearer {KEY}"
+
+
+def test_two_places_make_the_same_smallest_image(tmp_path: Path, upstream: FakeUpstream) -> None:
+    place = f"api_base: '{upstream.v1}'"
+    known, proxy = f"model: openai/gpt-image-2, {place}, base_model: gpt-image-2", "model: openai/x"
+    path = config(tmp_path, f"{proxy}, {place}", known)
+    assert run(["doctor", "--config", path, "--compare", "d0", "d1", "--paid", "--yes"]) == 0
+    first, second = (json.loads(call.body) for call in upstream.calls[-2:])
+    assert first | {"model": ""} == second | {"model": ""}
+    assert first["quality"] == "low"
+
+
+@pytest.mark.parametrize(
+    ("params", "variable", "header"),
+    [
+        ("model: azure/m", "AZURE_API_KEY", "api-key"),
+        ("model: gemini/m", "GEMINI_API_KEY", "x-goog-api-key"),
+        ("model: black_forest_labs/m", "BFL_API_KEY", "x-key"),
+        ("model: openrouter/a/m", "OPENROUTER_API_KEY", "authorization"),
+    ],
+)
+def test_the_script_signs_in_as_the_provider_wants_it(
+    params: str, variable: str, header: str, tmp_path: Path
+) -> None:
+    refused = (403, {}, {"error": {"message": "no", "code": "no"}, "detail": "no"})
+    with Surface({"GET *": refused, "POST *": refused}) as surface:
+        path = config(tmp_path, f"{params}, api_base: '{surface.url}/it'")
+        run(["doctor", "--config", path, "--bundle", str(tmp_path / "bundle")])
+        asked = surface.asked[-1]
+        env = {"PATH": os.environ["PATH"], variable: KEY}
+        script = [str(tmp_path / "bundle" / "repro.sh")]
+        shown = subprocess.run(script, env=env, capture_output=True, text=True, check=True)
+        again = surface.asked[-1]
+    assert "HTTP/1.1 403" in shown.stdout
+    assert KEY in again.headers[header]
+    assert (again.method, again.path, again.body) == (asked.method, asked.path, asked.body)
+    without = subprocess.run(
+        script, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False
+    )
+    assert without.returncode != 0
+    assert "_API_KEY to the key" in without.stderr
 
 
 def test_a_file_that_cannot_be_read_at_all(tmp_path: Path) -> None:

@@ -4,13 +4,14 @@ A client is built by a function of `CLIENTS`, by the name that a case gives.
 """
 
 import json
+import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from email.message import EmailMessage
 from email.parser import BytesParser
 from email.policy import HTTP
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx2
@@ -22,23 +23,49 @@ from openai.types import (
     ImagesResponse,
     image_generate_params,
 )
+from openai.types.responses import Response as OpenAIResponse
+from openai.types.responses import (
+    ResponseCreateParams,
+    ResponseStreamEvent,
+    response_create_params,
+)
 from pydantic import TypeAdapter
 
 from tests.exchanges.case import Case, Part, Request, Response, Turn
 
 METHODS = {
-    "generations": "generate",
-    "edits": "edit",
-    "variations": "create_variation",
+    "generations": ("images", "generate"),
+    "edits": ("images", "edit"),
+    "variations": ("images", "create_variation"),
+    "responses": ("responses", "create"),
 }
-_PARAMS: TypeAdapter[Any] = TypeAdapter(ImageGenerateParams)
-_PARAM_NAMES = frozenset(
-    image_generate_params.ImageGenerateParamsNonStreaming.__annotations__
-    | image_generate_params.ImageGenerateParamsBase.__annotations__
+
+
+class Params(NamedTuple):
+    """What a method takes as JSON: its type, and the names in it."""
+
+    kind: TypeAdapter[Any]
+    names: frozenset[str]
+
+
+_IMAGE_PARAMS = Params(
+    TypeAdapter(ImageGenerateParams),
+    frozenset(
+        image_generate_params.ImageGenerateParamsNonStreaming.__annotations__
+        | image_generate_params.ImageGenerateParamsBase.__annotations__
+    ),
+)
+_RESPONSE_PARAMS = Params(
+    TypeAdapter(ResponseCreateParams),
+    frozenset(
+        response_create_params.ResponseCreateParamsStreaming.__annotations__
+        | response_create_params.ResponseCreateParamsBase.__annotations__
+    ),
 )
 _EVENTS: dict[str, TypeAdapter[Any]] = {
     "generate": TypeAdapter(ImageGenStreamEvent),
     "edit": TypeAdapter(ImageEditStreamEvent),
+    "responses": TypeAdapter(ResponseStreamEvent),
 }
 _COUNTS = ("n", "partial_images", "output_compression")
 
@@ -62,7 +89,7 @@ Build = Callable[[Case, Request, httpx2.Client], Any]
 
 def _openai(case: Case, request: Request, http: httpx2.Client) -> OpenAI:
     return OpenAI(
-        base_url=urlsplit(request.url)._replace(query="").geturl().partition("/images/")[0],
+        base_url=re.split("/images/|/responses$", request.url.partition("?")[0])[0],
         default_query=dict(parse_qsl(urlsplit(request.url).query)),
         api_key="sk-test-official",
         organization=request.headers.get("OpenAI-Organization"),
@@ -113,17 +140,18 @@ def _send(case: Case, turn: Turn, fields: dict[str, Any]) -> httpx2.Request:
     recorder = Recorder(turn.response)
     arguments = dict(fields)
     if turn.request.json is not None:
-        known = {name: value for name, value in fields.items() if name in _PARAM_NAMES}
+        params = _RESPONSE_PARAMS if case.operation == "responses" else _IMAGE_PARAMS
+        known = {name: value for name, value in fields.items() if name in params.names}
         others = {name: value for name, value in fields.items() if name not in known}
         assert others.keys() <= case.build_call().extra.keys()
         arguments = known | {"extra_body": others}
-        _PARAMS.validate_python(known)
+        params.kind.validate_python(known)
     arguments.setdefault("model", case.target.upstream_model)
-    method = METHODS[urlsplit(turn.request.url).path.rpartition("/")[2]]
+    resource, method = METHODS[urlsplit(turn.request.url).path.rpartition("/")[2]]
     with httpx2.Client(transport=httpx2.MockTransport(recorder)) as http, _deprecated_is_fine():
         client = CLIENTS[str(case.official.client)](case, turn.request, http)
         try:
-            answer = getattr(client.images, method)(**arguments)
+            answer = getattr(getattr(client, resource), method)(**arguments)
             if fields.get("stream"):
                 list(answer)
         except (OpenAIError, ValueError):
@@ -184,6 +212,9 @@ def _content(part: Any) -> bytes:
 
 def check_answer(case: Case, response: Response) -> None:
     """Assert that a good answer is what the official types say it is."""
+    if not response.is_event_stream and case.operation == "responses":
+        OpenAIResponse.model_validate_json(response.body, extra="allow")
+        return
     if not response.is_event_stream:
         ImagesResponse.model_validate_json(response.body, extra="allow")
         return

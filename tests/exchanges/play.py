@@ -19,7 +19,8 @@ from imagegate.wire.exchange import (
     UpstreamRequest,
     UpstreamResponse,
 )
-from imagegate.wire.lift import Lift
+from imagegate.wire.json_body import DataUrl
+from imagegate.wire.lift import Base64, Lift
 from imagegate.wire.sse import EventScanner
 from tests.exchanges.case import Response
 
@@ -102,9 +103,19 @@ def plain_result(result: ImageResult) -> dict[str, Json]:
     fields = {name: getattr(result, name) for name in ImageResult.__struct_fields__}
     # The upstream's own JSON, handed on as it is; `usage` is what we make of it.
     del fields["raw_usage"]
+    fields["extra"] = _plain_json(fields["extra"])
     fields["images"] = [_plain_image(image) for image in result.images]
     fields["usage"] = None if result.usage is None else msgspec.to_builtins(result.usage)
     return {name: value for name, value in fields.items() if value}
+
+
+def _plain_json(value: Json) -> Json:
+    """Return JSON with each image in it as the text that stands for it."""
+    if isinstance(value, Base64 | DataUrl):
+        return _base64(value.blob)
+    if isinstance(value, dict):
+        return {name: _plain_json(item) for name, item in value.items() if item is not None}
+    return [_plain_json(item) for item in value] if isinstance(value, list) else value
 
 
 def plain_partial(partial: PartialImage) -> dict[str, Json]:

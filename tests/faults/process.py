@@ -57,8 +57,8 @@ class GatewayProcess:
                 extra=extra,
             )
         )
-        self._command = [sys.executable, "-m", "imagegate", "serve"]
-        self._command += ["--config", str(config), "--port", "0"]
+        self.command = [sys.executable, "-m", "imagegate", "serve"]
+        self.command += ["--config", str(config), "--port", "0"]
         self.process: subprocess.Popen[str]
         self.output: list[str] = []
         self.port = 0
@@ -66,7 +66,7 @@ class GatewayProcess:
 
     def __enter__(self) -> Self:
         self.process = subprocess.Popen(
-            self._command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            self.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         self._reader = threading.Thread(target=self._read_output)
         self._reader.start()

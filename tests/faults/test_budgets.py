@@ -30,8 +30,10 @@ class BudgetGateway(GatewayProcess):
     ) -> None:
         super().__init__(folder, upstream_v1, model=PRICED, ledger_url=ledger_url, assets=assets)
 
-    def ask(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT_S_MAX)
+    def ask(
+        self, method: str, path: str, body: object = None, *, seconds_max: float = WAIT_S_MAX
+    ) -> tuple[int, Any]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=seconds_max)
         try:
             data = None if body is None else json.dumps(body)
             connection.request(method, path, data, {"content-type": "application/json"})

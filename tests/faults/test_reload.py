@@ -1,7 +1,12 @@
 """A real process reads its configuration anew: at SIGHUP, and when a file of it is written."""
 
+import fcntl
 import http.client
+import os
+import pty
 import signal
+import subprocess
+import termios
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,3 +75,21 @@ def test_at_sighup_all_is_read_anew(upstream: FakeUpstream, tmp_path: Path) -> N
         gateway.process.send_signal(signal.SIGHUP)
         wait(gateway, lambda: f"{reloads} 1" in metrics(gateway))
         assert gateway.generate("a fox")["data"]
+
+
+def test_a_gateway_leaves_with_its_terminal(upstream: FakeUpstream, tmp_path: Path) -> None:
+    command = GatewayProcess(tmp_path, upstream.v1).command
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        command,
+        stdin=slave,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(slave)
+    assert process.stdout is not None
+    with process.stdout as lines:
+        assert b"is ready" in lines.readline()
+        os.close(master)
+        assert process.wait(WAIT_S_MAX) == 0

@@ -20,8 +20,11 @@ class HookedProcess(GatewayProcess):
 
     def __init__(self, folder: Path, upstream_v1: str) -> None:
         super().__init__(folder, upstream_v1)
-        with (folder / "config.yaml").open("a") as config:
-            config.write(f"webhooks: {{secret: {SECRET}, allow_hosts: [127.0.0.1]}}\n")
+        config = folder / "config.yaml"
+        text = config.read_text().replace(
+            "sk-test-upstream}", "sk-test-upstream, max_in_flight: 1}"
+        )
+        config.write_text(f"{text}webhooks: {{secret: {SECRET}, allow_hosts: [127.0.0.1]}}\n")
 
     def ask_later(self, hook: str) -> str:
         """Return the id of a call that `hook` is told of."""
@@ -65,3 +68,23 @@ def test_a_message_that_nobody_took_outlives_a_kill(upstream: FakeUpstream, tmp_
         with HookedProcess(tmp_path, upstream.v1):
             again = receiver.wait(sent + 1)[-1]
     assert again.headers["webhook-id"] == first.headers["webhook-id"]
+
+
+def test_a_promise_in_the_queue_outlives_a_kill(upstream: FakeUpstream, tmp_path: Path) -> None:
+    """Its id stays good, and says that nothing was bought."""
+    upstream.reply("hold")
+    with PostServer() as receiver:
+        with HookedProcess(tmp_path, upstream.v1) as gateway:
+            gateway.ask_later(receiver.url)
+            upstream.wait_held()
+            call_id = gateway.ask_later(receiver.url)
+            gateway.kill()
+        with HookedProcess(tmp_path, upstream.v1) as gateway:
+            messages = [json.loads(posted.body) for posted in receiver.wait(2)]
+            status, call = gateway.get(f"/v1/images/calls/{call_id}")
+    told = {message["data"]["id"]: message["type"] for message in messages}
+    assert told.pop(call_id) == "image.call.failed"
+    assert list(told.values()) == ["image.call.unknown"]
+    assert (status, call["state"], call["cost"]) == (200, "failed", "0")
+    assert call["attempts"][0]["state"] == "unsent"
+    assert len(upstream.calls) == 1

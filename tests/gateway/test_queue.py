@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,6 +29,12 @@ general_settings: {{master_key: {key}{general}}}
 assets: {{folder: {folder}}}
 database_url: sqlite:///{folder}.db
 """
+SECOND = """, order: 0}}
+  - model_name: img
+    model_info: {{id: second}}
+    litellm_params:
+      {{model: openai/gpt-image-2, api_base: "{upstream}", api_key: sk-test-3, order: 1,
+       max_in_flight: 1"""
 LOOKS_MAX = 2000
 PATH = "/v1/images/generations"
 
@@ -338,3 +345,99 @@ def test_a_stopping_gateway_answers_those_who_wait(serve: Serve, upstream: FakeU
     upstream.release()
     assert first.result().status == second.result().status == 200
     crowd.gateway.wait_stopped()
+
+
+def later(crowd: Crowd, prompt: str = "b") -> str:
+    """Return the id of a call that waits although its caller does not."""
+    before = crowd.metric("imagegate_queue_waiting")
+    told = crowd.ask(prompt, prefer="respond-async").result()
+    assert (told.status, told.json()["state"]) == (202, "running")
+    crowd.wait_queued(int(before) + 1)
+    call_id: str = told.json()["id"]
+    assert call_of(crowd, call_id)["progress"]["phase"] == "waiting"
+    return call_id
+
+
+def call_of(crowd: Crowd, call_id: str, *, wait_s: int = 0) -> Any:
+    prefer = {"prefer": f"wait={wait_s}", "authorization": f"Bearer {MASTER_KEY}"}
+    return crowd.gateway.get(f"/v1/images/calls/{call_id}?result=false", **prefer).json()
+
+
+def test_who_wants_a_later_answer_does_not_wait_in_the_queue(
+    serve: Serve, upstream: FakeUpstream
+) -> None:
+    crowd = serve(params="max_in_flight: 1")
+    upstream.reply("hold")
+    first = crowd.ask("a")
+    upstream.wait_held()
+    call_id = later(crowd)
+    assert prompts(upstream) == ["a"]
+    upstream.release()
+    call = call_of(crowd, call_id, wait_s=20)
+    assert (call["state"], call["attempt_count"]) == ("done", 1)
+    assert first.result().status == 200
+    assert prompts(upstream) == ["a", "b"]
+
+
+def test_a_call_in_the_queue_is_taken_back(serve: Serve, upstream: FakeUpstream) -> None:
+    crowd = serve(general="global_max_parallel_requests: 1")
+    upstream.reply("hold")
+    first = crowd.ask("a")
+    upstream.wait_held()
+    call_id = later(crowd)
+    cancelled = crowd.operator.post(f"/v1/images/calls/{call_id}/cancel")
+    assert (cancelled["state"], cancelled["error_code"]) == ("failed", "call_cancelled")
+    assert cancelled["attempts"][0]["state"] == "unsent"
+    assert cancelled["cost"] == "0"
+    crowd.wait_queued(0)
+    upstream.release()
+    assert first.result().status == crowd.ask("c").result().status == 200
+    assert prompts(upstream) == ["a", "c"]
+
+
+def test_a_waiting_call_goes_where_there_is_room_first(
+    serve: Serve, upstream: FakeUpstream
+) -> None:
+    """It is written at one deployment, and another has room first; each place is given back."""
+    with FakeUpstream() as other:
+        crowd = serve(params="max_in_flight: 1" + SECOND.format(upstream=other.v1))
+        for count in (1, 2):  # a place that is not given back is missed in the second round
+            for one in (upstream, other):
+                one.reply("hold")
+            asked = [crowd.ask("a")]
+            upstream.wait_held()
+            asked.append(crowd.ask("b"))
+            other.wait_held()
+            call_id = later(crowd)
+            other.release()
+            call = call_of(crowd, call_id, wait_s=20)
+            upstream.release()
+            assert {one.result().status for one in asked} == {200}
+            attempts = [(one["deployment"], one["state"]) for one in call["attempts"]]
+            assert attempts == [("only", "unsent"), ("second", "settled")]
+            assert (len(upstream.calls), len(other.calls)) == (count, 2 * count)
+
+
+def test_a_later_call_whose_turn_does_not_come_fails(serve: Serve, upstream: FakeUpstream) -> None:
+    crowd = serve(general="admission_queue_timeout_seconds: 0.2", params="max_in_flight: 1")
+    upstream.reply("hold")
+    first = crowd.ask("a")
+    upstream.wait_held()
+    call_id = crowd.ask("b", prefer="respond-async").result().json()["id"]
+    call = call_of(crowd, call_id, wait_s=20)
+    assert (call["state"], call["error_code"]) == ("failed", "queue_timeout")
+    assert call["attempts"][0]["state"] == "unsent"
+    upstream.release()
+    assert first.result().status == 200
+    assert prompts(upstream) == ["a"]
+
+
+def test_a_full_queue_refuses_later_answers_at_once(serve: Serve, upstream: FakeUpstream) -> None:
+    crowd = serve(general="max_queued_requests_per_worker: 0", params="max_in_flight: 1")
+    upstream.reply("hold")
+    first = crowd.ask("a")
+    upstream.wait_held()
+    refused = crowd.ask("b", prefer="respond-async").result()
+    assert (refused.status, refused.error["code"]) == (503, "queue_full")
+    upstream.release()
+    assert first.result().status == 200

@@ -25,6 +25,10 @@ model_list:
   - model_name: priced
     model_info: {{mode: responses, input_cost_per_token: 0.000001, output_cost_per_token: 2e-6}}
     params: {{model: openai/gpt-5.6, api_base: "{url}/v1", api_key: {key}}}
+  - model_name: bounded
+    model_info: {{mode: responses, input_cost_per_token: 0.000001, output_cost_per_token: 2e-6,
+      max_input_tokens: 2000, max_output_tokens: 1000}}
+    params: {{model: openai/gpt-5.6, api_base: "{url}/v1", api_key: {key}}}
   - model_name: img
     params: {{model: openai/gpt-image-2, api_base: "{url}/v1", api_key: {key},
       base_model: openai/gpt-image-2}}
@@ -120,6 +124,17 @@ def test_it_has_the_paths_of_the_other_routes(path: str, start: Start) -> None:
     assert respond(gateway, path).status == 200
 
 
+def test_a_response_is_told_once(start: Start) -> None:
+    gateway, surface = start((200, {}, RESPONSE))
+    respond(gateway)
+    for path in ("/v1/responses/resp_1", "/responses/resp_1", "/openai/v1/responses/resp_1"):
+        answer = gateway.get(path)
+        assert (answer.status, answer.error["code"]) == (404, "response_not_kept")
+        assert "x-imagegate-call-id" in answer.error["message"]
+        assert answer.error["imagegate"]["finding"]["rule"] == "imagegate.response_not_kept"
+    assert len(surface.asked) == 1
+
+
 def test_input_images_are_streamed_through(start: Start) -> None:
     gateway, surface = start((200, {}, RESPONSE))
     url = f"data:image/png;base64,{PNG64}"
@@ -164,6 +179,93 @@ def test_text_without_prices_is_unknown_and_with_them_exact(start: Start) -> Non
     assert float(cost) == pytest.approx(drawn + written)
 
 
+@pytest.mark.parametrize(
+    "tool_usage",
+    [
+        # What was not counted is told as zero: the image cost something all the same.
+        {"image_gen": USAGE | {"input_tokens": 0, "output_tokens": 0}},
+        {"image_gen": USAGE, "web_search": {"num_requests": 1}},
+        {},
+    ],
+)
+def test_a_part_without_count_or_price_leaves_the_cost_unknown(
+    tool_usage: dict[str, Any], start: Start
+) -> None:
+    gateway, _ = start((200, {}, RESPONSE | {"tool_usage": tool_usage}))
+    assert respond(gateway, model="priced").headers["x-imagegate-cost"] == "unknown"
+
+
+# One image at most (gpt-image-2 high at 1024x1024), and the text model's tokens.
+PRICED = {"model": "priced", "tools": [{**TOOLS[0], "quality": "low"}]}
+
+
+def reserved(holder: Operator, answer: Answer) -> str:
+    call = holder.get(f"/v1/images/calls/{answer.headers['x-imagegate-call-id']}")
+    return str(call["attempts"][0]["estimate"])
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_known"),
+    [
+        ({"max_output_tokens": 1000}, True),
+        ({"max_output_tokens": 1000, "max_tool_calls": 3}, True),
+        ({}, False),
+        ({"max_output_tokens": 1000, "previous_response_id": "resp_0"}, False),
+        ({"max_output_tokens": 1000, "tools": [*TOOLS, {"type": "web_search"}]}, False),
+        ({"max_output_tokens": 1000, "input": [{"content": [{"type": "input_file"}]}]}, False),
+    ],
+)
+def test_what_a_response_may_cost_is_set_aside(
+    fields: dict[str, Any], is_known: bool, start: Start
+) -> None:
+    gateway, _ = start((200, {}, RESPONSE))
+    estimate = reserved(Operator(gateway), respond(gateway, **PRICED | fields))
+    assert (estimate != "unknown") == is_known
+    if is_known:  # 1000 tokens at 2 USD a million are in it
+        assert 0.002 < float(estimate) < 0.2
+
+
+def test_more_tool_calls_cost_more(start: Start) -> None:
+    gateway, _ = start((200, {}, RESPONSE))
+    one, three = (
+        float(reserved(Operator(gateway), respond(gateway, **PRICED, **fields)))
+        for fields in (
+            {"max_output_tokens": 10, "max_tool_calls": 1},
+            {"max_output_tokens": 10, "max_tool_calls": 3},
+        )
+    )
+    assert three > 2.5 * one
+
+
+def test_the_deployment_says_what_a_model_reads_and_writes_at_most(start: Start) -> None:
+    gateway, _ = start((200, {}, RESPONSE))
+    answer = respond(gateway, **PRICED | {"model": "bounded", "previous_response_id": "resp_0"})
+    # Two turns of 2000 tokens at 1 USD a million, 1000 at 2; the image comes on top.
+    assert float(reserved(Operator(gateway), answer)) > 0.006
+
+
+def test_a_budget_is_asked_before_a_response_is_sent(start: Start) -> None:
+    gateway, surface = start((200, {}, RESPONSE), f"general_settings: {{master_key: {MASTER_KEY}}}")
+    operator = Operator(gateway)
+    call = {"input": "a", "max_output_tokens": 1000, **PRICED}
+    for limit_usd, status in (("0.001", 429), ("5", 200)):
+        key = operator.post("/admin/keys", name="a key")
+        operator.post("/admin/budgets", kind="key", of=key["id"], limit_usd=limit_usd)
+        answer = Operator(gateway, key["key"]).ask("POST", "/v1/responses", call)
+        assert answer.status == status, answer.body
+        if status == 429:
+            assert answer.error["code"] == "insufficient_quota"
+            assert surface.asked == []
+
+
+def test_a_request_bounds_its_own_cost(start: Start) -> None:
+    gateway, surface = start((200, {}, RESPONSE))
+    call = {"input": "a", "max_output_tokens": 1000, **PRICED}
+    answer = gateway.post("/v1/responses", call, x_imagegate_max_cost="0.001")
+    assert (answer.status, answer.error["code"]) == (429, "max_cost_exceeded")
+    assert surface.asked == []
+
+
 def test_the_image_is_kept(start: Start, tmp_path: Path) -> None:
     gateway, _ = start((200, {}, RESPONSE))
     answer = respond(gateway)
@@ -197,6 +299,7 @@ def test_the_image_is_kept(start: Start, tmp_path: Path) -> None:
             "`tools` has no such tool",
         ),
         ({"model": ""}, "model", "it is missing"),
+        ({"background": True}, "background", "could neither keep nor bill it"),
         ({"tools": [{"type": "image_generation", "model": "elsewhere"}]}, None, "no image model"),
     ],
 )
@@ -208,7 +311,8 @@ def test_a_wrong_shape_is_refused_with_the_right_one(
     assert answer.status == 400
     assert param in (answer.error["param"], None)
     assert words in answer.error["message"]
-    assert '"tools": [{"type": "image_generation", "model":' in answer.error["message"]
+    shape = '"tools": [{"type": "image_generation", "model":'
+    assert (shape in answer.error["message"]) == (param != "background")
     assert answer.error["imagegate"]["finding"]["owner"] == "caller"
     assert surface.asked == []
 

@@ -1,5 +1,8 @@
 """A group of two deployments behind the gateway: one fails, the other serves; none is left: 503."""
 
+import pytest
+
+from imagegate.cli.app import run
 from tests.gateway.conftest import Serve
 from tests.gateway.pictures import picture
 from tests.gateway.running import Part
@@ -123,3 +126,31 @@ def test_tags_lead_to_a_deployment(serve: Serve, upstream: FakeUpstream) -> None
     answer = gateway.post("/v1/images/generations", call, x_imagegate_tags="eu")
     assert answer.headers["x-imagegate-deployment"] == "first"
     assert gateway.post("/v1/images/generations", call, x_imagegate_tags="mars").status == 400
+
+
+def test_each_attempt_is_explained(
+    serve: Serve,
+    upstream: FakeUpstream,
+    second: FakeUpstream,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    gateway = serve("")
+    upstream.always("status:insufficient_quota")
+    second.always("status:moderation")
+    failed = gateway.generate().error["imagegate"]["call_id"]
+    told = gateway.post("/v1/diagnose", {"call_id": failed}).json()
+    assert [one["finding"]["rule"] for one in told["attempts"]] == ["money", "policy.blocked"]
+    assert (told["rule"], told["owner"]) == ("policy.blocked", "author")
+    assert run(["explain", failed, "--gateway", gateway.url]) == 16
+    printed = capsys.readouterr().out
+    assert "try 1    first: refused, " in printed
+    assert "try 2    second: refused, " in printed
+
+
+def test_why_a_call_that_is_done_left_its_first_place(serve: Serve, upstream: FakeUpstream) -> None:
+    gateway = serve("")
+    upstream.always("status:insufficient_quota")
+    done = gateway.generate().headers["x-imagegate-call-id"]
+    told = gateway.post("/v1/diagnose", {"call_id": done}).json()
+    assert (told["state"], told["rule"]) == ("done", "money")
+    assert [one["deployment"] for one in told["attempts"]] == ["first"]

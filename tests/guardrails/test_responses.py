@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 
 from tests.gateway.running import Answer
-from tests.gateway.test_responses import PNG64, RESPONSE, STREAM, TOOLS, Start, respond, start
+from tests.gateway.test_responses import (
+    PNG64,
+    RESPONSE,
+    STREAM,
+    TOOLS,
+    Start,
+    event,
+    respond,
+    start,
+)
 from tests.sinks.receivers import PostServer
 
 __all__ = ["start"]
@@ -61,6 +70,34 @@ def test_what_passes_comes_as_it_came(start: Start) -> None:
     gateway, _ = start(EVENTS, GUARDRAIL.format(mode="post_call", default_on=True))
     answer = respond(gateway, stream=True)
     assert answer.body == b"".join(STREAM)
+
+
+def said(text: str) -> list[dict[str, object]]:
+    """Return an output whose words are `text`, in each place where words may stand."""
+    return [
+        {"type": "message", "content": [{"type": "output_text", "text": text}]},
+        {"type": "message", "content": [{"type": "refusal", "refusal": text}]},
+        {"type": "reasoning", "summary": [{"type": "summary_text", "text": text}]},
+        {"type": "function_call", "name": "f", "arguments": f'{{"a": "{text}"}}'},
+    ]
+
+
+@pytest.mark.parametrize("item", said(BAD), ids=lambda item: str(next(reversed(item))))
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_the_model_says_is_seen(start: Start, item: dict[str, object], stream: bool) -> None:
+    whole = RESPONSE | {"output": [item]}
+    events = [
+        event("response.output_item.done", item=item),
+        event("response.completed", response=RESPONSE | {"output": []}),
+    ]
+    streamed = (200, {"content-type": "text/event-stream"}, lambda: events)
+    gateway, _ = start(
+        streamed if stream else (200, {}, whole),
+        GUARDRAIL.format(mode="post_call", default_on=True),
+    )
+    answer = respond(gateway, stream=stream)
+    check_refused(answer)
+    assert BAD.encode() not in answer.body
 
 
 NAMED = [

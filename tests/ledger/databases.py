@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import os
 import shutil
+import signal
 import tempfile
 import warnings
 from collections.abc import Awaitable, Callable, Iterator
@@ -49,6 +50,19 @@ class PostgresServer:
         """End the server as a crash does."""
         self._server.get_postmaster_info().process.kill()
         self._server.get_postmaster_info().process.wait(WAIT_S)
+
+    def freeze(self) -> None:
+        """Let the server be silent, connections and all, until `thaw`."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let the server go on where it was."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        server = self._server.get_postmaster_info().process
+        for process in (server, *server.children(recursive=True)):
+            process.send_signal(number)
 
     def restore(self) -> None:
         """Start the server again, with what was committed."""

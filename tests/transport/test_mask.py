@@ -1,12 +1,15 @@
 """What an upstream repeats of our credential is starred, however the answer is cut."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 
 import pytest
 
 from imagegate.config.settings import Credential
-from imagegate.transport.mask import Mask
+from imagegate.errors import UpstreamCredentialError
+from imagegate.transport.auth import AccessToken, Tokens
+from imagegate.transport.mask import MESSAGE_CHARS_MAX, Mask, said
 from imagegate.types import Secret
 
 KEY = "canary/key+0123"
@@ -69,3 +72,46 @@ def test_the_settings_of_a_signature_are_hidden_and_its_region_is_not() -> None:
     assert mask.hide_in({"x-id": "aws-secret-1 session-1 production"}) == {
         "x-id": "************ ********* production"
     }
+
+
+class Refusing:
+    """A token service that repeats what it was asked, at such length that it is cut."""
+
+    def __init__(self, words: str) -> None:
+        self._words = words
+
+    def get_token(self, *_: str) -> AccessToken:
+        raise RuntimeError(self._words)
+
+
+@pytest.mark.parametrize("before", [0, MESSAGE_CHARS_MAX - 5])
+def test_what_a_token_service_repeats_is_starred_also_where_it_is_cut(before: int) -> None:
+    words = f"{'.' * before}{KEY} is wrong"
+    credential = Credential("entra", Secret(KEY), {"scope": "s"})
+    tokens = Tokens(lambda _settings, _secret: Refusing(words))
+    with pytest.raises(UpstreamCredentialError) as caught:
+        asyncio.run(tokens.token(credential))
+    assert "gave no token" in caught.value.message
+    assert "*" in caught.value.message
+    assert KEY[:4] not in caught.value.message
+
+
+def test_what_is_said_of_a_google_account_hides_the_secrets_inside_it() -> None:
+    info = {
+        "type": "authorized_user",
+        "client_id": "client-0123456789",
+        "client_secret": "canary-client-secret",
+        "refresh_token": "canary-refresh-token",
+    }
+    nested = {"type": "impersonated_service_account", "source_credentials": info}
+    for account in (info, nested):
+        credential = Credential("google", Secret(json.dumps(account)))
+        words = "canary-client-secret and canary-refresh-token of client-0123456789"
+        assert said(words, credential) == f"{'*' * 20} and {'*' * 20} of client-0123456789"
+
+
+def test_what_aws_says_of_a_key_hides_it() -> None:
+    aws = {"aws_access_key_id": Secret("AKIACANARY0"), "aws_profile_name": Secret("production")}
+    assert said("AKIACANARY0 of production", Credential("sigv4", aws=aws)) == (
+        "*********** of production"
+    )

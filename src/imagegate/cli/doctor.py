@@ -5,7 +5,7 @@ import datetime
 import json as jsonlib
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -26,8 +26,10 @@ from imagegate.diagnosis.checkup import Checkup, Step
 from imagegate.diagnosis.compare import compare as compare_two
 from imagegate.diagnosis.doctor import Doctor, open_doctor
 from imagegate.diagnosis.evidence import build_evidence, build_markdown, build_script
+from imagegate.diagnosis.way import judge_incidents
 from imagegate.errors import BadRequestError, ConfigError, ImageError
 from imagegate.runtime.canary import buy_smallest, price_text
+from imagegate.runtime.premises import examine_premises
 from imagegate.types import Json
 
 CONFIG_EXIT = 10
@@ -72,17 +74,20 @@ def doctor(
     if compare and len(chosen) != len(compare):
         raise BadRequestError("--compare takes two deployments by their ids; a group has several")
     checkups = asyncio.run(_examine(settings, chosen))
+    premises = () if compare or deployment else (asyncio.run(examine_premises(settings)),)
     if paid:
-        checkups = _with_images(settings, chosen, checkups, bundle, is_asked=not yes)
+        like = next((one for one in chosen if one.model), None) if compare else None
+        checkups = _with_images(settings, chosen, checkups, bundle, like, is_asked=not yes)
     if bundle:
-        _write_bundle(bundle, checkups)
+        _write_bundle(bundle, (*premises, *checkups))
     if json:
-        sys.stdout.write(jsonlib.dumps(_told(faults, checkups, bool(compare))) + "\n")
+        told = _told(faults, premises, checkups, is_compared=bool(compare))
+        sys.stdout.write(jsonlib.dumps(told) + "\n")
     elif compare:
         doctor_report.show_comparison(compare_two(*checkups), *compare)
     else:
-        doctor_report.show(faults, checkups, settings, is_paid=paid)
-    return _exit_code(faults, checkups, is_compared=bool(compare))
+        doctor_report.show(faults, premises, checkups, settings, is_paid=paid)
+    return _exit_code(faults, premises, checkups, is_compared=bool(compare))
 
 
 def _settings(config: Path | None) -> tuple[Settings, tuple[ConfigFault, ...]]:
@@ -164,17 +169,7 @@ async def _with_incidents(
         url = settings.status_pages.get(one.provider.name)
         if url and one.provider.name not in steps:
             incidents = await asked.read_status_page(url, one)
-            steps[one.provider.name] = tuple(
-                Step(
-                    probe="P1",
-                    title="status page",
-                    state="warning",
-                    text=f"{one.provider.name} tells of an incident: {incident.text}.",
-                    next=f"Wait for its end before you change anything: {incident.url or url}",
-                    owner="provider",
-                )
-                for incident in incidents
-            )
+            steps[one.provider.name] = judge_incidents(incidents, one.provider.name, url)
     return tuple(
         msgspec.structs.replace(one, steps=(*one.steps, *steps.get(one.provider, ())))
         for one in checkups
@@ -189,28 +184,32 @@ def _with_images(
     chosen: Sequence[Deployment],
     checkups: tuple[Checkup, ...],
     folder: Path | None,
+    like: Deployment | None,
     *,
     is_asked: bool,
 ) -> tuple[Checkup, ...]:
-    """Return the checkups with the smallest image of each that had no fault, if that is wanted."""
+    """Return the checkups with the smallest image of each that had no fault, if that is wanted.
+
+    All make the image that is smallest for `like`, where it is given.
+    """
     healthy = [
         (one, found)
         for one, found in zip(chosen, checkups, strict=True)
         if not found.faults and one.serves == "images"
     ]
-    if not healthy or (is_asked and not _agrees(one for one, _ in healthy)):
+    if not healthy or (is_asked and not _agrees([one for one, _ in healthy], like)):
         return checkups
-    bought = {one.id: _buy(settings, one, folder) for one, _ in healthy}
+    bought = {one.id: _buy(settings, one, folder, like) for one, _ in healthy}
     return tuple(
         msgspec.structs.replace(found, steps=(*found.steps, *bought.get(found.deployment, ())))
         for found in checkups
     )
 
 
-def _agrees(deployments: Iterable[Deployment]) -> bool:
+def _agrees(deployments: Sequence[Deployment], like: Deployment | None) -> bool:
     console = error_console()
     for one in deployments:
-        console.print(f"{one.id}: the smallest image, about {price_text(one)}", markup=False)
+        console.print(f"{one.id}: the smallest image, about {price_text(one, like)}", markup=False)
     if not sys.stdin.isatty():
         console.print("Nothing was bought: there is nobody to ask. --yes buys without asking.")
         return False
@@ -218,8 +217,10 @@ def _agrees(deployments: Iterable[Deployment]) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def _buy(settings: Settings, deployment: Deployment, folder: Path | None) -> tuple[Step, ...]:
-    step, image = asyncio.run(buy_smallest(settings, deployment))
+def _buy(
+    settings: Settings, deployment: Deployment, folder: Path | None, like: Deployment | None
+) -> tuple[Step, ...]:
+    step, image = asyncio.run(buy_smallest(settings, deployment, like))
     if image:
         place = folder or Path()
         place.mkdir(parents=True, exist_ok=True)
@@ -233,10 +234,15 @@ def _buy(settings: Settings, deployment: Deployment, folder: Path | None) -> tup
 
 
 def _told(
-    faults: Sequence[ConfigFault], checkups: Sequence[Checkup], is_compared: bool
+    faults: Sequence[ConfigFault],
+    premises: Sequence[Checkup],
+    checkups: Sequence[Checkup],
+    *,
+    is_compared: bool,
 ) -> dict[str, Json]:
     evidence = build_evidence(checkups, at=_now())
     told: dict[str, Json] = {"object": "checkup", "configuration": msgspec.to_builtins(faults)}
+    told["installation"] = [msgspec.to_builtins(step) for one in premises for step in one.steps]
     if is_compared:
         told["comparison"] = msgspec.to_builtins(compare_two(*checkups))
     return told | evidence
@@ -258,9 +264,13 @@ def _now() -> str:
 
 
 def _exit_code(
-    faults: Sequence[ConfigFault], checkups: Sequence[Checkup], *, is_compared: bool
+    faults: Sequence[ConfigFault],
+    premises: Sequence[Checkup],
+    checkups: Sequence[Checkup],
+    *,
+    is_compared: bool,
 ) -> int:
     if is_compared:
         return compare_two(*checkups).exit_code
-    codes = [step.exit_code for one in checkups for step in one.faults]
+    codes = [step.exit_code for one in (*premises, *checkups) for step in one.faults]
     return CONFIG_EXIT if faults else next(iter(codes), 0)

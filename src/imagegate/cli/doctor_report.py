@@ -14,28 +14,41 @@ from imagegate.diagnosis.compare import Comparison
 
 WIDTH_MAX = 80
 _INDENT = "   "
+_TOLD_IN_WORDS = ("ledger", "asset folder", "account", "known good model", "smallest image")
+_WHO = {
+    "caller": "this file: its names, addresses and keys",
+    "operator": "whoever runs this installation, or the server that answered",
+    "network": "whoever runs this machine and its network",
+    "account": "whoever administers the account at the provider",
+    "provider": "the company whose API it is",
+}
 _COMMAND = re.compile(r"(?:curl|az|aws|openssl|getent|timedatectl|imagegate)\b")
 
 
 def show(
-    faults: Sequence[ConfigFault], checkups: Sequence[Checkup], settings: Settings, *, is_paid: bool
+    faults: Sequence[ConfigFault],
+    premises: Sequence[Checkup],
+    checkups: Sequence[Checkup],
+    settings: Settings,
+    *,
+    is_paid: bool,
 ) -> None:
     """Print the verdict, all faults, what to look at, and what works."""
     console = Console(highlight=False, soft_wrap=True)
-    found = _grouped(checkups)
+    found = _grouped((*premises, *checkups))
     count = len(faults) + len(found)
     console.print(Text(_verdict(count, checkups, is_paid=is_paid), style=_style(count)))
     number = 0
     for fault in faults:
         number += 1
         where = ", ".join(filter(None, (f"line {fault.line}" * bool(fault.line), fault.path)))
-        _print_entry(console, f"{number} {where}: {fault.text}", "operator", "")
+        _print_entry(console, f"{number} {where}: {fault.text}", "caller", "")
     for step, names in found:
         number += 1
         title = f"{number} {', '.join(names)} ({step.probe} {step.title}): {step.text}"
         _print_entry(console, title, step.owner, step.next)
-    _print_warnings(console, checkups)
-    _print_rest(console, checkups, settings)
+    _print_warnings(console, (*premises, *checkups))
+    _print_rest(console, (*premises, *checkups), settings)
 
 
 def show_comparison(comparison: Comparison, first: str, second: str) -> None:
@@ -84,7 +97,8 @@ def _print_entry(console: Console, title: str, owner: str, remedy: str) -> None:
     console.print(Text(_wrap(title, _INDENT), style="bold"))
     if remedy:
         console.print(Text(_remedy(remedy)))
-        console.print(Text(f"{_INDENT}owner  {owner}", style="dim"))
+    who = f": {_WHO[owner]}" if owner in _WHO else ""
+    console.print(Text(f"{_INDENT}owner  {owner}{who}", style="dim"))
 
 
 def _print_warnings(console: Console, checkups: Sequence[Checkup]) -> None:
@@ -110,14 +124,18 @@ def _print_rest(console: Console, checkups: Sequence[Checkup], settings: Setting
 
 
 def _done(one: Checkup) -> str:
-    steps = [_short(step) for step in one.steps if step.state in ("ok", "unclear")]
-    return ", ".join(steps)
+    """Return what works, what is left open, and what cannot be asked there."""
+    parts = (("", "ok"), ("Unclear: ", "unclear"), ("Not possible here: ", "skipped"))
+    told = []
+    for label, state in parts:
+        steps = [_short(step) for step in one.steps if step.state == state]
+        told += [f"{label}{'; '.join(steps)}."] if steps else []
+    return " ".join(told)
 
 
 def _short(step: Step) -> str:
-    said = step.text.rstrip(".") if step.probe in ("P6", "P7") else ""
-    mark = "?" * (step.state == "unclear")
-    return f"{step.probe} {step.title}{mark}{': ' * bool(said)}{said}"
+    said = step.text.rstrip(".") if step.title in _TOLD_IN_WORDS else ""
+    return f"{step.probe} {step.title}{f' ({said})' if said else ''}"
 
 
 def _remedy(text: str) -> str:

@@ -6,6 +6,8 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from imagegate.cli.exits import BAD_REQUEST, INTERRUPTED, LOCAL_FAILURE, Interrupted, exit_code
 from imagegate.errors import AuthenticationError, BadRequestError, ImageError, RateLimitError
 from imagegate.types import Json
@@ -27,6 +29,7 @@ def report_error(error: ImageError, *, as_json: bool) -> int:
     console.print(f"imagegate: {error.message}", style="bold red", markup=False, highlight=False)
     for line in _next_steps(error):
         console.print(line, markup=False, highlight=False)
+    _explain(console, error)
     return code
 
 
@@ -87,11 +90,22 @@ def _next_steps(error: ImageError) -> list[str]:
         steps.append(f"Try again in {error.retry_after_s:g} s.")
     if error.fault == "ambiguous":
         steps.append(_BILLED)
-    if error.call_id:
-        steps.append(f"Call: {error.call_id}")
-    if error.request_id:
-        steps.append(f"The provider's request id: {error.request_id}")
     return steps
+
+
+def _explain(console: "Console", error: ImageError) -> None:
+    """Tell whose it is, where it was not only the command that was wrong."""
+    if error.upstream is None and error.fault == "call":
+        return
+    finding = error.finding
+    if finding is None:
+        return
+    from imagegate.cli.finding import print_rows, print_words, verdict_rows
+
+    request_id = [("request", error.request_id)] if error.request_id else []
+    print_rows(console, [*verdict_rows(finding), *request_id])
+    if error.upstream is not None:
+        print_words(console, finding.text)
 
 
 def _error_json(error: ImageError, code: int) -> Json:
@@ -104,6 +118,8 @@ def _error_json(error: ImageError, code: int) -> Json:
             "call_id": error.call_id,
             "may_be_billed": error.fault == "ambiguous",
             "exit_code": code,
+            "attempts": msgspec.to_builtins(error.attempts),
+            "finding": error.finding.fields() if error.finding else None,
         }
     }
 

@@ -140,6 +140,7 @@ def _assemble(
         headers=headers,
         defaults=defaults,
         variations=wanted.variations,
+        adjust=wanted.adjust,
         routing=wanted.routing,
         serves=wanted.serves,
     )
@@ -334,12 +335,16 @@ def _text_row(
     except (ValueError, ArithmeticError):
         findings.problem("input_cost_per_token", "a price is no number; write USD a token")
         return None
+    for name, value in wanted.token_limits.items():
+        if not isinstance(value, int) or value < 1:
+            findings.problem(name, "must be a whole number of tokens")
     if not rates:
         return None
     return Model(
         id=f"{provider.name}/{target.upstream_model}",
         operations=(),
         price=msgspec.structs.replace(Price(), **rates),
+        traits=wanted.token_limits,
         source="the configuration",
         checked=datetime.date.min,
     )

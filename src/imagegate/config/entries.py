@@ -1,6 +1,6 @@
 """`model_list` -> what is wanted, what is skipped: an entry that makes no images is no fault."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from imagegate.catalogue.model import Catalogue
 from imagegate.config.deployment import (
@@ -16,14 +16,15 @@ from imagegate.config.litellm import (
     PARAMS_NOT_HERE,
     PROVIDERS_NOT_HERE,
     RESPONSES_MODE,
+    policy_of,
 )
 from imagegate.config.patterns import MARK
 from imagegate.config.resolve import ENV_PREFIX, WantedAt
 from imagegate.config.routing import routing_of
-from imagegate.config.schema import ConfigFile, DeploymentParams, ModelEntry
+from imagegate.config.schema import ConfigFile, DeploymentParams, ModelEntry, ModelInfo
 from imagegate.config.settings import Note, Skipped
 from imagegate.config.validate import secret, validate
-from imagegate.config.wanted import TOKEN_PRICES, Wanted
+from imagegate.config.wanted import TOKEN_LIMITS, TOKEN_PRICES, Wanted
 from imagegate.config.wildcards import why_not
 from imagegate.providers import PROVIDERS, provider_for
 from imagegate.types import ImageCall, Json
@@ -162,7 +163,7 @@ class Entries:
         settings = read_settings(provider, params.model_extra or {}) if provider else {}
         taken = setting_names((provider,)) if provider else frozenset[str]()
         if info.mode == RESPONSES_MODE:
-            taken |= TOKEN_PRICES.keys()
+            taken |= {*TOKEN_PRICES, *TOKEN_LIMITS}
         extra = self._extra(params, taken, path)
         headers = {**(params.extra_headers or {}), **_texts(extra.pop("headers", None))}
         wanted = Wanted(
@@ -188,9 +189,11 @@ class Entries:
             settings=settings,
             defaults={**extra, **(params.extra_body or {})},
             variations=params.variations,
+            adjust=policy_of(params.drop_params),
             routing=routing_of(params, self._config),
             serves="responses" if info.mode == RESPONSES_MODE else "images",
-            token_prices=_token_prices({**(info.model_extra or {}), **(params.model_extra or {})}),
+            token_prices=_among(TOKEN_PRICES, info, params),
+            token_limits=_among(TOKEN_LIMITS, info, params),
         )
         self.served.append(WantedAt(wanted, path))
 
@@ -228,9 +231,10 @@ class Entries:
         return meant is not None
 
 
-def _token_prices(given: Mapping[str, Json]) -> Mapping[str, Json]:
-    """Return LiteLLM's prices of text tokens, as they are written."""
-    return {name: given[name] for name in TOKEN_PRICES if given.get(name) is not None}
+def _among(names: Iterable[str], info: ModelInfo, params: DeploymentParams) -> Mapping[str, Json]:
+    """Return what LiteLLM says of text tokens under these names, as it is written."""
+    given = {**(info.model_extra or {}), **(params.model_extra or {})}
+    return {name: given[name] for name in names if given.get(name) is not None}
 
 
 def _texts(value: Json) -> dict[str, str]:

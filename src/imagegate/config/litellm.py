@@ -4,9 +4,18 @@ They make an existing `config.yaml` readable: what is listed here is told as a n
 any other unknown key would be taken for a typing error.
 """
 
+from imagegate.types import AdjustPolicy
+
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
+
+
+def policy_of(drop_params: bool | None) -> AdjustPolicy | None:
+    """Return what `drop_params` means here; `false` refuses what a model does not take."""
+    if drop_params is None:
+        return None
+    return "nearest" if drop_params else "strict"
 
 
 IMAGE_MODES = frozenset({"image_generation", "image_edit", "image_variation"})
@@ -20,7 +29,7 @@ PARAMS_NOT_HERE = _words(
     auto_router_embedding_model budget_duration cache_creation_input_token_cost
     cache_read_input_image_token_cost cache_read_input_token_cost caching
     complexity_router_config configurable_clientside_auth_params
-    default_api_key_rpm_limit default_api_key_tpm_limit drop_params fallbacks
+    default_api_key_rpm_limit default_api_key_tpm_limit fallbacks
     hf_model_name input_cost_per_image input_cost_per_image_token input_cost_per_pixel
     input_cost_per_second input_cost_per_token itpm litellm_session_id litellm_trace_id
     max_budget max_file_size_mb max_retries

@@ -18,7 +18,7 @@ from imagegate.catalogue.rows import builtin_catalogue, read_rows
 from imagegate.config.assets import asset_settings
 from imagegate.config.faults import ConfigFault, Faults, Path, nearest
 from imagegate.config.guards import GuardrailReader
-from imagegate.config.litellm import SECTION_KEYS_NOT_HERE, TOP_LEVEL_NOT_HERE
+from imagegate.config.litellm import SECTION_KEYS_NOT_HERE, TOP_LEVEL_NOT_HERE, policy_of
 from imagegate.config.master_key import check_master_key
 from imagegate.config.proxies import read_proxies
 from imagegate.config.resolve import (
@@ -381,10 +381,7 @@ def _aliases(config: "ConfigFile") -> dict[str, str]:
 
 
 def _adjust(config: "ConfigFile") -> AdjustPolicy:
-    if config.adjust:
-        return config.adjust
-    # LiteLLM's `drop_params: false` means: refuse what a model does not take.
-    return "strict" if config.litellm_settings.drop_params is False else "nearest"
+    return config.adjust or policy_of(config.litellm_settings.drop_params) or "nearest"
 
 
 def _database(

@@ -27,6 +27,7 @@ from imagegate.config.fields import (
 )
 from imagegate.config.guards import Severity
 from imagegate.config.routing_schema import CallLimits, Fallbacks, Overrides, RouterSettings
+from imagegate.config.settings import DOCS_URL
 from imagegate.config.webhook_schema import Webhooks
 from imagegate.types import Json
 
@@ -98,6 +99,9 @@ class DeploymentParams(LiteLLMSection):
     """What requests with `x-imagegate-tags` look for, with `enable_tag_filtering`."""
     cooldown_time: Seconds | None = None
     """Its own rest after failures, in seconds."""
+    drop_params: bool | None = None
+    """true: what the model does not take is translated or left out, false: refused. A caller's \
+`x-imagegate-adjust` wins; without either the whole file's `adjust`."""
     variations: Annotated[Literal["no", "edit"], BeforeValidator(yes_no)] = "no"
     """`edit`: answer image variations by an edit."""
 
@@ -184,6 +188,8 @@ class Server(Section):
     """Calls in work at the same time; the next is refused with 503."""
     public_url: Annotated[str, Field(pattern=r"^https?://[^/?#@\s]+(/[^?#\s]*)?$")] | None = None
     """Where callers reach this gateway, for the urls of images; else the address they came to."""
+    docs_url: Annotated[str, Field(pattern=r"^[^#\s]+$")] = DOCS_URL
+    """Where the page of all findings is; `error.imagegate.doc_url` leads there."""
     drain_s: Seconds | None = None
     """How long a stopping gateway waits for its calls, in seconds; by default the longest \
 `timeout` of all deployments and `late_s`."""

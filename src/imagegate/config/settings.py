@@ -64,10 +64,11 @@ class Deployment(Struct, frozen=True, kw_only=True):
     `id` is stable for the same settings. `model` is the catalogue row that decides limits and
     price, None where the model is unknown to the catalogue; `assumed` is then what such models
     may take, without a price. `defaults` are image parameters of the operator that a call may
-    override. One that `serves` responses is a text model's; `images` are the image deployments at
-    the same place by their group, which its image tool may use, and its `model` has prices only.
-    A wildcard entry's own has a `*` in its group, and `named` returns the deployment of one name,
-    None where it serves none of that name; such a one says in `pattern` what it was made from.
+    override; `adjust` is its own policy. One that `serves` responses is a text model's; `images`
+    are the image deployments at the same place by their group, which its image tool may use, and
+    its `model` has prices only. A wildcard entry's own has a `*` in its group, and `named` returns
+    the deployment of one name, None where it serves none of that name; such a one says in
+    `pattern` what it was made from.
     """
 
     id: str
@@ -81,6 +82,7 @@ class Deployment(Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     defaults: Mapping[str, Json] = {}
     variations: Literal["no", "edit"] = "no"
+    adjust: AdjustPolicy | None = None
     routing: Routing = Routing()
     serves: Literal["images", "responses"] = "images"
     images: Mapping[str, "Deployment"] = {}
@@ -167,6 +169,10 @@ class Note(Struct, frozen=True):
     text: str
 
 
+DOCS_URL = "docs/reference/findings.md"
+"""Where findings are explained, in this repository."""
+
+
 class ServerSettings(Struct, frozen=True, kw_only=True):
     """How the gateway listens and what it accepts; sizes in bytes, times in seconds.
 
@@ -182,6 +188,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     image_pixels_max: int = 40_000_000
     calls_max: int = 1000
     public_url: str | None = None
+    docs_url: str = DOCS_URL
     drain_s: float | None = None
     drain_notice_s: float = 5.0
 

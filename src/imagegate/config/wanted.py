@@ -6,7 +6,7 @@ from typing import Literal
 from msgspec import Struct
 
 from imagegate.config.settings import Routing
-from imagegate.types import Json, Secret
+from imagegate.types import AdjustPolicy, Json, Secret
 
 TOKEN_PRICES = {
     "input_cost_per_token": "text_in_e10",
@@ -14,6 +14,9 @@ TOKEN_PRICES = {
     "cache_read_input_token_cost": "text_in_cached_e10",
 }
 """LiteLLM's names of prices in USD a token -> the catalogue's rates."""
+
+TOKEN_LIMITS = ("max_input_tokens", "max_output_tokens")
+"""LiteLLM's names of what a text model reads and writes at most, in tokens."""
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -47,9 +50,11 @@ class Wanted(Struct, frozen=True, kw_only=True):
     settings: Mapping[str, Json] = {}
     defaults: Mapping[str, Json] = {}
     variations: Literal["no", "edit"] = "no"
+    adjust: AdjustPolicy | None = None
     routing: Routing = Routing()
     serves: Literal["images", "responses"] = "images"
     token_prices: Mapping[str, Json] = {}
+    token_limits: Mapping[str, Json] = {}
 
     def __repr__(self) -> str:
         """Show the names only: headers and defaults may hold secrets."""

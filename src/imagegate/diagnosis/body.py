@@ -40,7 +40,7 @@ _KINDS = {
     "quotaValue": "quota",
 }
 _LOOSE = re.compile(
-    r"\b(code|type|param|status)\b['\"]?\s*[:=]\s*['\"]?([A-Za-z][\w.\[\]-]{1,60}|[45]\d\d\b)",
+    r"\b(code|type|param|status)\b['\"]?\s*[:=]\s*(?:Some\()?['\"]?([A-Za-z][\w.\[\]-]{1,60}|[45]\d\d\b)",
     re.IGNORECASE,
 )
 _DOTNET = re.compile(
@@ -48,7 +48,7 @@ _DOTNET = re.compile(
 )
 _BOTO = re.compile(r"An error occurred \((?P<code>\w+)\) when calling the \w+ operation")
 _GENAI = re.compile(r"\b[45]\d\d (?P<code>[A-Z]+(?:_[A-Z]+)*)\.")
-_OBJECT_START = re.compile(r"[{\[]\s*[\"'{\[]")
+_OBJECT_START = re.compile(r"\{\s*[\"']|\[\s*[\"'{\[]")
 _HTML = re.compile(r"^\s*(?:<!doctype html|<html|<head|<body)", re.IGNORECASE)
 _TAGS = re.compile(r"<(script|style)\b.{0,4000}?</\1>|<[^>]{0,500}>", re.IGNORECASE | re.DOTALL)
 _CUT_END = re.compile(r"(?:…|\.\.\.|\[truncated\])\s*$")
@@ -76,9 +76,18 @@ def read_error_text(text: str) -> ErrorText:
     value = find_object(text)
     if value is not None:
         return _read_object(value, text)
-    if _OBJECT_START.search(text) or _CUT_END.search(text):
+    if _is_cut(text):
         return ErrorText(text.strip(), frozenset({("shape", "cut")}))
     return ErrorText(text.strip(), frozenset({("shape", "text"), *_loose_facts(text)}))
+
+
+def _is_cut(text: str) -> bool:
+    """Return whether an object or a sentence does not end; what Node prints of objects does."""
+    if _CUT_END.search(text):
+        return True
+    start = _OBJECT_START.search(text)
+    rest = text[start.start() :] if start else ""
+    return sum(map(rest.count, "{[")) > sum(map(rest.count, "}]"))
 
 
 def find_object(text: str) -> Json:

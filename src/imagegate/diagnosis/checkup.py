@@ -10,6 +10,7 @@ from msgspec import Struct
 from imagegate.config.retirement import retirement_of
 from imagegate.config.settings import Deployment
 from imagegate.diagnosis.explain import explain
+from imagegate.diagnosis.lifecycle import life_of
 from imagegate.diagnosis.observation import Observation
 from imagegate.diagnosis.our_errors import finding_for, today_of
 from imagegate.diagnosis.redact import redact
@@ -20,30 +21,19 @@ from imagegate.errors import (
     UpstreamCredentialError,
     UpstreamModelNotFoundError,
 )
-from imagegate.transport.reach import Reached
 from imagegate.wire.probes import ProbeAnswer
 
 State: TypeAlias = Literal["ok", "fault", "warning", "unclear", "skipped"]
 
-CLOCK_OFF_S_MAX = 300.0
 NAMES_SHOWN_MAX = 6
-_NETWORK_EXIT, _CALLER_EXIT, _RETIRED_EXIT = 15, 10, 12
-_HURDLES = {
-    "name": ("its name is not resolved", "getent hosts {host}; check api_base, DNS and proxies."),
-    "connection": (
-        "nothing listens there, or a firewall is between",
-        "curl -sv {url} -o /dev/null; in a container, localhost is the container itself.",
-    ),
-    "tls": (
-        "the TLS handshake fails",
-        "openssl s_client -connect {host}:{port}; a company's own CA belongs in SSL_CERT_FILE.",
-    ),
-    "proxy": ("the proxy cannot be reached", "Correct HTTPS_PROXY, or put the host in NO_PROXY."),
-}
+_CALLER_EXIT, _ACCOUNT_EXIT, _RETIRED_EXIT = 10, 11, 12
 
 
 class Seen(Struct, frozen=True, kw_only=True):
-    """One request and its answer, without a credential, a prompt or an image."""
+    """One request and its answer, without a credential, a prompt or an image.
+
+    `phases_s` are the seconds to the first byte, and from there to the end of the body.
+    """
 
     method: str
     url: str
@@ -52,10 +42,14 @@ class Seen(Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str]
     text: str
     at: str
+    phases_s: Mapping[str, float] = {}
 
 
 class Step(Struct, frozen=True, kw_only=True):
-    """One probe (`P0` to `P7`) and what it told. `next` is the remedy; `owner` as in a finding."""
+    """One probe (`P0` to `P7`) and what it told. `next` is the remedy; `owner` as in a finding.
+
+    `phases_s` are those of the way there, in seconds.
+    """
 
     probe: str
     title: str
@@ -65,6 +59,7 @@ class Step(Struct, frozen=True, kw_only=True):
     owner: str = ""
     exit_code: int = 0
     elapsed_s: float = 0.0
+    phases_s: Mapping[str, float] = {}
     finding: Finding | None = None
     seen: Seen | None = None
 
@@ -153,43 +148,27 @@ def _parse_fault(text: str, remedy: str) -> Step:
     )
 
 
-# --- P1: the way there ------------------------------------------------------------------------
-
-
-def judge_reach(reached: Reached, url: str) -> Step:
-    """Return whether name, connection and TLS work."""
-    if not reached.hurdle:
-        return Step(probe="P1", title="name, connection, TLS", state="ok")
-    what, remedy = _HURDLES[reached.hurdle]
-    return Step(
-        probe="P1",
-        title="name, connection, TLS",
-        state="fault",
-        text=f"{reached.host}:{reached.port} cannot be reached: {what} ({reached.reason}).",
-        next=remedy.format(host=reached.host, port=reached.port, url=url),
-        owner="network",
-        exit_code=_NETWORK_EXIT,
-        elapsed_s=reached.elapsed_s,
-    )
-
-
-def judge_clock(offset_s: float) -> Step | None:
-    """Return a fault where this host's clock is off; tokens and signatures fail then."""
-    if abs(offset_s) <= CLOCK_OFF_S_MAX:
-        return None
-    direction = "behind" if offset_s > 0 else "ahead of"
-    return Step(
-        probe="P1",
-        title="clock",
-        state="fault",
-        text=f"This host's clock is {abs(offset_s):.0f} s {direction} the provider's.",
-        next="timedatectl; switch NTP on. Signed requests and tokens fail until then.",
-        owner="network",
-        exit_code=_NETWORK_EXIT,
-    )
-
-
 # --- P2 to P6: what the provider says ---------------------------------------------------------
+
+
+def judge_account(answer: ProbeAnswer) -> Step:
+    """Return what the account tells: that the key is taken, and what is left on it."""
+    told = answer.response.json()
+    credits_left = told.get("credits") if isinstance(told, dict) else None
+    if not isinstance(credits_left, int | float):
+        return Step(probe="P2", title="account", state="ok", text="The key is taken.")
+    if credits_left > 0:
+        text = f"The key is taken; {credits_left:g} credits are left."
+        return Step(probe="P2", title="account", state="ok", text=text)
+    return Step(
+        probe="P2",
+        title="account",
+        state="fault",
+        text="The account has no credits left.",
+        next="Top them up in the provider's console.",
+        owner="account",
+        exit_code=_ACCOUNT_EXIT,
+    )
 
 
 def judge_models(answer: ProbeAnswer, refusal: Step | None, deployment: Deployment) -> Step:
@@ -214,20 +193,73 @@ def judge_models(answer: ProbeAnswer, refusal: Step | None, deployment: Deployme
     )
 
 
+def list_title(deployment: Deployment) -> str:
+    """Return what P4 lists there: an operator's deployments, or a region's models."""
+    is_operators = deployment.provider.names_deployments
+    return "list deployments" if is_operators else "list the region's models"
+
+
 def judge_deployments(names: Sequence[str], deployment: Deployment) -> Step:
-    """Return whether the deployment's name is among those that the resource has."""
+    """Return whether the name is among those of the resource's deployments, or of the region.
+
+    A geography's profile (`us.`) stands before a model's id and in no list.
+    """
     wanted = deployment.target.upstream_model
-    title = "list deployments"
-    if wanted in names:
+    title = list_title(deployment)
+    if any(wanted == name or wanted.endswith(f".{name}") for name in names):
         return Step(probe="P4", title=title, state="ok")
     shown = ", ".join(names[:NAMES_SHOWN_MAX]) or "none"
+    is_operators = deployment.provider.names_deployments
+    where, what = ("resource", "deployment") if is_operators else ("region", "image model")
     return Step(
         probe="P4",
         title=title,
         state="unclear",
-        text=f"The resource has no deployment {wanted!r}.{near(wanted, names)} It has: {shown}.",
-        next="Put one of its names behind azure/, letter by letter.",
+        text=f"The {where} has no {what} {wanted!r}.{near(wanted, names)} It has: {shown}.",
+        next=f"Put one of its names behind {deployment.provider.name}/, letter by letter.",
     )
+
+
+def known_good(deployment: Deployment, listed: Sequence[str]) -> str:
+    """Return another model that should work there, `""` where nobody can name one.
+
+    Of what is listed, one that the catalogue has; at a server of one's own, any.
+    """
+    provider, wanted = deployment.provider, deployment.target.upstream_model
+    fitting = (
+        name
+        for name in (provider.probes.known_good, *listed)
+        if name and name != wanted and (not provider.base_url or _is_current(name, provider.name))
+    )
+    return next(fitting, "")
+
+
+def _is_current(name: str, provider: str) -> bool:
+    surface = provider.removesuffix("_ai")
+    return life_of(surface, name, today_of()).state == "current"
+
+
+_NOT_POSSIBLE = {
+    "P2": ("list models", "the provider has no free list of models and no account to ask for"),
+    "P3": ("get model", "the provider has no free question for one model"),
+    "P4": ("list deployments", "the provider has no list of deployments that a key may read"),
+    "P5": ("invalid on purpose", "no request is known that is surely refused before it is billed"),
+}
+
+
+def not_possible(deployment: Deployment) -> Iterable[Step]:
+    """Yield a step for each free question that this provider has none of."""
+    probes = deployment.provider.probes
+    asks = {
+        "P2": probes.models or probes.account,
+        "P3": probes.model,
+        "P4": probes.deployments,
+        "P5": probes.invalid,
+    }
+    for probe, (title, reason) in _NOT_POSSIBLE.items():
+        if asks[probe] is None:
+            text = f"Not possible here: {reason}."
+            yield Step(probe=probe, title=title, state="skipped", text=text)
 
 
 def near(wanted: str, names: Sequence[str]) -> str:

@@ -14,15 +14,16 @@ from yarl import URL
 from imagegate import clock
 from imagegate.assets.spool import CallSpool, Spool
 from imagegate.config.settings import AssetSettings, Credential, Deployment
-from imagegate.diagnosis import checkup
+from imagegate.diagnosis import checkup, way
 from imagegate.diagnosis.checkup import Checkup, Seen, Step
 from imagegate.diagnosis.questions import Answered, Questions
 from imagegate.diagnosis.status_page import Incident, read_incidents
 from imagegate.errors import ImageError, UpstreamUnreachableError
 from imagegate.transport.auth import fingerprint, secrets_of
-from imagegate.transport.live import LiveConversation, Transport
+from imagegate.transport.live import Transport
 from imagegate.transport.reach import reach
 from imagegate.transport.run import run
+from imagegate.transport.timed import TimedConversation
 from imagegate.wire.probes import Ask, ProbeAnswer, ask_one
 
 PROBE_S_MAX = 10.0
@@ -85,8 +86,13 @@ class Doctor:
             steps=tuple(steps),
         )
 
-    async def read_status_page(self, url: str, deployment: Deployment) -> tuple[Incident, ...]:
-        """Return the incidents that a provider tells of; no credential goes to its status page."""
+    async def read_status_page(
+        self, url: str, deployment: Deployment
+    ) -> tuple[Incident, ...] | None:
+        """Return the incidents that a provider tells of, None where that cannot be read there.
+
+        No credential goes to a status page.
+        """
         bare = msgspec.structs.replace(deployment, credential=Credential(), headers={})
         answered = await self._ask(lambda _: ask_one(url), bare)
         now = datetime.datetime.fromtimestamp(clock.now_s(), datetime.UTC)
@@ -96,7 +102,7 @@ class Doctor:
     async def _go_there(self, deployment: Deployment) -> list[Step]:
         base_url = deployment.target.base_url
         proxy = self._transport.proxy_for(URL(base_url, encoded=True))
-        first = checkup.judge_reach(await reach(base_url, proxy), base_url)
+        first = way.judge_reach(await reach(base_url, proxy), base_url)
         if first.state == "fault":
             return [first]
         asked = Questions(self._ask, deployment)
@@ -108,7 +114,7 @@ class Doctor:
         started_s = clock.monotonic_s()
         try:
             async with asyncio.timeout(self._probe_s_max):
-                answer = await self._converse(ask, deployment, spool)
+                answer, phases_s = await self._converse(ask, deployment, spool)
         except TimeoutError:
             return Answered(None, _too_slow(deployment, self._probe_s_max), None, self._probe_s_max)
         except ImageError as error:
@@ -116,15 +122,18 @@ class Doctor:
         finally:
             spool.close()
         refused = None if answer.is_success else deployment.provider.read_error(answer.response)
-        seen = _seen(answer, secrets_of(deployment.credential))
+        seen = _seen(answer, secrets_of(deployment.credential), phases_s)
         return Answered(answer, refused, seen, clock.monotonic_s() - started_s)
 
-    async def _converse(self, ask: Ask, deployment: Deployment, spool: CallSpool) -> ProbeAnswer:
-        conversation = LiveConversation(
+    async def _converse(
+        self, ask: Ask, deployment: Deployment, spool: CallSpool
+    ) -> tuple[ProbeAnswer, Mapping[str, float]]:
+        conversation = TimedConversation(
             self._transport, deployment, spool.call_id, spool, is_logged=False
         )
         async with conversation:
-            return await run(ask(deployment.target), conversation, lambda _: None)
+            answer = await run(ask(deployment.target), conversation, lambda _: None)
+        return answer, conversation.phases_s
 
 
 @asynccontextmanager
@@ -141,7 +150,7 @@ async def open_doctor(
         spool.close()
 
 
-def _seen(answer: ProbeAnswer, secrets: Sequence[str]) -> Seen:
+def _seen(answer: ProbeAnswer, secrets: Sequence[str], phases_s: Mapping[str, float]) -> Seen:
     request, response = answer.request, answer.response
     now = datetime.datetime.fromtimestamp(clock.now_s(), datetime.UTC)
     return Seen(
@@ -156,6 +165,7 @@ def _seen(answer: ProbeAnswer, secrets: Sequence[str]) -> Seen:
         },
         text=checkup.shown_text(response.text(), secrets) if not answer.is_success else "",
         at=now.isoformat(timespec="seconds"),
+        phases_s=phases_s,
     )
 
 

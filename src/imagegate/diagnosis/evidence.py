@@ -20,9 +20,9 @@ REQUEST_IDS = ("x-request-id", "apim-request-id", "x-amzn-requestid", "x-litellm
 _TEXT_CHARS_MAX = 8192
 _KEY_VARIABLE = "PROVIDER_API_KEY"
 _SIGN_IN: Mapping[str, str] = {
-    "bearer": '-H "Authorization: Bearer ${variable}"',
-    "api-key": '-H "api-key: ${variable}"',
-    "header": '-H "{header}: ${variable}"',
+    "bearer": '-H "Authorization: Bearer {key}"',
+    "api-key": '-H "api-key: {key}"',
+    "header": '-H "{header}: {key}"',
     "google": '-H "Authorization: Bearer $(gcloud auth print-access-token)"',
     "entra": (
         '-H "Authorization: Bearer $(az account get-access-token --resource '
@@ -55,7 +55,7 @@ def _told(one: Checkup) -> dict[str, Json]:
 
 def _told_step(step: Step) -> dict[str, Json]:
     plain: dict[str, Json] = msgspec.to_builtins(step)
-    shown = {name: value for name, value in plain.items() if value not in ("", 0, 0.0, None)}
+    shown = {name: value for name, value in plain.items() if value not in ("", 0, 0.0, None, {})}
     if step.finding:
         shown["finding"] = step.finding.fields()
     if step.seen:
@@ -95,7 +95,8 @@ def _heading(one: Checkup) -> str:
 
 def _sections(one: Checkup) -> list[str]:
     lines = [
-        f"- {step.probe} {step.title}: **{step.state}** {step.text}".rstrip() for step in one.steps
+        f"- {step.probe} {step.title}: **{step.state}** {step.text}".rstrip() + _phases(step)
+        for step in one.steps
     ]
     parts = ["\n".join(lines)]
     for step in one.faults:
@@ -107,6 +108,12 @@ def _sections(one: Checkup) -> list[str]:
                 f"```\nHTTP {step.seen.status}\n{head}\n\n{text}\n```"
             )
     return parts
+
+
+def _phases(step: Step) -> str:
+    phases_s = step.phases_s or (step.seen.phases_s if step.seen else {})
+    told = ", ".join(f"{name} {seconds * 1000:.0f} ms" for name, seconds in phases_s.items())
+    return f" ({told})" if told else ""
 
 
 def repro(one: Checkup) -> str:
@@ -136,9 +143,17 @@ def build_script(checkups: Sequence[Checkup]) -> str:
 
 def _sign_in(one: Checkup) -> str:
     provider = provider_for(one.provider)
-    variables = provider.api_key_env if provider else ()
     return _SIGN_IN.get(one.sign_in, "").format(
-        variable=variables[0] if variables else _KEY_VARIABLE,
+        key=_from_environment(provider.api_key_env if provider else ()),
         header=provider.auth_header if provider else "",
         region=one.account.get("aws_region_name", "REGION"),
     )
+
+
+def _from_environment(variables: Sequence[str]) -> str:
+    """Return the shell's words for the first variable that is set; without one the script ends."""
+    names = variables or (_KEY_VARIABLE,)
+    words = f":?set {names[0]} to the key"
+    for name in reversed(names):
+        words = f":-${{{name}{words}}}"
+    return words.removeprefix(":-")

@@ -13,6 +13,7 @@ from imagegate.diagnosis.rules import Rules, Surface, load_rules
 from imagegate.errors import Finding
 
 _LAYERS_MAX = 4
+_REPEATED = frozenset(("azure", "bedrock", "chatgpt", "gemini", "openai", "vertex", "xai"))
 _ORDER: tuple[Confidence, ...] = ("low", "medium", "high")
 # What may stand in a command that somebody pastes into a shell. The words come from outside.
 _SAFE = re.compile(r"[A-Za-z0-9][\w.:/@+-]{0,119}")
@@ -29,7 +30,25 @@ def explain(observation: Observation) -> Finding:
         layers.append(inner)
     findings = [_finding(seen, via, rules) for seen, via in reversed(layers)]
     found = next((finding for finding in findings if finding.is_decided), findings[0])
+    if found.owner == "caller" and _is_operators(layers[0][0]):
+        found = as_operators(found)
     return msgspec.structs.replace(found, text=redact(observation.body))
+
+
+def as_operators(finding: Finding) -> Finding:
+    """Return the finding with whoever runs the gateway as its owner."""
+    operator = load_rules().owner["operator"]
+    return msgspec.structs.replace(
+        finding, owner="operator", who=operator.who, exit_code=operator.exit_code
+    )
+
+
+def _is_operators(seen: Seen) -> bool:
+    """Return whether a gateway of ours says that what failed belongs to its operator."""
+    value = seen.error.value if isinstance(seen.error.value, dict) else {}
+    error = value.get("error")
+    ours = error.get("imagegate") if isinstance(error, dict) else None
+    return isinstance(ours, dict) and ours.get("owner") == "operator"
 
 
 def _inner(seen: Seen, via: tuple[str, ...], rules: Rules) -> tuple[Seen, tuple[str, ...]] | None:
@@ -61,7 +80,7 @@ def _finding(seen: Seen, via: tuple[str, ...], rules: Rules) -> Finding:
         do_not=fill(rule.do_not),
         unless=fill(rule.unless),
         cost=rule.cost,
-        confidence=min(rule.confidence, surface.sure, key=_ORDER.index),
+        confidence=min(rule.confidence, surface.sure, _heard(seen), key=_ORDER.index),
         rule=rule.id,
         via=via,
         evidence=rule.evidence,
@@ -70,8 +89,19 @@ def _finding(seen: Seen, via: tuple[str, ...], rules: Rules) -> Finding:
     )
 
 
+def _heard(seen: Seen) -> Confidence:
+    """Return how sure anybody can be of it: what was printed in a text may be quoted there."""
+    is_printed = "text" in seen.facts["shape"] and "none" in seen.facts["header"]
+    return "medium" if is_printed else "high"
+
+
 def _speaker(seen: Seen, rules: Rules) -> Surface:
-    return next(surface for surface in rules.surface if surface.fits(seen))
+    """Return who spoke. What a provider says may be repeated by others; their own marks count."""
+    fitting = [surface for surface in rules.surface if surface.fits(seen)]
+    if fitting[0].id not in _REPEATED or fitting[0].fits_without_words(seen):
+        return fitting[0]
+    marked = (one for one in fitting if one.id in _REPEATED and one.fits_without_words(seen))
+    return next(marked, fitting[0])
 
 
 class _Filler:

@@ -3,12 +3,9 @@
 import datetime
 import json
 
-import msgspec
-
 from imagegate import clock
-from imagegate.diagnosis.explain import explain
+from imagegate.diagnosis.explain import as_operators, explain
 from imagegate.diagnosis.observation import Observation
-from imagegate.diagnosis.rules import load_rules
 from imagegate.errors import Finding, ImageError, NotFoundError, UpstreamWords
 
 
@@ -17,23 +14,20 @@ def finding_for(error: ImageError) -> Finding:
     return explain(observe(error))
 
 
-def finding_for_caller(error: ImageError) -> Finding:
-    """Return what `error` means to a caller of the gateway.
+def finding_for_caller(error: ImageError, today: datetime.date | None = None) -> Finding:
+    """Return what `error`, of the day `today`, means to a caller of the gateway.
 
     To the provider the gateway is the caller; what is wrong with its deployments is its operator's.
     """
-    finding = finding_for(error)
+    finding = explain(observe(error, today))
     if finding.owner != "caller" or error.owner != "operator":
         return finding
-    operator = load_rules().owner["operator"]
-    return msgspec.structs.replace(
-        finding, owner="operator", who=operator.who, exit_code=operator.exit_code
-    )
+    return as_operators(finding)
 
 
-def observe(error: ImageError) -> Observation:
+def observe(error: ImageError, today: datetime.date | None = None) -> Observation:
     """Return what is known of a failure; the last attempt names the provider and its model."""
-    today = today_of()
+    today = today or today_of()
     if error.upstream is None or isinstance(error, NotFoundError):
         return Observation(
             status=error.http_status, body=_own_body(error), provider="imagegate", today=today
@@ -53,7 +47,12 @@ def observe(error: ImageError) -> Observation:
 
 def today_of() -> datetime.date:
     """Return the day that it is now, in UTC."""
-    return datetime.datetime.fromtimestamp(clock.now_s(), datetime.UTC).date()
+    return day_of(clock.now_s())
+
+
+def day_of(at_s: float) -> datetime.date:
+    """Return the day of a time in unix seconds, in UTC."""
+    return datetime.datetime.fromtimestamp(at_s, datetime.UTC).date()
 
 
 def _headers(words: UpstreamWords) -> dict[str, str]:

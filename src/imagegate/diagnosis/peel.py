@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
@@ -16,6 +16,8 @@ _LITELLM = re.compile(
     r"(?:\s+\w{1,60})?\s+-\s+(?P<rest>.+)",
     re.DOTALL,
 )
+_DEPTH_MAX = 6
+_QUOTING = ("body", "text", "response", "response_body", "content", "upstream", "error", "raw")
 _GROUP = re.compile(r"\.?\s*Received Model Group=.*", re.DOTALL)
 _STATUS = re.compile(
     r"\b(?:Error code|HTTP(?: Error)?|status(?:[ _]code)?)\W{1,3}([45]\d\d)\b", re.I
@@ -38,13 +40,17 @@ def peel(seen: Seen, exceptions: Mapping[str, str]) -> Observation | None:
     found = _LITELLM.search(seen.observation.body if is_printed else seen.error.message)
     if found and found["who"].lower() in exceptions:
         rest = _GROUP.sub("", found["rest"])
-        return _deeper(seen.observation, rest, exceptions[found["who"].lower()])
+        [status] = seen.facts["status"]  # LiteLLM repeats its upstream's
+        return _deeper(seen.observation, rest, exceptions[found["who"].lower()], int(status))
     metadata = error.get("metadata")
     if isinstance(metadata, dict) and metadata.get("raw"):
         provider = str(metadata.get("provider_name", "")).lower()
         return _deeper(seen.observation, _text(metadata["raw"]), provider)
     if value and _is_error(find_object(seen.error.message)):
         return _deeper(seen.observation, seen.error.message, "")
+    quoted = next(_quoted(value, 0), "")
+    if quoted:
+        return _deeper(seen.observation, quoted, "")
     return None
 
 
@@ -77,6 +83,20 @@ def _deeper(observation: Observation, body: str, provider: str, status: int = 0)
         key_prefix="",
         sent={name: value for name, value in observation.sent.items() if name != "model"},
     )
+
+
+def _quoted(value: Json, depth: int) -> Iterator[str]:
+    """Yield the errors that stand as JSON within a text, as in logs and recorded requests."""
+    if depth > _DEPTH_MAX:
+        return
+    for item in value if isinstance(value, list) else ():
+        yield from _quoted(item, depth + 1)
+    for name, item in value.items() if isinstance(value, dict) else ():
+        if isinstance(item, str) and name in _QUOTING:
+            inner = find_object(item) if item.lstrip().startswith("{") else None
+            if isinstance(inner, dict) and inner.keys() & {"error", "detail"}:
+                yield item
+        yield from _quoted(item, depth + 1)
 
 
 def _is_error(value: Json) -> bool:

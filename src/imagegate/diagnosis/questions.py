@@ -1,4 +1,7 @@
-"""The questions P2 to P6 to one provider, in order, until one of them decides."""
+"""The questions P2 to P6 to one provider, in order, until one of them decides.
+
+Where a provider has no free question of a kind, that is told: a silence would look like health.
+"""
 
 from collections.abc import Awaitable, Callable, Mapping
 from email.utils import parsedate_to_datetime
@@ -9,7 +12,7 @@ from msgspec import Struct
 
 from imagegate import clock
 from imagegate.config.settings import Deployment
-from imagegate.diagnosis import checkup
+from imagegate.diagnosis import checkup, way
 from imagegate.diagnosis.checkup import Seen, Step
 from imagegate.errors import Finding, ImageError, UpstreamModelNotFoundError
 from imagegate.wire.probes import Ask, ProbeAnswer
@@ -40,21 +43,30 @@ class Questions:
         self._deployment = deployment
         self._probes = deployment.provider.probes
         self._names: tuple[str, ...] = ()
+        self._usable: tuple[str, ...] = ()
         self._has_clock = False
         self._steps: list[Step] = []
 
     async def all(self) -> list[Step]:
-        """Return a step for each question that this provider has an answer to."""
-        for question in (self._models, self._model, self._deployments, self._invalid):
+        """Return a step for each question, and for those that this provider has no answer to."""
+        asked = (self._account, self._models, self._model, self._deployments, self._invalid)
+        for question in asked:
             await question()
             if any(step.state == "fault" and step.probe != "P1" for step in self._steps):
                 break
-        return self._steps
+        return [*self._steps, *checkup.not_possible(self._deployment)]
+
+    async def _account(self) -> None:
+        answered = await self._ask(self._probes.account, "P2", "account")
+        if answered and answered.answer:
+            refusal = self._refused("P2", "account", answered) if answered.error else None
+            self._add(refusal or checkup.judge_account(answered.answer), answered)
 
     async def _models(self) -> None:
         answered = await self._ask(self._probes.models, "P2", "list models")
         if answered and answered.answer:
             self._names = answered.answer.names
+            self._usable = () if self._deployment.provider.names_deployments else self._names
             refusal = self._refused("P2", "list models", answered) if answered.error else None
             self._add(checkup.judge_models(answered.answer, refusal, self._deployment), answered)
 
@@ -71,13 +83,14 @@ class Questions:
         self._add(Step(probe="P3", title="get model", state=state, text=text), answered)
 
     async def _deployments(self) -> None:
-        answered = await self._ask(self._probes.deployments, "P4", "list deployments")
+        title = checkup.list_title(self._deployment)
+        answered = await self._ask(self._probes.deployments, "P4", title)
         if not answered or not answered.answer:
             return
         if answered.error:
-            self._add(self._refused("P4", "list deployments", answered), answered)
+            self._add(self._refused("P4", title, answered), answered)
             return
-        self._names = answered.answer.names
+        self._names = self._usable = answered.answer.names
         self._add(checkup.judge_deployments(self._names, self._deployment), answered)
 
     async def _invalid(self) -> None:
@@ -100,9 +113,9 @@ class Questions:
             await self._known_good()
 
     async def _known_good(self) -> None:
-        name = self._probes.known_good
         deployment = self._deployment
-        if not name or not self._probes.invalid or name == deployment.target.upstream_model:
+        name = checkup.known_good(deployment, self._usable)
+        if not name or not self._probes.invalid:
             return
         target = msgspec.structs.replace(deployment.target, upstream_model=name)
         other = msgspec.structs.replace(deployment, target=target)
@@ -117,24 +130,38 @@ class Questions:
         self._add(Step(probe="P6", title="known good model", state=state, text=text), answered)
 
     async def _ask(self, ask: Ask | None, probe: str, title: str) -> Answered | None:
-        """Return what came; what brought no answer at all is a fault, told at once."""
+        """Return what came; what brought no answer at all is a fault, told at once.
+
+        A control plane that is out of reach is none: images are made without it.
+        """
         if ask is None:
             return None
-        answered = await self._ask_it(ask, self._deployment)
+        place = self._place_of(ask)
+        answered = await self._ask_it(ask, place)
         if answered.answer is None:
             assert answered.error is not None
             finding = checkup.finding_of(answered.error, None, self._deployment)
             step = checkup.judge_refusal(probe, title, answered.error, finding, None)
             text = answered.error.message
-            self._add(msgspec.structs.replace(step, state="fault", text=text), answered)
+            state: checkup.State = "fault" if place is self._deployment else "unclear"
+            self._add(msgspec.structs.replace(step, state=state, text=text), answered)
         elif not self._has_clock:
             self._check_clock(answered.answer.response.headers)
         return answered
 
+    def _place_of(self, ask: Ask) -> Deployment:
+        """Return the deployment, at its control plane where the question belongs there."""
+        move = self._probes.control_plane
+        if move is None or ask is not self._probes.deployments:
+            return self._deployment
+        target = self._deployment.target
+        moved = msgspec.structs.replace(target, base_url=move(target.base_url))
+        return msgspec.structs.replace(self._deployment, target=moved)
+
     def _check_clock(self, headers: Mapping[str, str]) -> None:
         self._has_clock = True
         offset_s = _clock_offset_s(headers.get("date", ""))
-        step = checkup.judge_clock(offset_s) if offset_s is not None else None
+        step = way.judge_clock(offset_s) if offset_s is not None else None
         if step:
             self._steps.append(step)
 
@@ -159,7 +186,14 @@ class Questions:
         assert answered.error is not None
         finding = checkup.finding_of(answered.error, answered.seen, self._deployment)
         base_url = self._deployment.target.base_url
-        return msgspec.structs.replace(finding, next=finding.next.replace("$BASE_URL", base_url))
+        following = finding.next.replace("$BASE_URL", base_url)
+        if not finding.is_decided:
+            name = self._deployment.id
+            following = (
+                f"imagegate doctor --deployment {name} --bundle evidence; its repro.sh sends this "
+                "request again, its evidence.md is for the provider's support."
+            )
+        return msgspec.structs.replace(finding, next=following)
 
     def _add(self, step: Step, answered: Answered) -> None:
         self._steps.append(

@@ -3,7 +3,7 @@
 import functools
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
 from importlib import resources
 
@@ -12,6 +12,8 @@ from msgspec import Struct
 
 from imagegate.diagnosis.facts import Facts, Seen
 from imagegate.diagnosis.observation import Confidence
+
+_WILD = frozenset("*?[")
 
 Case = Mapping[str, str]
 """Name of a fact -> patterns of which one must fit; with `not_` before it none may."""
@@ -26,6 +28,10 @@ class Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def fits(self, seen: Seen) -> bool:
         """Return whether this row applies to what was seen."""
         return any(_holds(case, seen) for case in self.when)
+
+    def fits_without_words(self, seen: Seen) -> bool:
+        """Return whether it applies by structure alone."""
+        return any("words" not in case and _holds(case, seen) for case in self.when)
 
 
 class Owner(Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,7 +94,16 @@ def _fits(name: str, wanted: str, facts: Facts) -> bool:
     if name.startswith("not_"):
         return not _fits(name.removeprefix("not_"), wanted, facts)
     words = facts.get(name, ())
+    if name == "code":  # relays change its case
+        plain = {word.casefold() for word in words}
+        return any(_is_one(one, plain, words) for one in _split(wanted))
     return any(fnmatchcase(word, one) for one in _split(wanted) for word in words)
+
+
+def _is_one(pattern: str, plain: set[str], words: Collection[str]) -> bool:
+    if _WILD.isdisjoint(pattern):
+        return pattern.casefold() in plain
+    return any(fnmatchcase(word, pattern) for word in words)
 
 
 @functools.cache

@@ -26,11 +26,12 @@ class Incident(Struct, frozen=True):
         return f"{self.name} (since {self.since}{until})"
 
 
-def read_incidents(page: Json, now: datetime.datetime) -> tuple[Incident, ...]:
-    """Return the incidents that last, or ended within the last six hours; none for no such page."""
+def read_incidents(page: Json, now: datetime.datetime) -> tuple[Incident, ...] | None:
+    """Return the incidents that last, or ended within the last six hours; None for no such page."""
     entries = page.get("incidents") if isinstance(page, dict) else None
-    found = entries if isinstance(entries, list) else []
-    read = (_read(entry) for entry in found[:INCIDENTS_MAX] if isinstance(entry, dict))
+    if not isinstance(entries, list):
+        return None
+    read = (_read(entry) for entry in entries[:INCIDENTS_MAX] if isinstance(entry, dict))
     return tuple(one for one in read if one.name and _is_near(one, now))
 
 

@@ -24,6 +24,7 @@ from imagegate.gateway import (
     models,
     openapi,
     preview,
+    responses,
     webhooks,
 )
 from imagegate.gateway.admin import (
@@ -89,6 +90,10 @@ ROUTES: tuple[Resource, ...] = (
     Resource("/v1/images/calls/{id}/events", later.get_events),
     Resource("/v1/images/calls/{id}/cancel", later.cancel_call, method="POST"),
     Resource("/v1/images/webhooks/secret", webhooks.get_secret),
+    *(
+        Resource(f"{prefix}/responses/{{id}}", responses.refuse_get)
+        for prefix in ("/v1", "", "/openai/v1")
+    ),
     Resource("/v1/diagnose", diagnose.diagnose, method="POST"),
     Resource(
         "/admin/guardrails/{name}/test", guardrails.test_guardrail, method="POST", roles=ADMIN
@@ -263,13 +268,14 @@ async def _answer_no_route(request: Request, error: Exception) -> Response:
     is_image_route = find_operation(path)[0] is not None
     if error.status_code == 405 or (error.status_code == 404 and is_image_route):
         allowed = "POST" if is_image_route else _methods_of(path)
-        return _answer_wrong_method(request.method, path, allowed)
+        return _answer_wrong_method(request, path, allowed)
     if error.status_code == 404:
         return errors.error_response(
             NotFoundError(
                 f"There is no {request.method} {path} here. Served are: {_SERVED}.",
                 code="unknown_url",
-            )
+            ),
+            request,
         )
     return await errors.answer_http(request, error)
 
@@ -279,10 +285,10 @@ def _methods_of(path: str) -> str:
     return ", ".join(sorted(found))
 
 
-def _answer_wrong_method(method: str, path: str, allowed: str) -> Response:
+def _answer_wrong_method(request: Request, path: str, allowed: str) -> Response:
     error = ImageError(
-        f"{path} takes {allowed}, not {method}.", code="method_not_allowed", http_status=405
+        f"{path} takes {allowed}, not {request.method}.", code="method_not_allowed", http_status=405
     )
-    response = errors.error_response(error)
+    response = errors.error_response(error, request)
     response.headers["allow"] = allowed
     return response

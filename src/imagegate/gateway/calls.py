@@ -15,7 +15,7 @@ from imagegate.call_fields import call_fields, summary_fields
 from imagegate.errors import BadRequestError, NotFoundError
 from imagegate.fingerprint import asked_for
 from imagegate.gateway.assets import send_asset
-from imagegate.gateway.errors import error_extra
+from imagegate.gateway.errors import docs_url_of, error_extra
 from imagegate.gateway.prefer import read_preference
 from imagegate.gateway.waiting import wait_ended
 from imagegate.gateway.webhooks import webhook_fields
@@ -133,7 +133,7 @@ def _may_see(account: Account, call: CallRecord) -> bool:
 def _end(request: Request, stored: StoredCall, opened: Opened) -> dict[str, Json]:
     end = opened.end
     if not isinstance(end, Outcome):
-        return error_fields(end, error_extra(end))
+        return error_fields(end, error_extra(end, docs_url_of(request)))
     result = end.result
     links, settings = _runtime(request).tools.links, _runtime(request).settings
     if links and _asked_for_urls(stored.call):

@@ -19,13 +19,17 @@ class CallerLeftError(Exception):
 
 
 class Channel:
-    """Sends head and body. `is_head_sent` says whether a status can still be chosen."""
+    """Sends head and body. `is_head_sent` says whether a status can still be chosen.
 
-    __slots__ = ("_receive", "_send", "is_head_sent")
+    `docs_url` is where errors that are told here send their reader.
+    """
 
-    def __init__(self, receive: Receive, send: Send) -> None:
+    __slots__ = ("_receive", "_send", "docs_url", "is_head_sent")
+
+    def __init__(self, receive: Receive, send: Send, docs_url: str) -> None:
         self._receive = receive
         self._send = send
+        self.docs_url = docs_url
         self.is_head_sent = False
 
     async def send_head(self, status: int, headers: Headers) -> None:

@@ -8,8 +8,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from imagegate import telemetry
+from imagegate.config.settings import Settings
 from imagegate.diagnosis.our_errors import finding_for_caller
-from imagegate.errors import ImageError
+from imagegate.errors import Finding, ImageError
 from imagegate.gateway.channel import Headers, ascii_list
 from imagegate.types import Json
 from imagegate.wire import openai_calls
@@ -65,38 +66,51 @@ def retry_after_s(error: ImageError) -> int:
     return math.ceil(min(max(wait_s, 1.0), RETRY_AFTER_S_MAX))
 
 
-def error_body(error: ImageError) -> bytes:
+def error_body(error: ImageError, docs_url: str) -> bytes:
     """Return OpenAI's body of an error, with the finding in `error.imagegate`."""
-    return openai_calls.error_body(error, error_extra(error))
+    return openai_calls.error_body(error, error_extra(error, docs_url))
 
 
-def error_extra(error: ImageError) -> dict[str, Json]:
+def error_extra(error: ImageError, docs_url: str) -> dict[str, Json]:
     """Return what `error.imagegate` holds beside call id and attempts: finding and verdicts."""
-    extra: dict[str, Json] = {"finding": finding_for_caller(error).fields()}
+    finding = finding_for_caller(error)
+    extra: dict[str, Json] = {"finding": finding.fields(), "doc_url": doc_url(finding, docs_url)}
     return {**extra, "guardrails": list(error.verdicts)} if error.verdicts else extra
 
 
-def error_response(error: ImageError) -> Response:
+def doc_url(finding: Finding, docs_url: str) -> str:
+    """Return where a finding's rule is explained: its anchor on the page of all findings."""
+    return f"{docs_url}#{finding.rule}"
+
+
+def docs_url_of(request: Request) -> str:
+    """Return where the page of all findings is, as this gateway's configuration says."""
+    settings: Settings = request.app.state.gateway.runtime.settings
+    return settings.server.docs_url
+
+
+def error_response(error: ImageError, request: Request) -> Response:
     """Return the answer of a Starlette route for `error`."""
-    response = Response(error_body(error), status_code=error.http_status)
+    body = error_body(error, docs_url_of(request))
+    response = Response(body, status_code=error.http_status)
     for name, value in error_headers(error):
         response.headers[name.decode()] = value.decode()
     return response
 
 
-async def answer_error(_request: Request, error: Exception) -> Response:
+async def answer_error(request: Request, error: Exception) -> Response:
     """Answer an error of ours that a Starlette route raised."""
     assert isinstance(error, ImageError)
-    return error_response(error)
+    return error_response(error, request)
 
 
-async def answer_bug(_request: Request, error: Exception) -> Response:
+async def answer_bug(request: Request, error: Exception) -> Response:
     """Answer an exception that nobody expected in a Starlette route."""
-    return error_response(internal_error(error))
+    return error_response(internal_error(error), request)
 
 
-async def answer_http(_request: Request, error: Exception) -> Response:
+async def answer_http(request: Request, error: Exception) -> Response:
     """Answer Starlette's own refusals in OpenAI's shape."""
     assert isinstance(error, HTTPException)
     shown = ImageError(error.detail, code="invalid_request", http_status=error.status_code)
-    return error_response(shown)
+    return error_response(shown, request)

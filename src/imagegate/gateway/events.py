@@ -35,7 +35,8 @@ async def send_events(channel: Channel, running: RunningCall, *, echo_quality: b
     except ImageError as error:
         if not channel.is_head_sent:
             raise
-        return await stream.send((build_error_event(error, error_extra(error)),), more=False)
+        told = build_error_event(error, error_extra(error, channel.docs_url))
+        return await stream.send((told,), more=False)
     return await stream.send_completed(outcome, echo_quality=echo_quality)
 
 

@@ -56,12 +56,13 @@ class ImageEndpoint:
         self._traffic = traffic
         self._intake = Intake(runtime)
         self._calls_max = runtime.settings.server.calls_max
+        self._docs_url = runtime.settings.server.docs_url
 
     async def serve(
         self, scope: Scope, receive: Receive, send: Send, operation: Operation, path_model: str
     ) -> None:
         """Answer one request; `path_model` is the model named by the path, `""` for none."""
-        channel = Channel(receive, send)
+        channel = Channel(receive, send, self._docs_url)
         call_id = clock.new_id("call")
         request = Request(dict(scope["headers"]), receive, operation, path_model)
         trace = _trace_of(request, call_id)
@@ -114,7 +115,9 @@ class ImageEndpoint:
     ) -> RunningCall:
         """Read the call and start it; from here on its files are its own."""
         options = read_options(request.headers, account)
-        options = msgspec.structs.replace(options, trace=trace, has_left=has_left)
+        options = msgspec.structs.replace(
+            options, trace=trace, has_left=has_left, is_later=preference is not None
+        )
         spool = self._runtime.spool.open_call(trace.call_id)
         try:
             with trace.step("read"):
@@ -269,4 +272,5 @@ async def _send_error(channel: Channel, error: ImageError, call_id: str) -> None
     if channel.is_head_sent:
         return  # uvicorn closes a connection whose answer has no end
     error.call_id = error.call_id or call_id
-    await channel.send_whole(error.http_status, error_headers(error), error_body(error))
+    body = error_body(error, channel.docs_url)
+    await channel.send_whole(error.http_status, error_headers(error), body)

@@ -90,7 +90,7 @@ async def _events(gateway: "Gateway", stored: StoredCall) -> AsyncIterator[bytes
         async for frame in frames:
             yield frame
         stored = await _read(runtime.tools.ledger, stored.call.id)
-    yield _closing_event(stored)
+    yield _closing_event(runtime, stored)
 
 
 async def _watch(runtime: Runtime, stored: StoredCall, work: Work) -> AsyncIterator[bytes]:
@@ -143,9 +143,10 @@ def _state_event(stored: StoredCall, work: Work | None) -> bytes:
     return _frame(stored, call_fields(stored, work))
 
 
-def _closing_event(stored: StoredCall) -> bytes:
+def _closing_event(runtime: Runtime, stored: StoredCall) -> bytes:
     error = None if stored.call.state == "running" else error_of(stored)
-    told = error_fields(error, error_extra(error)) if error else {}
+    docs_url = runtime.settings.server.docs_url
+    told = error_fields(error, error_extra(error, docs_url)) if error else {}
     return _frame(stored, call_fields(stored) | told)
 
 

@@ -9,6 +9,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from imagegate.catalogue.known_models import KnownImageModel
+from imagegate.errors import Finding
+from imagegate.gateway.diagnose import Failure
 from imagegate.types import ImageCall, Json, Usage
 
 _OVERRIDES: dict[str, Json] = {
@@ -31,6 +33,25 @@ _INPUT: Json = {
 _REFERENCES = "#/components/schemas/{name}"
 _EVENTS: Json = {"text/event-stream": {"schema": {"type": "string"}}}
 _FILE: Json = {"type": "string", "format": "binary"}
+_IMAGE_TOOL: Json = {
+    "type": "object",
+    "description": "a tool; the image tool names in `model` an image model of this gateway",
+    "properties": {"type": {"type": "string"}, "model": {"type": "string"}},
+    "required": ["type"],
+}
+_RESPONSES_CALL: Json = {
+    "type": "object",
+    "description": "OpenAI's request; fields that are not listed are passed on as they are",
+    "properties": {
+        "model": {"type": "string", "description": "a text model of this gateway"},
+        "input": {"type": ["string", "array"]},
+        "tools": {"type": "array", "items": _IMAGE_TOOL},
+        "max_output_tokens": {"type": "integer", "description": "bounds what is set aside"},
+        "max_tool_calls": {"type": "integer", "description": "bounds what is set aside"},
+        "stream": {"type": "boolean"},
+    },
+    "required": ["model"],
+}
 _OPERATIONS = {
     "generations": "Make images from a prompt",
     "edits": "Make images from images and a prompt",
@@ -53,8 +74,9 @@ def build_document() -> Json:
         "VariationForm": _form_schema(),
         "ImagesResponse": _answer_schema(),
         "ErrorResponse": _error_schema(),
+        "ResponsesCall": _RESPONSES_CALL,
         "Call": _call_schema(),
-        **msgspec.json.schema_components([Usage], ref_template=_REFERENCES)[1],
+        **msgspec.json.schema_components([Usage, Failure, Finding], ref_template=_REFERENCES)[1],
     }
     return {
         "openapi": "3.1.0",
@@ -137,7 +159,10 @@ def _call_schema() -> Json:
 
 def _error_schema() -> Json:
     nullable = {"type": ["string", "null"]}
-    fields = {"message": {"type": "string"}, "type": {"type": "string"}}
+    fields: dict[str, Json] = {"message": {"type": "string"}, "type": {"type": "string"}}
+    told = {name: {"type": "string"} for name in ("call_id", "fault", "owner", "doc_url")}
+    told |= {"attempts": {"type": "array"}, "finding": {"$ref": _REFERENCES.format(name="Finding")}}
+    fields |= {"imagegate": {"type": "object", "properties": told}}
     error = {"type": "object", "properties": fields | {"param": nullable, "code": nullable}}
     return {"type": "object", "properties": {"error": error}, "required": ["error"]}
 
@@ -154,13 +179,17 @@ def _paths() -> Json:
         | {"parameters": [_parameter("name", "path", required=True), *signed], "security": []}
     }
     paths |= _call_paths() | _review_paths()
+    paths["/v1/responses"] = {"post": _responses_operation()}
+    paths["/v1/diagnose"] = {"post": _diagnose_operation()}
     paths["/v1/models"] = {"get": _get("listModels", "List the models that are served")}
     paths["/v1/models/{id}"] = {
         "get": _get("getModel", "Describe one model")
         | {"parameters": [_parameter("id", "path", required=True)]}
     }
     paths["/healthz"] = {"get": _get("healthz", "Say that the process lives") | {"security": []}}
-    paths["/readyz"] = {"get": _get("readyz", "Say whether calls are taken") | {"security": []}}
+    ready = _get("readyz", "Say whether calls are taken")
+    ready["responses"] |= {"503": {"description": "not now, and why"}}
+    paths["/readyz"] = {"get": ready | {"security": []}}
     return paths
 
 
@@ -257,6 +286,28 @@ def _image_operation(name: str, summary: str) -> Json:
             "default": _error("an error"),
         },
     }
+
+
+def _responses_operation() -> Json:
+    summary = "Relay a Responses request to a text model, whose image tool draws here too"
+    answer = {"application/json": {"schema": {"type": "object"}}}
+    answer["text/event-stream"] = {"schema": {"type": "string"}}
+    own = ("max-cost", "timeout", "end-user", "tags")
+    return _get("createResponse", summary, answer) | {
+        "parameters": [_parameter(f"x-imagegate-{header}", "header") for header in own],
+        "requestBody": {"required": True, "content": {"application/json": _ref("ResponsesCall")}},
+    }
+
+
+def _diagnose_operation() -> Json:
+    bodies = {
+        "application/json": _ref("Failure"),
+        "text/plain": {"schema": {"type": "string", "description": "the error as it was pasted"}},
+    }
+    summary = "Say whose an error is to fix, and what to do next"
+    answer = {"application/json": _ref("Finding")}
+    operation = _get("diagnose", summary, answer)
+    return operation | {"requestBody": {"required": True, "content": bodies}}
 
 
 def _accepted() -> Json:

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from imagegate.config.settings import DOCS_URL
 from imagegate.errors import ImageError
 from imagegate.gateway.errors import error_body, error_headers
 
@@ -26,7 +27,12 @@ _NO_HTTP = ImageError(
 
 
 class GatewayProtocol(HttpToolsProtocol):
-    """Closes a connection whose head is too large or does not come to its end in time."""
+    """Closes a connection whose head is too large or does not come to its end in time.
+
+    `docs_url` is where errors that are told here send their reader.
+    """
+
+    docs_url = DOCS_URL
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -58,7 +64,7 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the parser's words, not OpenAI's
         """Answer what the parser refused, in the shape of all other errors."""
-        self.transport.write(_answer(_NO_HTTP))
+        self.transport.write(_answer(_NO_HTTP, self.docs_url))
         self.transport.close()
 
     def on_message_begin(self) -> None:
@@ -91,7 +97,7 @@ class GatewayProtocol(HttpToolsProtocol):
         # Closing at once, with bytes still coming in, would reset the connection and take the
         # answer from the client: say that nothing more follows, and read on for a moment.
         self._is_refused = True
-        self.transport.write(_answer(_TOO_LARGE))
+        self.transport.write(_answer(_TOO_LARGE, self.docs_url))
         self.transport.write_eof()
         self.loop.call_later(LINGER_S, self.transport.close)
 
@@ -105,9 +111,14 @@ class GatewayProtocol(HttpToolsProtocol):
             self._head_timer = None
 
 
-def _answer(error: ImageError) -> bytes:
+def protocol_for(docs_url: str) -> type[GatewayProtocol]:
+    """Return the protocol whose errors lead to `docs_url`."""
+    return type(GatewayProtocol.__name__, (GatewayProtocol,), {"docs_url": docs_url})
+
+
+def _answer(error: ImageError, docs_url: str) -> bytes:
     """Return a whole answer for a request that never reached the application."""
-    body = error_body(error)
+    body = error_body(error, docs_url)
     status = HTTPStatus(error.http_status)
     headers = [
         *error_headers(error),

@@ -1,8 +1,10 @@
-"""`POST /v1/responses`: the answer as it came, whole or as it comes."""
+"""`POST /v1/responses`: the answer as it came, whole or as it comes; and why there is no GET."""
 
 import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
 
-from imagegate.errors import ImageError
+from imagegate.errors import ImageError, NotFoundError
 from imagegate.gateway.answer import send_answer
 from imagegate.gateway.channel import Channel
 from imagegate.gateway.errors import error_extra
@@ -26,6 +28,18 @@ async def send_response(channel: Channel, running: RunningCall) -> bool:
     return await send_answer(channel, running, outcome, body)
 
 
+async def refuse_get(request: Request) -> Response:
+    """Say why a response cannot be fetched again: its words are passed on, and never kept."""
+    raise NotFoundError(
+        f"The response {request.path_params['id'][:100]!r} was told once, in the answer to its "
+        "POST; its words are not kept here. What it cost, and its images: GET "
+        "/v1/images/calls/{id} with the id of the answer's x-imagegate-call-id. Where the request "
+        "had store: true, the provider has it, for its own key.",
+        param="id",
+        code="response_not_kept",
+    )
+
+
 async def _send_stream(channel: Channel, running: RunningCall) -> bool:
     stream = _Relay(channel, running)
     if not await stream.send_partials():
@@ -35,7 +49,8 @@ async def _send_stream(channel: Channel, running: RunningCall) -> bool:
     except ImageError as error:
         if not channel.is_head_sent:
             raise
-        return await stream.send((build_error_event(error, error_extra(error)),), more=False)
+        told = build_error_event(error, error_extra(error, channel.docs_url))
+        return await stream.send((told,), more=False)
     if ANSWER in outcome.result.extra:  # asked for events, it answered with JSON
         body = build_json(outcome.result.extra[ANSWER])
         return await send_answer(channel, running, outcome, body)

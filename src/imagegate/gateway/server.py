@@ -18,7 +18,7 @@ from imagegate import clock, telemetry
 from imagegate.config.settings import ServerSettings, Settings
 from imagegate.errors import ConfigError
 from imagegate.gateway.app import Gateway, build_app
-from imagegate.gateway.protocol import GatewayProtocol
+from imagegate.gateway.protocol import protocol_for
 from imagegate.runtime.assemble import open_runtime
 from imagegate.runtime.reload import Reloader
 
@@ -109,7 +109,7 @@ class GatewayServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 build_app(gateway),
-                http=GatewayProtocol,
+                http=protocol_for(gateway.runtime.settings.server.docs_url),
                 ws="none",
                 lifespan="off",
                 log_config=None,

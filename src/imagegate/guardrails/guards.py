@@ -323,7 +323,7 @@ def _is_on(settings: GuardrailSettings, group: str, trace: Trace) -> bool:
 def _cannot_change(call: ImageCall, ruling: Ruling) -> bool:
     """Return whether a change was ruled where the answer is passed on as it came."""
     is_changed = ruling.action == "blur" or any(
-        path.startswith("revised_prompt") for path in ruling.texts
+        path.startswith(("revised_prompt", "output")) for path in ruling.texts
     )
     return call.operation == "responses" and is_changed
 

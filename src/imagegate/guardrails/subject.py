@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from imagegate.types import Blob, FileId, ImageCall, ImageResult, Json
 from imagegate.wire.exchange import Answer, Command
-from imagegate.wire.responses import BODY, TAG, names_inputs
+from imagegate.wire.responses import BODY, TAG, TEXTS, names_inputs
 
 Stage: TypeAlias = Literal["input", "output"]
 RulingAction: TypeAlias = Literal["allow", "mask", "blur", "hold", "deny"]
@@ -94,7 +94,7 @@ def output_of(call: ImageCall, result: ImageResult, end_user: str) -> Subject:
         operation=call.operation,
         model=call.model,
         end_user=end_user,
-        texts={**texts_of(call), **revised},
+        texts={**texts_of(call), **revised, **result.extra.get(TEXTS, {})},
         images=tuple(SeenImage("output", image.blob) for image in result.images if image.blob),
     )
 

@@ -1,5 +1,6 @@
 """Everything that is special to SQLite: its file, its lock, its connections, its failures."""
 
+import errno
 import fcntl
 import os
 from collections.abc import Callable
@@ -83,6 +84,20 @@ def file_revision(url: URL) -> str | None:
         raise ConfigError(damaged(path, str(error.orig))) from error
     finally:
         engine.dispose()
+
+
+def check_file(url: URL) -> str | None:
+    """Return the schema's revision of a file; None where it, or its schema, can still be made.
+
+    Nothing is made. Raises ConfigError as `prepare_file` does.
+    """
+    path = Path(os.path.realpath(url.database or ""))
+    if path.exists():
+        return file_revision(url)
+    folder = next(one for one in path.parents if one.exists())
+    if not os.access(folder, os.W_OK):
+        raise ConfigError(_unwritable(path, PermissionError(errno.EACCES, "Permission denied")))
+    return None
 
 
 def damaged(path: Path, words: str) -> str:

@@ -1,6 +1,7 @@
 """The ledger in a database: one writer thread, statements of `schema`, reads on other threads."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -43,6 +44,7 @@ from imagegate.ledger.review import VerdictRecord
 from imagegate.ledger.writer import GroupWriter
 
 BUSY_TIMEOUT_S = 5.0
+READ_S_MAX = 10.0
 
 _R = TypeVar("_R", bound=Struct)
 _T = TypeVar("_T")
@@ -70,7 +72,7 @@ class SqlLedger:
         self.is_available = True
         self.is_watching = False
         self._is_closed = False
-        self._doubtful: Sequence[AnyCommand] = ()
+        self._doubtful: deque[AnyCommand] = deque()  # two threads add to it
         self._writer = GroupWriter(self._write, name="imagegate-ledger")
         self._threads = ThreadPoolExecutor(sqlite.READERS_MAX, thread_name_prefix="ledger-reader")
 
@@ -79,6 +81,14 @@ class SqlLedger:
         if not self.is_available and self.is_watching and isinstance(command, Admit):
             raise LedgerUnavailableError("the ledger took nothing at the last try")
         await self._writer.put(command)
+
+    def give_up(self) -> None:
+        """Let nobody wait any longer for a database that is silent; from the event loop.
+
+        What is being written at this moment is withdrawn, should it be written all the same.
+        """
+        self.is_available = False
+        self._doubtful.extend(self._writer.give_up())
 
     def note(self, command: AnyCommand) -> None:
         """Write `command` with a later group, at close at the latest; nobody waits for it."""
@@ -232,7 +242,11 @@ class SqlLedger:
             except SQLAlchemyError as error:
                 raise LedgerUnavailableError(f"the ledger cannot be read: {error}") from error
 
-        return await asyncio.get_running_loop().run_in_executor(self._threads, run)
+        try:
+            async with asyncio.timeout(READ_S_MAX):
+                return await asyncio.get_running_loop().run_in_executor(self._threads, run)
+        except TimeoutError as error:
+            raise LedgerUnavailableError(f"no answer within {READ_S_MAX:g} s") from error
 
     def _write(self, commands: Sequence[AnyCommand]) -> Sequence[LedgerError | None]:
         """Write the commands in one transaction, whole or not at all; on the writer's thread.
@@ -254,18 +268,21 @@ class SqlLedger:
         return results
 
     def _write_once(self, commands: Sequence[AnyCommand]) -> Sequence[LedgerError | None]:
+        doubtful = tuple(self._doubtful)
         with self._connection.begin() as transaction:
             now_s = self._enter()
-            if self._doubtful:
-                withdraw(self._connection, self._doubtful, now_s)
+            if doubtful:
+                withdraw(self._connection, doubtful, now_s)
             results = write_group(self._connection, commands, now_s)
             try:
                 transaction.commit()
             except DBAPIError:
                 # It may be written all the same, though everybody is told that it is not.
-                self._doubtful = (*self._doubtful, *commands) if self.is_shared else ()
+                if self.is_shared:
+                    self._doubtful.extend(commands)
                 raise
-        self._doubtful = ()
+        for _ in doubtful:
+            self._doubtful.popleft()
         return results
 
     def _enter(self) -> float:
@@ -325,6 +342,24 @@ def upgrade(url: str) -> tuple[str | None, str]:
     before = sqlite.file_revision(parsed)
     open_ledger(url).close()
     return before, schema.REVISION
+
+
+def check(url: str) -> tuple[str | None, str]:
+    """Return the revision of the database at `url` and ours, and change nothing. Blocks.
+
+    None for a file that is not there yet. Raises ConfigError where the database cannot be used.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() in postgres.SCHEMES:
+        postgres.open_database(parsed).close()
+        return schema.REVISION, schema.REVISION
+    found = sqlite.check_file(parsed)
+    if found is not None and found > schema.REVISION:
+        raise ConfigError(
+            f"the ledger's schema is revision {found}, which is newer than {schema.REVISION} of "
+            "this imagegate; run the newer version."
+        )
+    return found, schema.REVISION
 
 
 def _open_file(

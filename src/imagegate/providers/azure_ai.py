@@ -21,6 +21,7 @@ from imagegate.wire.json_body import build_json
 from imagegate.wire.lift import Base64
 from imagegate.wire.multipart import build_form
 from imagegate.wire.openai_requests import build_boundary, build_file, flatten_fields
+from imagegate.wire.probes import ProbeExchange, Probes, ask_invalid
 from imagegate.wire.provider import Place, Provider, Target
 
 SURFACE_DEFAULT = "deployments"
@@ -238,6 +239,16 @@ def read_error(response: UpstreamResponse) -> ImageError:
     return azure_errors.read_error(response, name=_NAME)
 
 
+def probe_invalid(target: Target) -> ProbeExchange:
+    """Send a generation without a prompt, and with sides or a count that no model takes."""
+    request = build_generate(ImageCall(id="probe", operation="generate", model=""), target)
+    body = {
+        "mai": {"model": target.upstream_model, "width": 1, "height": 1},
+        "blackforestlabs": {"model": target.upstream_model, "num_images": 0, "seed": "none"},
+    }.get(_surface(target), {"n": 0})
+    return (yield from ask_invalid(request.url, body))
+
+
 PROVIDER = Provider(
     name="azure_ai",
     auth="api-key",
@@ -250,4 +261,5 @@ PROVIDER = Provider(
     locate=locate,
     row_names=build_row_names,
     names_deployments=True,
+    probes=Probes(invalid=probe_invalid),
 )

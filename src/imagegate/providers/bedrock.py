@@ -16,7 +16,7 @@ from imagegate.wire.bedrock_answers import parse_answer, read_error
 from imagegate.wire.exchange import Exchange, UpstreamRequest, send
 from imagegate.wire.json_body import build_json
 from imagegate.wire.lift import Base64
-from imagegate.wire.probes import ProbeExchange, Probes, ask_invalid
+from imagegate.wire.probes import ProbeExchange, Probes, ask_invalid, ask_list
 from imagegate.wire.provider import Place, Provider, Target
 
 HEADERS = {"content-type": "application/json", "accept": "application/json"}
@@ -184,6 +184,17 @@ def probe_invalid(target: Target) -> ProbeExchange:
     return (yield from ask_invalid(build_url(target), {}, HEADERS))
 
 
+def probe_models_of_region(target: Target) -> ProbeExchange:
+    """List the region's image models; that proves no access to one."""
+    url = f"{target.base_url}/foundation-models?byOutputModality=IMAGE"
+    return (yield from ask_list(url, "modelSummaries", "modelId"))
+
+
+def control_plane(base_url: str) -> str:
+    """Return where a region's models are listed; an endpoint of one's own may serve both."""
+    return base_url.replace("//bedrock-runtime", "//bedrock", 1)
+
+
 PROVIDER = Provider(
     name="bedrock",
     auth="sigv4",
@@ -211,5 +222,7 @@ PROVIDER = Provider(
     spellings={"aws_bedrock_runtime_endpoint": "api_base"},
     locate=locate,
     row_names=build_row_names,
-    probes=Probes(invalid=probe_invalid),
+    probes=Probes(
+        deployments=probe_models_of_region, control_plane=control_plane, invalid=probe_invalid
+    ),
 )

@@ -7,6 +7,7 @@ a url of the image that lives for minutes. The submit says what is charged, in c
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import partial
+from urllib.parse import quote
 
 import msgspec
 from msgspec import Struct
@@ -25,7 +26,7 @@ from imagegate.wire.hosts import host_of, is_listed, is_trusted
 from imagegate.wire.jobs import poll_until_done
 from imagegate.wire.json_body import build_json
 from imagegate.wire.lift import Base64
-from imagegate.wire.probes import ProbeExchange, Probes, ask_one
+from imagegate.wire.probes import ProbeExchange, Probes, ask_invalid, ask_one
 from imagegate.wire.provider import Provider, Target
 
 BASE_URL = "https://api.bfl.ai"
@@ -245,9 +246,15 @@ def _place(entry: Json) -> str | None:
     return ".".join(names) or None
 
 
-def probe_models(target: Target) -> ProbeExchange:
+def probe_account(target: Target) -> ProbeExchange:
     """Ask for the credits that are left: that proves the key."""
     return (yield from ask_one(f"{_base(target)}/credits"))
+
+
+def probe_invalid(target: Target) -> ProbeExchange:
+    """Send a job whose fields have wrong types: a prompt alone is not asked for by every model."""
+    body = {"seed": "none", "output_format": "none"}
+    return (yield from ask_invalid(f"{_base(target)}/{quote(target.upstream_model)}", body))
 
 
 PROVIDER = Provider(
@@ -262,5 +269,5 @@ PROVIDER = Provider(
     base_url_env=("BFL_API_BASE",),
     trusted_hosts=HOSTS,
     result_hosts=HOSTS,
-    probes=Probes(models=probe_models),
+    probes=Probes(account=probe_account, invalid=probe_invalid),
 )

@@ -10,7 +10,7 @@ from functools import partial
 from msgspec import Struct
 
 from imagegate.wire.openai_dialect import SIDES, Dialect, Inputs, edit, generate, named, read_error
-from imagegate.wire.probes import Probes, ask_models
+from imagegate.wire.probes import Ask, Probes, ask_models, ask_no_images
 from imagegate.wire.provider import Provider
 
 _BLOCKED = "moderation_blocked"
@@ -208,6 +208,14 @@ ROWS: tuple[Row, ...] = (
 )
 
 
+def _probe_invalid(row: Row) -> Ask | None:
+    """Return a request that is surely refused: for no images; at a server of one's own, any."""
+    count = row.dialect.fields.get("n", "")
+    if not count and row.base_url:
+        return None
+    return partial(ask_no_images, count=count or "n")
+
+
 def build_provider(row: Row) -> Provider:
     """Return the provider that a row describes; without a fixed address it needs no credential."""
     dialect = row.dialect
@@ -223,7 +231,7 @@ def build_provider(row: Row) -> Provider:
         base_url_env=row.base_url_env,
         accepts_unknown_fields=row.passes_unknown,
         needs_credential=bool(row.base_url),
-        probes=Probes(models=ask_models),
+        probes=Probes(models=ask_models, invalid=_probe_invalid(row)),
     )
 
 

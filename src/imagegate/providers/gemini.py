@@ -5,9 +5,10 @@ are still asked by `predict`. The key travels in a header, never in the URL.
 """
 
 from imagegate.errors import ImageError
-from imagegate.types import ImageCall, Json
+from imagegate.types import ImageCall
 from imagegate.wire import google_errors, google_images
 from imagegate.wire.exchange import Exchange, UpstreamRequest, UpstreamResponse
+from imagegate.wire.google_probes import google_probes
 from imagegate.wire.google_requests import (
     build_request,
     build_url,
@@ -16,7 +17,6 @@ from imagegate.wire.google_requests import (
     quote_name,
     refuse_imagen_edit,
 )
-from imagegate.wire.probes import ProbeExchange, Probes, ask_invalid, ask_list, ask_one
 from imagegate.wire.provider import Provider, Target
 
 BASE_URL = "https://generativelanguage.googleapis.com"
@@ -59,28 +59,6 @@ def read_error(response: UpstreamResponse) -> ImageError:
     return google_errors.read_error(response, name=_NAME)
 
 
-def probe_models(target: Target) -> ProbeExchange:
-    """List the models; the list goes on showing what has been shut down."""
-    version = str(target.traits.get("api_version") or API_VERSION_DEFAULT)
-    url = f"{target.base_url}/{version}/models?pageSize=1000"
-    return (yield from ask_list(url, "models", "name"))
-
-
-def probe_model(target: Target) -> ProbeExchange:
-    """Ask for the model; some are told of and refuse to work."""
-    version = str(target.traits.get("api_version") or API_VERSION_DEFAULT)
-    resource = f"models/{quote_name(target.upstream_model)}"
-    return (yield from ask_one(f"{target.base_url}/{version}/{resource}"))
-
-
-def probe_invalid(target: Target) -> ProbeExchange:
-    """Send a request without contents."""
-    call = ImageCall(id="probe", operation="generate", model="")
-    url = build_generate(call, target).url
-    empty: dict[str, Json] = {"instances" if is_predicted(target) else "contents": []}
-    return (yield from ask_invalid(url, empty))
-
-
 PROVIDER = Provider(
     name="gemini",
     base_url=BASE_URL,
@@ -92,5 +70,5 @@ PROVIDER = Provider(
     api_key_env=("GOOGLE_API_KEY", "GEMINI_API_KEY"),
     base_url_env=("GEMINI_API_BASE", "GOOGLE_GEMINI_BASE_URL"),
     settings={"api_version": ("GOOGLE_GENAI_API_VERSION",)},
-    probes=Probes(models=probe_models, model=probe_model, invalid=probe_invalid),
+    probes=google_probes("models", "models", API_VERSION_DEFAULT, build_generate),
 )

@@ -9,7 +9,7 @@ from imagegate.types import ImageCall
 from imagegate.wire import openai_dialect
 from imagegate.wire.exchange import Exchange, UpstreamRequest, UpstreamResponse
 from imagegate.wire.openai_dialect import Dialect, named
-from imagegate.wire.probes import Probes, ask_models
+from imagegate.wire.probes import Probes, ask_models, ask_no_images
 from imagegate.wire.provider import Provider, Target
 
 BASE_URL = "https://inference.api.nscale.com/v1"
@@ -39,5 +39,5 @@ PROVIDER = Provider(
     api_key_env=("NSCALE_API_KEY",),
     base_url_env=("NSCALE_API_BASE",),
     base_path="/v1",
-    probes=Probes(models=ask_models),
+    probes=Probes(models=ask_models, invalid=ask_no_images),
 )

@@ -11,7 +11,7 @@ from imagegate.types import ImageCall
 from imagegate.wire import openai_dialect, openai_images, responses
 from imagegate.wire.exchange import Exchange, UpstreamRequest
 from imagegate.wire.openai_dialect import Dialect
-from imagegate.wire.probes import ProbeExchange, Probes, ask_invalid, ask_models
+from imagegate.wire.probes import Probes, ask_model, ask_models, ask_no_images
 from imagegate.wire.provider import Provider, Target
 
 # It may be any of the hosts that have a row, at an address of somebody's own; and others.
@@ -84,12 +84,6 @@ def build_variation(call: ImageCall, target: Target) -> UpstreamRequest:
     return UpstreamRequest("POST", url, body, {"content-type": content_type})
 
 
-def probe_invalid(target: Target) -> ProbeExchange:
-    """Send a generation without a prompt, and of no images: some servers take any prompt."""
-    url = f"{target.base_url}/images/generations"
-    return (yield from ask_invalid(url, {"model": target.upstream_model, "n": 0}))
-
-
 PROVIDER = Provider(
     name="openai_compatible",
     auth="bearer",
@@ -103,5 +97,5 @@ PROVIDER = Provider(
     accepts_unknown_fields=True,
     takes_idempotency_key=True,  # a gateway may stand there, ours among them
     needs_credential=False,
-    probes=Probes(models=ask_models, invalid=probe_invalid),
+    probes=Probes(models=ask_models, model=ask_model, invalid=ask_no_images),
 )

@@ -7,6 +7,7 @@ answer carries its own cost.
 
 from collections.abc import Mapping
 from decimal import ROUND_HALF_EVEN, Decimal
+from urllib.parse import quote
 
 import msgspec
 from msgspec import Struct
@@ -27,7 +28,7 @@ from imagegate.wire.exchange import Exchange, UpstreamRequest, UpstreamResponse,
 from imagegate.wire.json_body import DataUrl, build_json
 from imagegate.wire.lift import blob_of_text
 from imagegate.wire.openai_errors import Refusal
-from imagegate.wire.probes import ProbeExchange, Probes, ask_list, ask_one
+from imagegate.wire.probes import ProbeExchange, Probes, ask_invalid, ask_list, ask_one
 from imagegate.wire.provider import Provider, Target
 
 BASE_URL = "https://openrouter.ai/api/v1"
@@ -299,6 +300,18 @@ def probe_key(target: Target) -> ProbeExchange:
     return (yield from ask_one(f"{target.base_url}/key"))
 
 
+def probe_model(target: Target) -> ProbeExchange:
+    """Ask which endpoints serve the model."""
+    slug = quote(target.upstream_model)
+    return (yield from ask_one(f"{target.base_url}/images/models/{slug}/endpoints"))
+
+
+def probe_invalid(target: Target) -> ProbeExchange:
+    """Send a generation without a prompt, and of no images."""
+    body = {"model": target.upstream_model, "n": 0}
+    return (yield from ask_invalid(f"{target.base_url}/images", body))
+
+
 PROVIDER = Provider(
     name="openrouter",
     base_url=BASE_URL,
@@ -309,5 +322,11 @@ PROVIDER = Provider(
     api_key_env=("OPENROUTER_API_KEY", "OR_API_KEY"),
     base_url_env=("OPENROUTER_API_BASE",),
     settings={"site_url": ("OR_SITE_URL",), "app_name": ("OR_APP_NAME",)},
-    probes=Probes(models=probe_models, model=probe_key, is_gate=True),
+    probes=Probes(
+        account=probe_key,
+        models=probe_models,
+        model=probe_model,
+        invalid=probe_invalid,
+        is_gate=True,
+    ),
 )

@@ -21,7 +21,7 @@ from imagegate.wire.hosts import host_of, is_trusted
 from imagegate.wire.json_body import DataUrl, build_json
 from imagegate.wire.lift import Base64
 from imagegate.wire.openai_errors import Refusal
-from imagegate.wire.probes import ProbeExchange, Probes, ask_invalid, ask_one
+from imagegate.wire.probes import ProbeExchange, Probes, ask_invalid, ask_list, ask_one
 from imagegate.wire.provider import Provider, Target
 
 BASE_URL = "https://external.api.recraft.ai/v1"
@@ -230,6 +230,11 @@ def _meaning(said: str, status: int) -> str:
 
 
 def probe_models(target: Target) -> ProbeExchange:
+    """List the models."""
+    return (yield from ask_list(f"{_base(target)}/models"))
+
+
+def probe_account(target: Target) -> ProbeExchange:
     """Ask for the account: that proves the key, and tells the credits that are left."""
     return (yield from ask_one(f"{_base(target)}/users/me"))
 
@@ -251,5 +256,5 @@ PROVIDER = Provider(
     api_key_env=("RECRAFT_API_KEY", "RECRAFT_API_TOKEN"),
     base_url_env=("RECRAFT_API_BASE",),
     result_hosts=HOSTS,
-    probes=Probes(models=probe_models, invalid=probe_invalid),
+    probes=Probes(account=probe_account, models=probe_models, invalid=probe_invalid),
 )

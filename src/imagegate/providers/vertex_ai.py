@@ -12,6 +12,7 @@ from imagegate.errors import ConfigError, ImageError, UpstreamModelNotFoundError
 from imagegate.types import ImageCall, Json
 from imagegate.wire import google_errors, google_images
 from imagegate.wire.exchange import Exchange, UpstreamRequest, UpstreamResponse
+from imagegate.wire.google_probes import google_probes
 from imagegate.wire.google_requests import (
     build_request,
     build_url,
@@ -20,11 +21,11 @@ from imagegate.wire.google_requests import (
     quote_name,
     refuse_imagen_edit,
 )
-from imagegate.wire.probes import ProbeExchange, Probes, ask_invalid, ask_list, ask_one
 from imagegate.wire.provider import Place, Provider, Target
 
 BASE_URL = "https://aiplatform.googleapis.com"
 API_VERSION_DEFAULT = "v1"
+_MODELS = "publishers/google/models"
 LOCATION_DEFAULT = "global"
 MULTI_REGIONS = frozenset(("us", "eu"))
 _LOCATION = re.compile(r"[a-z][a-z0-9-]{0,62}")
@@ -99,28 +100,6 @@ def read_error(response: UpstreamResponse) -> ImageError:
     return UpstreamModelNotFoundError(f"{error.message} {remedy}", upstream=error.upstream)
 
 
-def probe_models(target: Target) -> ProbeExchange:
-    """List Google's publisher models, at this location's host."""
-    version = str(target.traits.get("api_version") or API_VERSION_DEFAULT)
-    url = f"{target.base_url}/{version}/publishers/google/models?pageSize=1000"
-    return (yield from ask_list(url, "publisherModels", "name"))
-
-
-def probe_model(target: Target) -> ProbeExchange:
-    """Ask for the model; some are told of and refuse to work."""
-    version = str(target.traits.get("api_version") or API_VERSION_DEFAULT)
-    resource = f"publishers/google/models/{quote_name(target.upstream_model)}"
-    return (yield from ask_one(f"{target.base_url}/{version}/{resource}"))
-
-
-def probe_invalid(target: Target) -> ProbeExchange:
-    """Send a request without contents."""
-    call = ImageCall(id="probe", operation="generate", model="")
-    url = build_generate(call, target).url
-    empty: dict[str, Json] = {"instances" if is_predicted(target) else "contents": []}
-    return (yield from ask_invalid(url, empty))
-
-
 PROVIDER = Provider(
     name="vertex_ai",
     auth="google",
@@ -152,5 +131,5 @@ PROVIDER = Provider(
         "vertex_region": "vertex_location",
         "vertex_ai_credentials": "vertex_credentials",
     },
-    probes=Probes(models=probe_models, model=probe_model, invalid=probe_invalid),
+    probes=google_probes(_MODELS, "publisherModels", API_VERSION_DEFAULT, build_generate),
 )

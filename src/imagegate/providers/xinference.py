@@ -26,7 +26,7 @@ from imagegate.wire.exchange import (
 )
 from imagegate.wire.lift import Lifted
 from imagegate.wire.openai_dialect import Dialect, named
-from imagegate.wire.probes import Probes, ask_models
+from imagegate.wire.probes import Probes, ask_model, ask_models, ask_no_images
 from imagegate.wire.provider import Provider, Target
 
 KWARGS = "kwargs"
@@ -148,5 +148,5 @@ PROVIDER = Provider(
     base_url_env=("XINFERENCE_API_BASE", "XINFERENCE_ENDPOINT"),
     base_path="/v1",
     needs_credential=False,
-    probes=Probes(models=ask_models),
+    probes=Probes(models=ask_models, model=ask_model, invalid=ask_no_images),
 )

@@ -21,9 +21,9 @@ CANARY_S_MAX = 300.0
 _TITLE = "smallest image"
 
 
-def smallest_call(deployment: Deployment) -> ImageCall:
-    """Return the cheapest call that is known for the deployment's model."""
-    model = deployment.model
+def smallest_call(deployment: Deployment, like: Deployment | None = None) -> ImageCall:
+    """Return the cheapest call that is known for the deployment's model, or for that of `like`."""
+    model = (like or deployment).model
     call = ImageCall(
         id=clock.new_id("call"), operation="generate", model=deployment.group, prompt=PROMPT
     )
@@ -37,9 +37,9 @@ def smallest_call(deployment: Deployment) -> ImageCall:
     )
 
 
-def price_text(deployment: Deployment) -> str:
+def price_text(deployment: Deployment, like: Deployment | None = None) -> str:
     """Return what the smallest image may cost, in USD; `unknown` where nobody knows."""
-    call = smallest_call(deployment)
+    call = smallest_call(deployment, like)
     try:
         planned = plan(call, deployment, policy="nearest", on_retired="send", today=today_of())
     except ImageError:
@@ -49,13 +49,15 @@ def price_text(deployment: Deployment) -> str:
     return f"{format_usd(planned.price.expected_e10)} USD"
 
 
-async def buy_smallest(settings: Settings, deployment: Deployment) -> tuple[Step, bytes]:
+async def buy_smallest(
+    settings: Settings, deployment: Deployment, like: Deployment | None = None
+) -> tuple[Step, bytes]:
     """Buy one image; return what it proved, and the image, `b""` where none came."""
     alone = msgspec.structs.replace(settings, deployments=(deployment,), aliases={})
     runtime = await open_runtime(alone, embedded=True)
     started_s = clock.monotonic_s()
     try:
-        call = smallest_call(deployment)
+        call = smallest_call(deployment, like)
         spool = runtime.spool.open_call(call.id)
         running = await runtime.pipeline.start(call, spool, CallOptions(timeout_s=CANARY_S_MAX))
         outcome, image = await _take(running)

@@ -61,9 +61,12 @@ async def _fault_of(ledger: "SqlLedger", owners: Iterable[str]) -> str:
         async with asyncio.timeout(ANSWER_S_MAX):
             for owner in tuple(owners):
                 await ledger.commit(KeepAlive(owner))
-    except (LedgerError, TimeoutError) as error:
+    except TimeoutError:
+        ledger.give_up()
+        return f"it is silent for {ANSWER_S_MAX:g} s"
+    except LedgerError as error:
         ledger.is_available = False
-        return str(error) or f"it is silent for {ANSWER_S_MAX:g} s"
+        return str(error)
     return ""
 
 

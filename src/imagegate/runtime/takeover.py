@@ -38,8 +38,8 @@ class Takeover:
             group.create_task(self._recover(self._recoveries[0]))
             while self._is_shared:
                 await clock.sleep(PERIOD_S)
-                found = await asyncio.to_thread(Recovery, self._snapshot(), is_shared=True)
-                if found.owners:
+                found = await _claimed(self._snapshot())
+                if found is not None and found.owners:
                     self._recoveries.append(found)
                     group.create_task(self._recover(found))
 
@@ -50,11 +50,22 @@ class Takeover:
         self._recoveries.remove(recovery)
 
 
+async def _claimed(snapshot: Snapshot) -> Recovery | None:
+    """Return what neighbours that are gone left; None where it cannot be read now."""
+    try:
+        return await asyncio.to_thread(Recovery, snapshot, is_shared=True)
+    except Exception:  # whatever a journal holds, the next one is looked for
+        log.exception(telemetry.TASK_CRASHED, extra={"task": "takeover"})
+        return None
+
+
 async def _is_recovered(recovery: Recovery) -> bool:
-    is_recovered = False
+    """Run a recovery; return whether that was all that can be done."""
+    is_away = False
     try:
         await recovery.run()
-        is_recovered = True
     except* LedgerError:
+        is_away = True
+    except* Exception:  # a defect in one recovery must not end the others
         log.exception(telemetry.TASK_CRASHED, extra={"task": "recovery"})
-    return is_recovered
+    return not is_away

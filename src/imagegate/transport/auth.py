@@ -19,6 +19,7 @@ from imagegate.errors import (
     UpstreamUnreachableError,
 )
 from imagegate.transport import google
+from imagegate.transport.mask import said
 from imagegate.types import Secret
 from imagegate.wire.hosts import is_trusted
 
@@ -27,7 +28,6 @@ T = TypeVar("T")
 REFRESH_BEFORE_S = 300.0
 FETCH_S_MAX = 60.0
 ACCOUNTS_MAX = 256
-MESSAGE_CHARS_MAX = 300
 FINGERPRINT_CHARS_MIN = 20  # of a shorter key four characters would tell too much
 
 
@@ -96,7 +96,7 @@ async def _none(_: Credential) -> dict[str, str]:
 async def _bearer(credential: Credential) -> dict[str, str]:
     if credential.token_provider is None:
         return {"authorization": f"Bearer {credential.secret.reveal()}"}
-    token = await _off_loop(credential.token_provider)
+    token = await _off_loop(credential.token_provider, credential)
     if not isinstance(token, str) or not token:
         raise UpstreamCredentialError(
             "azure_ad_token_provider returned no token; it must return a non-empty string."
@@ -134,7 +134,9 @@ _KINDS: Mapping[str, Callable[[Credential], Awaitable[dict[str, str]]]] = {
 }
 
 
-async def _off_loop(fetch: Callable[[], T | Awaitable[T]], issuer: str = "Entra ID") -> T:
+async def _off_loop(
+    fetch: Callable[[], T | Awaitable[T]], credential: Credential, issuer: str = "Entra ID"
+) -> T:
     """Return what `fetch` returns, run in a thread; its failures become ours."""
     try:
         async with asyncio.timeout(FETCH_S_MAX):
@@ -147,17 +149,16 @@ async def _off_loop(fetch: Callable[[], T | Awaitable[T]], issuer: str = "Entra 
     except ImageError:
         raise
     except Exception as error:
-        raise _fetch_error(error) from error
+        raise _fetch_error(error, said(str(error), credential)) from error
 
 
-def _fetch_error(error: Exception) -> ImageError:
+def _fetch_error(error: Exception, words: str) -> ImageError:
     """Return our error for one of azure-identity's, or of a caller's own token provider."""
-    said = str(error).partition("\n")[0][:MESSAGE_CHARS_MAX]
     names = {kind.__name__ for kind in type(error).__mro__}
     if isinstance(error, OSError) or "ServiceRequestError" in names:
-        return UpstreamUnreachableError(f"Entra ID cannot be reached: {said}. Nothing was sent.")
+        return UpstreamUnreachableError(f"Entra ID cannot be reached: {words}. Nothing was sent.")
     return UpstreamCredentialError(
-        f"Entra ID gave no token: {said}. Check tenant, client, secret, and the role "
+        f"Entra ID gave no token: {words}. Check tenant, client, secret, and the role "
         "'Cognitive Services OpenAI User' on the resource."
     )
 
@@ -206,7 +207,7 @@ class Tokens:
         return await asyncio.shield(running)
 
     async def _refresh(self, account: object, credential: Credential) -> AccessToken:
-        fresh = await _off_loop(lambda: self._get(account, credential), self._issuer)
+        fresh = await _off_loop(lambda: self._get(account, credential), credential, self._issuer)
         if len(self._kept) >= ACCOUNTS_MAX:
             self._kept.clear()
             self._sources.clear()
@@ -230,7 +231,7 @@ def make_source(settings: Mapping[str, str], secret: Secret) -> TokenSource:
         ) from error
     except ValueError as error:
         raise UpstreamCredentialError(
-            f"Entra ID cannot be used: {str(error).partition(chr(10))[0][:MESSAGE_CHARS_MAX]}"
+            f"Entra ID cannot be used: {said(str(error), Credential('entra', secret))}"
         ) from error
 
 

@@ -13,11 +13,12 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
+from imagegate.config.settings import Credential
 from imagegate.errors import ConfigError, UpstreamCredentialError, UpstreamUnreachableError
+from imagegate.transport.mask import said
 from imagegate.types import Secret
 
 REQUEST_S_MAX = 20.0
-MESSAGE_CHARS_MAX = 300
 _AWS_TOKEN = "urn:ietf:params:aws:token-type:aws4_request"  # noqa: S105 - a type, no token
 _EXTRA = "Vertex AI needs google-auth: pip install 'imagegate[vertex]', or use an api_key."
 
@@ -43,8 +44,9 @@ class _Credentials(Protocol):
 class GoogleSource:
     """One account. `get_token` waits for the network."""
 
-    def __init__(self, info: Mapping[str, Any] | None) -> None:
-        self._info = info
+    def __init__(self, secret: Secret) -> None:
+        self._secret = secret
+        self._info: Mapping[str, Any] | None = json.loads(secret.reveal()) if secret else None
         self._credentials: _Credentials | None = None
 
     def get_token(self, *scopes: str) -> GoogleToken:
@@ -58,16 +60,20 @@ class GoogleSource:
             credentials.refresh(partial(Request(), timeout=REQUEST_S_MAX))
         except exceptions.TransportError as error:
             raise UpstreamUnreachableError(
-                f"Google's token service cannot be reached: {_said(error)}. Nothing was sent."
+                f"Google's token service cannot be reached: {self._said(error)}. Nothing was sent."
             ) from error
         except (exceptions.GoogleAuthError, ValueError, KeyError) as error:
             raise UpstreamCredentialError(
-                f"Google gave no token: {_said(error)}. Check vertex_credentials, or sign this "
-                "machine in (`gcloud auth application-default login`); the account needs the role "
-                "roles/aiplatform.user."
+                f"Google gave no token: {self._said(error)}. Check vertex_credentials, or sign "
+                "this machine in (`gcloud auth application-default login`); the account needs the "
+                "role roles/aiplatform.user."
             ) from error
         quota = str((self._info or {}).get("quota_project_id") or "")
         return _token(credentials, credentials.quota_project_id or quota)
+
+    def _said(self, error: Exception) -> str:
+        words = str(error.args[0] if error.args else error)
+        return said(words, Credential("google", self._secret))
 
 
 def make_source(_: Mapping[str, str], secret: Secret) -> GoogleSource:
@@ -76,7 +82,7 @@ def make_source(_: Mapping[str, str], secret: Secret) -> GoogleSource:
         import google.auth.transport.requests  # noqa: F401 - needs both packages of the extra
     except ImportError as error:
         raise ConfigError(_EXTRA) from error
-    return GoogleSource(json.loads(secret.reveal()) if secret else None)
+    return GoogleSource(secret)
 
 
 def _load(info: Mapping[str, Any] | None, scopes: tuple[str, ...]) -> _Credentials:
@@ -146,7 +152,3 @@ def _token(credentials: _Credentials, quota_project: str) -> GoogleToken:
     expiry = credentials.expiry
     expires_on = calendar.timegm(expiry.utctimetuple()) if expiry else 0
     return GoogleToken(credentials.token, expires_on, quota_project)
-
-
-def _said(error: Exception) -> str:
-    return str(error.args[0] if error.args else error).partition("\n")[0][:MESSAGE_CHARS_MAX]

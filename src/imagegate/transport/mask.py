@@ -2,9 +2,10 @@
 
 Some upstreams repeat the key that they refuse, or the whole request. Patterns find keys that look
 like keys; here the very secrets are known that a request carried. Stars take their place one for
-one, so that lengths and offsets stay as they were.
+one, so that lengths and offsets stay as they were. Token services are upstreams, too.
 """
 
+import json
 import sys
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from functools import lru_cache
@@ -12,10 +13,13 @@ from typing import Self, TypeAlias
 from urllib.parse import quote
 
 from imagegate.config.settings import Credential
+from imagegate.types import Json
 
 SECRET_CHARS_MIN = 8
 """A shorter one is a word like `none`, which answers hold for other reasons."""
 
+MESSAGE_CHARS_MAX = 300
+_GOOGLE = frozenset(("private_key", "private_key_id", "client_secret", "refresh_token"))
 _AWS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token", "aws_web_identity_token")
 _SIGNING = ("authorization", "x-amz-security-token")
 
@@ -97,6 +101,12 @@ class _Masked:
         return data
 
 
+def said(text: str, credential: Credential) -> str:
+    """Return the first line of what somebody said of a credential: masked, and cut after that."""
+    line = text.partition("\n")[0].encode("utf-8", "replace")
+    return Mask(credential, {}).hide(line).decode()[:MESSAGE_CHARS_MAX]
+
+
 def _tail(data: bytes, spelling: Spelling) -> int:
     first = spelling[:1]
     at = data.find(first, max(0, len(data) - len(spelling) + 1))
@@ -107,8 +117,23 @@ def _tail(data: bytes, spelling: Spelling) -> int:
 
 def _own(credential: Credential) -> Iterable[str]:
     yield credential.secret.reveal()
+    if credential.kind == "google":
+        yield from _in_account(credential.secret.reveal())
     yield from (header.reveal() for header in credential.headers.values())
     yield from (credential.aws[name].reveal() for name in _AWS if name in credential.aws)
+
+
+@lru_cache(maxsize=256)  # the same few, once a call
+def _in_account(text: str) -> tuple[str, ...]:
+    """Return the secrets that stand in an account of Google's."""
+    return tuple(_named_secrets(json.loads(text))) if text else ()
+
+
+def _named_secrets(value: Json) -> Iterable[str]:
+    for name, item in value.items() if isinstance(value, dict) else ():
+        if isinstance(item, str) and name in _GOOGLE:
+            yield item
+        yield from _named_secrets(item)
 
 
 def _sent(headers: Mapping[str, str]) -> Iterable[str]:

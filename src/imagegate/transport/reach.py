@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 import ssl
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Literal
 
 from msgspec import Struct
@@ -18,14 +19,22 @@ Hurdle = Literal["", "name", "connection", "tls", "proxy"]
 
 
 class Reached(Struct, frozen=True):
-    """How far it went. `hurdle` is `""` where all of it worked; `elapsed_s` in seconds."""
+    """How far it went. `hurdle` is `""` where all of it worked.
+
+    `phases_s` says how long each phase took that was begun (`dns`, `connect`, `tls`), in seconds.
+    """
 
     host: str
     port: int
     hurdle: Hurdle = ""
     reason: str = ""
     addresses: tuple[str, ...] = ()
-    elapsed_s: float = 0.0
+    phases_s: Mapping[str, float] = {}
+
+    @property
+    def elapsed_s(self) -> float:
+        """How long all of it took, in seconds."""
+        return sum(self.phases_s.values())
 
 
 async def reach(url: str, proxy: str | None = None) -> Reached:
@@ -34,34 +43,57 @@ async def reach(url: str, proxy: str | None = None) -> Reached:
     With a `proxy` that is connected to instead: names are then its business.
     """
     place, first = URL(url, encoded=True), URL(proxy or url, encoded=True)
-    started_s = clock.monotonic_s()
-    hurdle, reason, addresses = await _go(first)
+    way = _Way(first)
+    hurdle, reason = await way.go()
     if proxy and hurdle:
         hurdle, reason = "proxy", f"{first.host}:{first.port}: {reason}"
-    elapsed_s = clock.monotonic_s() - started_s
-    return Reached(place.host or "", place.port or 443, hurdle, reason, addresses, elapsed_s)
+    return Reached(place.host or "", place.port or 443, hurdle, reason, way.addresses, way.phases_s)
 
 
-async def _go(place: URL) -> tuple[Hurdle, str, tuple[str, ...]]:
-    host, port = place.host or "", place.port or 443
-    try:
-        async with asyncio.timeout(REACH_S_MAX):
-            found = await asyncio.get_running_loop().getaddrinfo(
-                host, port, type=socket.SOCK_STREAM
-            )
-    except (OSError, UnicodeError, TimeoutError) as error:
-        return "name", _words(error), ()
-    addresses = tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
-    try:
-        async with asyncio.timeout(REACH_S_MAX):
-            context = ssl.create_default_context() if place.scheme == "https" else None
-            _, writer = await asyncio.open_connection(host, port, ssl=context)
-    except ssl.SSLError as error:
-        return "tls", _words(error), addresses
-    except (OSError, TimeoutError) as error:
-        return "connection", _words(error), addresses
-    writer.transport.abort()
-    return "", "", addresses
+class _Way:
+    """The way to one place, phase by phase."""
+
+    def __init__(self, place: URL) -> None:
+        self._host, self._port = place.host or "", place.port or 443
+        self._is_tls = place.scheme == "https"
+        self._writer: asyncio.StreamWriter | None = None
+        self.addresses: tuple[str, ...] = ()
+        self.phases_s: dict[str, float] = {}
+
+    async def go(self) -> tuple[Hurdle, str]:
+        """Return the hurdle and its words, both `""` where there is none."""
+        phases: tuple[tuple[str, Hurdle, Callable[[], Awaitable[None]]], ...] = (
+            ("dns", "name", self._resolve),
+            ("connect", "connection", self._connect),
+            ("tls", "tls", self._shake_hands),
+        )
+        try:
+            for name, hurdle, phase in phases[: 3 if self._is_tls else 2]:
+                started_s = clock.monotonic_s()
+                try:
+                    async with asyncio.timeout(REACH_S_MAX):
+                        await phase()
+                except (OSError, UnicodeError, TimeoutError) as error:
+                    return hurdle, _words(error)
+                finally:
+                    self.phases_s[name] = round(clock.monotonic_s() - started_s, 4)
+        finally:
+            if self._writer is not None:
+                self._writer.transport.abort()
+        return "", ""
+
+    async def _resolve(self) -> None:
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        self.addresses = tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+    async def _connect(self) -> None:
+        _, self._writer = await asyncio.open_connection(self._host, self._port)
+
+    async def _shake_hands(self) -> None:
+        assert self._writer is not None
+        context = ssl.create_default_context()
+        await self._writer.start_tls(context, server_hostname=self._host)
 
 
 def _words(error: BaseException) -> str:

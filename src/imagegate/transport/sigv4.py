@@ -23,6 +23,7 @@ from imagegate.errors import (
     UpstreamCredentialError,
     UpstreamUnreachableError,
 )
+from imagegate.transport.mask import said
 from imagegate.types import Body, Secret
 from imagegate.wire.exchange import UpstreamRequest
 
@@ -33,7 +34,6 @@ SERVICE = "bedrock"  # the name in a signature's scope; the host is bedrock-runt
 SIGN_S_MAX = 60.0
 ACCOUNTS_MAX = 256
 SOURCE_S_MAX = 900.0  # a shared file may get other keys; botocore reads it when a source is made
-MESSAGE_CHARS_MAX = 300
 SESSION_NAME = "imagegate"
 
 _STAMP = "%Y%m%dT%H%M%SZ"
@@ -77,7 +77,7 @@ async def sign(
     except (ImageError, ConfigError):
         raise
     except Exception as error:
-        raise _key_error(error) from error
+        raise _key_error(error, said(str(error), credential)) from error
 
 
 def _sign(
@@ -250,14 +250,13 @@ def _refreshed(fetch: Callable[[], object]) -> KeySource:
     return source
 
 
-def _key_error(error: Exception) -> ImageError:
+def _key_error(error: Exception, words: str) -> ImageError:
     """Return our error for one of botocore's."""
-    said = str(error).partition("\n")[0][:MESSAGE_CHARS_MAX]
     names = {kind.__name__ for kind in type(error).__mro__}
     if names & _UNREACHABLE:
-        return UpstreamUnreachableError(f"AWS gave no keys: {said}. Nothing was sent.")
+        return UpstreamUnreachableError(f"AWS gave no keys: {words}. Nothing was sent.")
     return UpstreamCredentialError(
-        f"AWS gave no keys: {said}. Check the profile, the role and what may take it."
+        f"AWS gave no keys: {words}. Check the profile, the role and what may take it."
     )
 
 

@@ -211,7 +211,7 @@ def _moderation(refusal: Refusal, name: str) -> ContentPolicyViolationError:
     detail = f" (categories: {found}{stage})" if found else ""
     code = refusal.code if refusal.code in MODERATION_CODES else "moderation_blocked"
     return ContentPolicyViolationError(
-        f"{name} refused it by its content policy{detail}: {refusal.message} "
+        f"{name} refused it by its content policy{detail}: {_ended(refusal.message)} "
         "Change the prompt or the image; the same request gets the same answer.",
         code=code,
     )
@@ -225,7 +225,8 @@ def _credential(refusal: Refusal, status: int, name: str) -> UpstreamCredentialE
     else:
         what, remedy = "our credential or access was refused", "Check the deployment's credential"
     return UpstreamCredentialError(
-        f"{name}: {what} ({status} {refusal.code or refusal.type}): {refusal.message} {remedy}; "
+        f"{name}: {what} ({status} {refusal.code or refusal.type}): {_ended(refusal.message)} "
+        f"{remedy}; "
         "the caller's own key is fine."
     )
 
@@ -233,9 +234,14 @@ def _credential(refusal: Refusal, status: int, name: str) -> UpstreamCredentialE
 def _no_model(refusal: Refusal, name: str) -> UpstreamModelNotFoundError:
     said = refusal.message or "there is nothing at this address; check api_base"
     return UpstreamModelNotFoundError(
-        f"{name} does not serve the model or deployment that was named: {said} "
+        f"{name} does not serve the model or deployment that was named: {_ended(said)} "
         "Check the deployment's model and api_base."
     )
+
+
+def _ended(said: str) -> str:
+    """Return what was said with an end, so that another sentence can follow."""
+    return f"{said}." if said and said[-1] not in ".!?…。" else said
 
 
 def _rate_limit(refusal: Refusal, name: str) -> ImageError:

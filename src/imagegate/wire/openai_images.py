@@ -167,7 +167,7 @@ def _read_stream(map_refusal: MapRefusal) -> Generator[Command, Answer, ImageRes
         elif kind.endswith(_COMPLETED):
             completed.append(_completed(event, fields))
         elif kind == "error" or fields.get("error"):
-            error = map_refusal(*_refusal_of(event, fields))
+            error = map_refusal(*refusal_of(event, fields))
             return _end_by_error(completed, error, seen_partial=seen_partial)
     return _join(completed)
 
@@ -212,7 +212,8 @@ def _completed(event: Event, fields: Mapping[str, Json]) -> ImageResult:
     )
 
 
-def _refusal_of(event: Event, fields: Mapping[str, Json]) -> tuple[Refusal, UpstreamWords]:
+def refusal_of(event: Event, fields: Mapping[str, Json]) -> tuple[Refusal, UpstreamWords]:
+    """Return what an `error` event says, nested or flat, and its own words."""
     body = fields if fields.get("error") else {"error": fields}
     return parse_refusal(body), UpstreamWords(200, scrub(event.data.text()))
 

@@ -6,6 +6,7 @@ A provider file names the addresses; what the answers mean is the same everywher
 import json
 from collections.abc import Callable, Generator, Mapping
 from typing import Protocol, TypeAlias
+from urllib.parse import quote
 
 from msgspec import Struct
 
@@ -86,10 +87,26 @@ class Place(Protocol):
         """The deployment's address."""
         ...
 
+    @property
+    def upstream_model(self) -> str:
+        """The provider's own name for the model."""
+        ...
+
 
 def ask_models(target: Place) -> ProbeExchange:
     """List the models as OpenAI-shaped servers do."""
     return (yield from ask_list(f"{target.base_url}/models"))
+
+
+def ask_model(target: Place) -> ProbeExchange:
+    """Ask for the model as OpenAI-shaped servers are asked."""
+    return (yield from ask_one(f"{target.base_url}/models/{quote(target.upstream_model)}"))
+
+
+def ask_no_images(target: Place, count: str = "n") -> ProbeExchange:
+    """Send a generation without a prompt, and of no images: some servers take any prompt."""
+    body = {"model": target.upstream_model, count: 0}
+    return (yield from ask_invalid(f"{target.base_url}/images/generations", body))
 
 
 Ask: TypeAlias = Callable[..., ProbeExchange]
@@ -99,15 +116,19 @@ Ask: TypeAlias = Callable[..., ProbeExchange]
 class Probes(Struct, frozen=True, kw_only=True):
     """A provider's free questions; None where it has no such.
 
-    `models` lists what the key may see, or tells of the account; `model` asks for the target's;
-    `deployments` lists what an operator has deployed there; `invalid` is a generation that lacks
-    its prompt. `known_good` names a model that every account of the provider can use, `""` where
-    nobody can know. `is_gate`: a model that `models` does not list cannot be used.
+    `account` tells of the key and what is left on it; `models` lists what the key may see; `model`
+    asks for the target's; `deployments` lists what an operator has deployed there, or what a region
+    has, at the address that `control_plane` makes of the deployment's own; `invalid` is a
+    generation that lacks its prompt. `known_good` names a model that every account of the provider
+    can use, `""` where nobody can know. `is_gate`: a model that `models` does not list cannot be
+    used.
     """
 
+    account: Ask | None = None
     models: Ask | None = None
     model: Ask | None = None
     deployments: Ask | None = None
+    control_plane: Callable[[str], str] | None = None
     invalid: Ask | None = None
     known_good: str = ""
     is_gate: bool = False

@@ -4,7 +4,7 @@ https://platform.openai.com/docs/api-reference/responses. The answer is passed o
 it is only looked at for images and for tokens.
 """
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 import msgspec
@@ -24,16 +24,21 @@ from imagegate.wire.exchange import (
 )
 from imagegate.wire.json_body import DataUrl, build_json
 from imagegate.wire.lift import Base64, Lifted
-from imagegate.wire.openai_errors import read_words
-from imagegate.wire.openai_images import parse_usage
+from imagegate.wire.openai_errors import map_refusal, read_words
+from imagegate.wire.openai_images import parse_usage, refusal_of
 
 TOOL = "image_generation"
 ITEM = "image_generation_call"
 AZURE_HEADER = "x-ms-oai-image-generation-deployment"
 BODY, TAG, HEADERS, ANSWER, TEXT_USAGE = "body", "tag", "headers", "answer", "text_usage"
-"""Names in `extra` of a call and of a result."""
+TEXTS = "texts"
+"""Names in `extra` of a call and of a result; `texts` are the answer's words by path."""
 
 _DEPTH_MAX = 64
+_TOOLS_THAT_BRING_NOTHING = (TOOL, "function", "custom")
+_REFERENCES = ("previous_response_id", "conversation", "prompt")
+_PARTS_THAT_BRING_MORE = ("input_image", "input_file", "item_reference")
+_WORDS = ("text", "refusal", "arguments", "input")
 _ENDS = ("response.completed", "response.incomplete", "response.failed")
 _ITEM_DONE = "response.output_item.done"
 
@@ -84,6 +89,13 @@ def check_shape(fields: Mapping[str, Json], *, is_image_model: Names, can_draw: 
     drawer = tool.get("model") if tool else None
     shown = drawer if isinstance(drawer, str) and drawer else "gpt-image-2"
     model = str(fields.get("model"))
+    if fields.get("background"):
+        raise BadRequestError(
+            "Invalid 'background': what is made later would be fetched past this gateway, which "
+            "could neither keep nor bill it. Nothing was sent. Leave background out; stream: true "
+            "shows progress.",
+            param="background",
+        )
     if is_image_model(model):
         reason = f"{model!r} is an image model, and a text model belongs here"
         raise _wrong("model", reason, model)
@@ -120,6 +132,26 @@ def image_tool(fields: Mapping[str, Json]) -> dict[str, Json] | None:
     tools = fields.get("tools")
     found = tools if isinstance(tools, list) else []
     return next((one for one in found if isinstance(one, dict) and one.get("type") == TOOL), None)
+
+
+def is_self_contained(call: ImageCall) -> bool:
+    """Return whether the model reads nothing but the texts that stand in the request."""
+    fields = call.extra[BODY]
+    tools = fields.get("tools")
+    brings_more = any(
+        not isinstance(one, dict) or one.get("type") not in _TOOLS_THAT_BRING_NOTHING
+        for one in (tools if isinstance(tools, list) else ())
+    )
+    refers = any(fields.get(name) is not None for name in _REFERENCES)
+    return not (call.images or brings_more or refers or _holds_part(fields.get("input")))
+
+
+def _holds_part(value: Json, depth: int = 0) -> bool:
+    """Return whether an input holds something else than text: an image, a file, a reference."""
+    if isinstance(value, dict) and value.get("type") in _PARTS_THAT_BRING_MORE:
+        return True
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return depth > _DEPTH_MAX or any(_holds_part(part, depth + 1) for part in parts)
 
 
 def _chooses_tool(choice: Json) -> bool:
@@ -196,12 +228,18 @@ def exchange(
 
 def _follow() -> Generator[Command, Answer, ImageResult]:
     images: list[Image] = []
+    items: list[Json] = []
     final: Json = None
+    has_begun = False
     while (event := (yield from next_event())) is not None:
-        yield from emit(_progress(event))
         value = event.data.json()
         kind = value.get("type") if isinstance(value, dict) else None
+        if kind == "error":
+            raise _refusal(event, value, has_begun=has_begun)
+        has_begun = True
+        yield from emit(_progress(event))
         if kind == _ITEM_DONE:
+            items.append(value.get("item"))
             images += _item_images(value.get("item"), event.data)
         elif kind in _ENDS:
             final = value.get("response")
@@ -210,7 +248,15 @@ def _follow() -> Generator[Command, Answer, ImageResult]:
         raise UpstreamFailedError(
             "The upstream's event stream ended before the response did. It may have been billed."
         )
-    return _result(final, images)
+    return _result(final, images, items)
+
+
+def _refusal(event: Event, fields: Mapping[str, Json], *, has_begun: bool) -> ImageError:
+    """Return what an `error` event means; of work that had begun a part may have been billed."""
+    error = map_refusal(*refusal_of(event, fields))
+    if has_begun and error.fault != "call":
+        return UpstreamFailedError(error.message, upstream=error.upstream)
+    return error
 
 
 def _progress(event: Event) -> PartialImage:
@@ -218,7 +264,8 @@ def _progress(event: Event) -> PartialImage:
     return PartialImage(Blob(event.source, 0, event.end), 0)
 
 
-def _result(value: Json, images: list[Image]) -> ImageResult:
+def _result(value: Json, images: list[Image], items: Sequence[Json] = ()) -> ImageResult:
+    """Return what an answer holds; `items` came before it, in events of their own."""
     told = value if isinstance(value, dict) else {}
     tools = told.get("tool_usage")
     raw = tools.get("image_gen") if isinstance(tools, dict) else None
@@ -227,14 +274,32 @@ def _result(value: Json, images: list[Image]) -> ImageResult:
         images=tuple(images),
         usage=parse_usage(raw),
         raw_usage={"usage": text, "tool_usage": tools} if text or tools else None,
-        extra={TEXT_USAGE: text if isinstance(text, dict) else None},
+        extra={
+            TEXT_USAGE: text if isinstance(text, dict) else None,
+            TEXTS: dict(_words([*items, *_output(value)], "output")),
+        },
     )
 
 
 def _images(value: Json, data: Lifted) -> list[Image]:
+    return [image for item in _output(value) for image in _item_images(item, data)]
+
+
+def _output(value: Json) -> list[Json]:
     items = value.get("output") if isinstance(value, dict) else None
-    found = items if isinstance(items, list) else []
-    return [image for item in found for image in _item_images(item, data)]
+    return items if isinstance(items, list) else []
+
+
+def _words(value: Json, path: str, depth: int = 0) -> Iterator[tuple[str, str]]:
+    """Yield what a reader may see of an answer: each text with its path."""
+    if depth > _DEPTH_MAX:
+        return
+    named = value if isinstance(value, dict) else {}
+    listed = dict(enumerate(value)) if isinstance(value, list) else {}
+    for name, item in (named | listed).items():
+        if isinstance(item, str) and name in _WORDS:
+            yield f"{path}.{name}", item
+        yield from _words(item, f"{path}.{name}", depth + 1)
 
 
 def _item_images(item: Json, data: Lifted) -> list[Image]:

@@ -32,7 +32,7 @@ def audited(method: str, path: str, handle: Handler) -> Handler:
             response = await handle(request)
             status = response.status_code
         except ImageError as error:
-            response = error_response(error)
+            response = error_response(error, request)
             status = error.http_status
         finally:
             if method != "GET":
