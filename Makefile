@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check bench torture lock generate clean
+.PHONY: run test check bench torture mutants lock generate clean
 
 run: .make/run
 	$(BIN)/imagegate serve
@@ -28,6 +28,9 @@ bench: .make/dev
 
 torture: .make/dev
 	$(BIN)/python -m bench.torture
+
+mutants: .make/dev
+	$(BIN)/python tools/mutants.py
 
 # The lock files carry hashes and no index urls, so that any mirror serves them.
 lock: $(VENV)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.ledgers import Ledger
 from bench.payloads import GEMINI_MODEL, RECRAFT_MODEL
 
 BENCH = Path(__file__).parent
@@ -97,24 +98,36 @@ def _imagegate(*, retention: str) -> Prepare:
     return prepare
 
 
-def model_list(model: str, upstream_port: int) -> str:
+def model_list(model: str, upstream_port: int, **prices: float) -> str:
     """Return the model list that both LiteLLM and imagegate read."""
     host = f"http://127.0.0.1:{upstream_port}"
     entries = [
-        _entry("bench", model, f"{host}/v1"),
+        _entry("bench", model, f"{host}/v1", **prices),
         _entry("bench-gemini", f"gemini/{GEMINI_MODEL}", f"{host}/gemini/v1beta"),
         _entry("bench-recraft", f"recraft/{RECRAFT_MODEL}", f"{host}/recraft/v1"),
     ]
     return f"model_list: {json.dumps(entries)}\n"
 
 
-def _entry(name: str, model: str, api_base: str) -> dict[str, object]:
-    params = {"model": model, "api_base": api_base, "api_key": "sk-test-bench"}
+def _entry(name: str, model: str, api_base: str, **prices: float) -> dict[str, object]:
+    params = {"model": model, "api_base": api_base, "api_key": "sk-test-bench", **prices}
     return {
         "model_name": name,
         "litellm_params": params,
         "model_info": {"mode": "image_generation"},
     }
+
+
+def _with_ledger(name: str, *, is_shared: bool) -> Contender:
+    ledger = Ledger(is_shared=is_shared)
+
+    def prepare(folder: Path, upstream_port: int, port: int) -> list[str]:
+        # A budget counts only what has a price.
+        models = model_list("openai/bench", upstream_port, output_cost_per_image=0.001)
+        return ledger.prepare(folder, models, port)
+
+    missing = _missing_imagegate()
+    return Contender(name, missing, prepare, "/readyz", extra_headers=ledger.headers)
 
 
 def _missing_imagegate() -> str:
@@ -168,6 +181,8 @@ def contenders() -> list[Contender]:
             one_folder_a_case=True,
             translates=True,
         ),
+        _with_ledger("imagegate-people", is_shared=False),
+        _with_ledger("imagegate-postgres", is_shared=True),
         Contender(
             "litellm",
             "" if (LITELLM / "bin" / "litellm").exists() else "not installed",

@@ -84,7 +84,8 @@ class Desk:
 
     async def load(self) -> None:
         """Find the calls that were left before this process began. Raises `LedgerError`."""
-        after, since_s = "", clock.now_s() - self._attach_s
+        since_s = clock.now_s() - self._attach_s
+        after = clock.least_id("call", since_s)
         while calls := await self._tools.ledger.undelivered_calls(since_s=since_s, after=after):
             for call in calls:
                 self._leave(call.id, call.fingerprint or "", call.finished_at or clock.now_s())

@@ -1,5 +1,6 @@
 """One try at one deployment: its row, its exchange, its line in the journal, its end."""
 
+import datetime
 import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -201,12 +202,16 @@ def usage_json(result: ImageResult) -> str | None:
     return msgspec.json.encode(usage).decode() if usage else None
 
 
-def at_price(model: Model, snapshot: str) -> Model:
-    """Return the model at the price of an admission, which is also that of its settlement."""
-    price = msgspec.json.decode(snapshot).get("price")
-    if price is None:
+def at_price(model: Model | None, snapshot: str) -> Model | None:
+    """Return the model at the price of an admission, which is also that of its settlement.
+
+    None where it had no price and is none that the catalogue knows.
+    """
+    found = msgspec.json.decode(snapshot)
+    if found.get("price") is None:
         return model
-    return msgspec.structs.replace(model, price=msgspec.convert(price, Price))
+    row = model or Model(id=found["model"], operations=(), source="", checked=datetime.date.min)
+    return msgspec.structs.replace(row, price=msgspec.convert(found["price"], Price))
 
 
 def _emptied(blob: Blob) -> Blob:
@@ -214,10 +219,12 @@ def _emptied(blob: Blob) -> Blob:
 
 
 def _price_snapshot(plan: Plan) -> str:
-    model = plan.deployment.model
+    model = plan.deployment.charged_as
     if model is None or model.price is None:
         return "{}"
-    return msgspec.json.encode({"model": model.id, "price": model.price}).decode()
+    source = "configuration" if model.price.is_own else f"catalogue, {model.checked}"
+    snapshot = {"model": model.id, "source": source, "price": model.price}
+    return msgspec.json.encode(snapshot).decode()
 
 
 def internal_error(bug: Exception) -> UpstreamFailedError:

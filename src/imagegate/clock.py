@@ -32,7 +32,15 @@ def chance() -> float:
 
 def new_id(prefix: str) -> str:
     """Return `prefix_` and 26 characters that sort by the time they were drawn (a ULID)."""
-    number = int(time.time() * 1000) << 80 | int.from_bytes(_chance.draw(), "big")
+    return _id(prefix, int(time.time() * 1000) << 80 | int.from_bytes(_chance.draw(), "big"))
+
+
+def least_id(prefix: str, at_s: float) -> str:
+    """Return what sorts before every id that was drawn at `at_s` (unix seconds) or later."""
+    return _id(prefix, max(0, int(at_s * 1000)) << 80)
+
+
+def _id(prefix: str, number: int) -> str:
     return f"{prefix}_{''.join([_PAIRS[number >> shift & 1023] for shift in _PAIR_SHIFTS])}"
 
 

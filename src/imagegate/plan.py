@@ -67,7 +67,7 @@ class Plan(Struct, frozen=True, kw_only=True):
         return -(-self.call.n // self.n_max)
 
     def _part(self, count: int, start: int) -> "Plan":
-        model = self.deployment.model
+        model = self.deployment.charged_as
         call = msgspec.structs.replace(
             _with_seed(self.call, start, facts_of(self.deployment)), n=count
         )
@@ -143,7 +143,7 @@ def _relayed(
         n_max=1,
         tool_model=row,
         warnings=_life_cycle(drawing, on_retired=on_retired, today=today) if tool else (),
-        price=relay_range(deployment.model, row, call),
+        price=relay_range(deployment.charged_as, row, call),
     )
 
 
@@ -157,17 +157,18 @@ def tool_model(name: str, deployment: Deployment) -> Model | None:
     """Return the row of the image model that `name` stands for there, None where it has none."""
     found = tool_deployment(name, deployment)
     if found is not None:
-        return found.model
+        return found.charged_as
     is_openai = deployment.provider.name == "openai"
     return builtin_catalogue().find(f"openai/{name}") if is_openai else None
 
 
 def _price(planned: Plan) -> PriceRange | None:
     """Return what all requests of the call may cost together; None where that is unknown."""
-    if planned.deployment.model is None:
+    model = planned.deployment.charged_as
+    if model is None:
         return None
     if planned.requests == 1:
-        return estimate(planned.deployment.model, planned.call)
+        return estimate(model, planned.call)
     prices = [part.price for part in planned.split(planned.call.n)]
     known = [price for price in prices if price is not None]
     return sum_prices(known) if len(known) == len(prices) else None
@@ -355,8 +356,8 @@ def _unknown(deployment: Deployment) -> tuple[str, ...]:
         return ()
     if assumed is not None and assumed.price is not None and assumed.price.reported:
         return ()
-    name = _name(deployment)
-    return (f"The catalogue does not know {name}: it is sent as asked, its price is unknown.",)
+    price = "its price is unknown" if deployment.priced is None else "its price is your own"
+    return (f"The catalogue does not know {_name(deployment)}: it is sent as asked, {price}.",)
 
 
 def facts_of(deployment: Deployment) -> Model | None:

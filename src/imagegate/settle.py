@@ -247,5 +247,5 @@ class Settlement:
 
 def _charge(plan: Plan, result: ImageResult) -> int | None:
     if plan.call.operation == "responses":
-        return relay_charge(plan.deployment.model, plan.tool_model, plan.call, result)
-    return charge_of(plan.deployment.model, plan.call, result)
+        return relay_charge(plan.deployment.charged_as, plan.tool_model, plan.call, result)
+    return charge_of(plan.deployment.charged_as, plan.call, result)

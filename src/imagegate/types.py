@@ -104,10 +104,11 @@ class Adjustment(Struct, frozen=True):
 
 
 class TokenDetails(Struct, frozen=True):
-    """Tokens by what they stand for."""
+    """Tokens by what they stand for. So many of them as `cached_tokens` were read from a cache."""
 
     text_tokens: int = 0
     image_tokens: int = 0
+    cached_tokens: int | UnsetType = UNSET
 
 
 class Usage(Struct, frozen=True, omit_defaults=False):
@@ -162,7 +163,7 @@ class PartialImage(Struct, frozen=True):
 
 
 class Secret:
-    """A credential whose `repr` hides it. Read it with `reveal()`, in `transport/auth.py` only."""
+    """A credential whose `repr` hides it. Read it with `reveal()` only where it is presented."""
 
     __slots__ = ("_value",)
 

@@ -187,6 +187,18 @@ def test_the_cost_follows_the_usage_by_class() -> None:
     assert format_usd(cost) == "0.054325"
 
 
+@pytest.mark.parametrize(("cached", "text", "image"), [(5, 5, 0), (9, 9, 0), (109, 9, 100)])
+def test_cached_tokens_have_a_rate_of_their_own(cached: int, text: int, image: int) -> None:
+    details = TokenDetails(text_tokens=9, image_tokens=200, cached_tokens=cached)
+    usage = replace(USAGE, input_tokens_details=details)
+    cost = cost_of(model_of("gpt-image-2"), call_of(), usage)
+    assert cost == (9 - text) * 50_000 + text * 12_500 + 1756 * 300_000 + (
+        (200 - image) * 80_000 + image * 20_000
+    )
+    bare = model_of("gemini/gemini-3-pro-image")
+    assert cost_of(bare, call_of(), usage) == cost_of(bare, call_of(), USAGE), "no such rate"
+
+
 def test_text_output_is_charged_where_it_has_a_price_and_unknown_where_not() -> None:
     usage = replace(USAGE, output_tokens_details=TokenDetails(text_tokens=56, image_tokens=1700))
     cost = cost_of(model_of("gpt-image-1.5"), call_of(), usage)

@@ -58,6 +58,13 @@ def test_an_unknown_price_is_none(upstream: FakeUpstream) -> None:
     assert response._hidden_params["response_cost"] is None
 
 
+def test_a_price_of_ones_own_is_a_keyword(upstream: FakeUpstream) -> None:
+    with Client(model="openai/my-own", api_base=upstream.v1, api_key="k") as client:
+        response = client.image_generation("a circle", n=2, output_cost_per_image=0.1)
+    assert response.cost_usd == Decimal("0.2")
+    assert "output_cost_per_image" not in upstream.calls[0].json
+
+
 def test_save_adds_the_suffix(response: ImageResponse, tmp_path: Path) -> None:
     path = response.images[0].save(tmp_path / "circle")
     assert path == tmp_path / "circle.png"

@@ -115,7 +115,7 @@ def test_litellms_own_keys_are_told_once(tmp_path: Path) -> None:
         + """\
       tpm: 5
       tags: [a]
-      input_cost_per_image: 0.04
+      input_cost_per_second: 0.04
 litellm_settings: {drop_params: false, callbacks: [x], request_timeout: 33}
 router_settings: {num_retries: 3, redis_host: x, model_group_alias: {img: gpt-image-2}}
 general_settings: {master_key: sk-1234, database_url: os.environ/NOT_SET}
@@ -124,7 +124,7 @@ agents: []
     )
     settings = load(tmp_path, text, KEY)
     told = "\n".join(f"{note.name}: {note.text}" for note in settings.notes)
-    assert "litellm_params: not acted on here: input_cost_per_image, tpm" in told
+    assert "litellm_params: not acted on here: input_cost_per_second, tpm" in told
     assert "callbacks: not acted on here: x" in told
     assert "router_settings: not acted on here: redis_host" in told
     assert "general_settings: not acted on here: database_url" in told
@@ -233,7 +233,7 @@ log_format: json
     assert (settings.server.port, settings.server.calls_max) == (4711, 7)
     assert settings.assets.folder == str(tmp_path / "pictures")
     assert settings.assets.retention_s == 0
-    assert settings.database_url == f"sqlite:///{tmp_path / 'ledger.db'}"
+    assert settings.database_url.reveal() == f"sqlite:///{tmp_path / 'ledger.db'}"
     assert settings.deployments[0].model is not None
     assert (settings.adjust, settings.on_retired, settings.log_format) == (
         "strict",
@@ -267,7 +267,7 @@ def test_no_file_is_the_sandbox_and_spends_nothing(tmp_path: Path) -> None:
     assert settings.default_model in groups
     assert settings.aliases["sandbox/gpt-image-2"] == "gpt-image-2"
     assert settings.assets.folder == str(tmp_path / "home" / "assets")
-    assert settings.database_url == f"sqlite:///{tmp_path / 'home' / 'imagegate.db'}"
+    assert settings.database_url.reveal() == f"sqlite:///{tmp_path / 'home' / 'imagegate.db'}"
     assert any("OPENAI_API_KEY is set" in note.text for note in settings.notes)
     assert settings.server.port == 0
 
@@ -303,3 +303,16 @@ def test_no_secret_is_in_any_repr(tmp_path: Path) -> None:
     settings = load(tmp_path, text, KEY)
     shown = repr(settings.deployments) + repr(settings.server) + repr(check_report(settings))
     assert "sk-test" not in shown
+
+
+def test_a_databases_password_is_in_no_repr(tmp_path: Path) -> None:
+    url = "postgresql://gate:sk-test-hidden@127.0.0.1/gate"
+    settings = load(tmp_path, f"{ISSUE}database_url: {url}\n", KEY)
+    assert settings.database_url.reveal() == url
+    assert "sk-test-hidden" not in f"{settings!r} {settings}"
+
+
+def test_the_budget_of_every_end_user(tmp_path: Path) -> None:
+    text = f"{ISSUE}litellm_settings: {{max_end_user_budget: 0.05}}\n"
+    assert load(tmp_path, text, KEY).end_user_budget_e10 == 5 * 10**8
+    assert load(tmp_path, ISSUE, KEY).end_user_budget_e10 is None

@@ -13,6 +13,7 @@ from aiohttp import web
 from imagegate.catalogue.rows import builtin_catalogue
 from imagegate.config.settings import AssetSettings, Deployment, Settings
 from imagegate.providers import PROVIDERS, openai_compatible
+from imagegate.types import Secret
 from imagegate.wire.provider import Provider
 from tests.exchanges import case as cases
 from tests.exchanges.case import Case
@@ -110,7 +111,7 @@ def settings_of(folder: Path, *deployments: Deployment) -> Settings:
         deployments=deployments,
         catalogue=builtin_catalogue(),
         assets=AssetSettings(folder=str(folder / "data")),
-        database_url=f"sqlite:///{folder}/ledger.db",
+        database_url=Secret(f"sqlite:///{folder}/ledger.db"),
     )
 
 

@@ -99,7 +99,11 @@ def test_an_attempt_is_settled_once(run):
     async def test(ledger):
         await ledger.commit(admit("a"))
         await ledger.commit(settle("a", cost_e10=5))
-        for again in (settle("a", cost_e10=5), fail("a", "unknown"), fail("a", "refused")):
+        for again in (
+            *(settle("a", cost_e10=5), fail("a", "unknown"), fail("a", "refused")),
+            Fail(attempt_end("a", "refused")),
+            CloseCall(call_end("a", "failed")),
+        ):
             with pytest.raises(ConflictError):
                 await ledger.commit(again)
 

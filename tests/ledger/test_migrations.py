@@ -12,13 +12,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, inspect, make_url, text
 
 from imagegate.errors import ConfigError
 from imagegate.ledger import migrate, review_schema, schema
 from imagegate.ledger.records import AssetRecord, AttemptRecord, CallRecord
 from imagegate.ledger.review import AuditRecord, VerdictRecord
-from imagegate.ledger.store import open_ledger
+from imagegate.ledger.store import open_ledger, upgrade
 from imagegate.running import AttachTerms
 
 
@@ -62,7 +62,8 @@ def test_a_new_ledger_has_what_the_migrations_make(file, tmp_path):
     with engine.begin() as connection:
         migrate.upgrade(connection)
     engine.dispose()
-    for query in ("SELECT name, sql FROM sqlite_master", "SELECT * FROM imagegate_version"):
+    tables = "SELECT name, sql FROM sqlite_master WHERE name <> 'sqlite_stat1'"
+    for query in (tables, "SELECT * FROM imagegate_version"):
         assert words(rows(file, query)) == words(rows(migrated, query))
 
 
@@ -106,11 +107,22 @@ def test_a_migration_that_fails_half_way_leaves_nothing_behind(file):
     assert rows(file, "SELECT name FROM sqlite_master") == [("assets",)]
 
 
+def test_an_upgrade_of_postgres_that_fails_half_way_leaves_nothing_behind(postgres_server):
+    url = make_url(postgres_server.new_url(is_migrated=False))
+    engine = create_engine(url.set(drivername="postgresql+psycopg"))
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE attempts (mine TEXT)"))
+    with pytest.raises(ConfigError, match="already exists"):
+        upgrade(url.render_as_string(hide_password=False))
+    assert inspect(engine).get_table_names() == ["attempts"]
+    engine.dispose()
+
+
 LOADED = """
 import sys
 import imagegate.ledger, imagegate.ledger.memory
 assert "sqlalchemy" not in sys.modules
-from imagegate.ledger.store import open_ledger
+from imagegate.ledger.store import open_ledger, upgrade
 open_ledger(sys.argv[1]).close()
 print("alembic" in sys.modules)
 """

@@ -19,6 +19,7 @@ from imagegate.ledger.records import (
     LedgerUnavailableError,
     cost_e10_of,
 )
+from imagegate.ledger.sqlite import TIDY_EVERY
 from imagegate.ledger.store import open_ledger
 from tests.ledger.rows import (
     ENDED_AT,
@@ -140,6 +141,34 @@ def test_a_file_that_another_program_holds_is_an_error_and_passes(url, tmp_path)
                 other.execute("ROLLBACK")
             await ledger.commit(admit("a"))
             assert await ledger.get_call("call_a") == call("a")
+
+    asyncio.run(test())
+
+
+def test_the_loop_goes_on_while_another_program_holds_the_file(url, tmp_path):
+    async def test() -> None:
+        async with opened(url) as ledger:
+            other = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
+            with contextlib.closing(other):
+                other.execute("BEGIN IMMEDIATE")
+                waiting = asyncio.create_task(ledger.commit(admit("a")))
+                await asyncio.to_thread(bool)  # it has been tried by now
+                assert not waiting.done()
+                other.execute("ROLLBACK")
+            await waiting
+            assert await ledger.get_call("call_a") == call("a")
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize("durability", ["process", "power"])
+def test_what_is_written_one_by_one_is_brought_into_the_file(url, tmp_path, durability):
+    async def test() -> None:
+        async with opened(url, durability=durability) as ledger:
+            size = (tmp_path / "ledger.db").stat().st_size
+            for number in range(2 * TIDY_EVERY):
+                await ledger.commit(admit(str(number)))
+            assert (tmp_path / "ledger.db").stat().st_size > size
 
     asyncio.run(test())
 
@@ -274,4 +303,24 @@ def test_durability_decides_how_the_file_is_synchronised(tmp_path, durability, l
     with engine.begin() as connection:
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == level
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
+    engine.dispose()
+
+
+def test_what_is_written_at_once_waits_for_nobody(tmp_path):
+    from imagegate.ledger import sqlite
+
+    engine = sqlite.open_writer(tmp_path / "x.db", durability="process", busy_timeout_s=1.0)
+    at_once, waits = sqlite.AtOnce(1.0), ("busy_timeout", "wal_autocheckpoint")
+    with engine.connect() as connection:
+        file = sqlite.raw(connection)
+
+        def settings() -> list[int]:
+            return [file.execute(f"PRAGMA {name}").fetchone()[0] for name in waits]
+
+        for _ in range(TIDY_EVERY - 1):
+            with at_once(connection):
+                assert settings() == [0, 0]
+        assert settings() == [1000, sqlite.CHECKPOINT_PAGES]
+        with pytest.raises(BlockingIOError), at_once(connection):
+            pass
     engine.dispose()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from imagegate.ledger.pace import Pace
 from imagegate.ledger.records import ConflictError, LedgerError, LedgerUnavailableError
 from imagegate.ledger.writer import GROUP_MAX, NOTES_MAX, GroupWriter
 
@@ -172,3 +173,107 @@ def test_who_waits_for_a_silent_writer_is_told_and_what_is_under_way_is_named():
     assert [type(result) for result in results] == [LedgerUnavailableError] * 2
     assert doubtful == ("under way",)
     assert book.groups == [["under way"], ["later"]]
+
+
+class QuickBook(Book):
+    """A book that can also be written at once, and knows which thread did it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go.set()
+        self.threads: list[str] = []
+
+    def write(self, group: Sequence[str]) -> Sequence[LedgerError | None]:
+        self.threads.append(threading.current_thread().name)
+        return super().write(group)
+
+    def at_once(self, group: Sequence[str]) -> Sequence[LedgerError | None]:
+        if {"wait", "die"} & {*group}:
+            raise BlockingIOError
+        return self.write(group)
+
+
+class Fast(Pace):
+    """A pace at which the first few writes may go at once, and no other."""
+
+    def __init__(self, count: int) -> None:
+        self._left = count
+
+    def is_slow(self, now_s: float) -> bool:
+        self._left -= 1
+        return self._left >= 0
+
+
+def put_all(
+    book: QuickBook, *turns: Sequence[str], note: str = "", pace: Pace | None = None
+) -> list[object]:
+    """Write the items of each turn together, one turn after the other; then one too late."""
+
+    async def run() -> list[object]:
+        writer = GroupWriter(book.write, name="writer", write_at_once=book.at_once, pace=pace)
+        if note:
+            writer.note(note)
+        results: list[object] = []
+        async with asyncio.timeout(WAIT_S):
+            for items in turns:
+                puts = [writer.put(item) for item in items]
+                results += await asyncio.gather(*puts, return_exceptions=True)
+        await asyncio.to_thread(writer.close)
+        results += await asyncio.gather(writer.put("late"), return_exceptions=True)
+        return results
+
+    return asyncio.run(run())
+
+
+def test_what_comes_alone_is_written_on_the_thread_that_brings_it():
+    book = QuickBook()
+    *results, late = put_all(book, ["a"], ["refused"], note="n")
+    assert book.groups == [["a", "n"], ["refused"]]
+    assert set(book.threads) == {"MainThread"}
+    assert [str(result) for result in results] == ["None", "full up"]
+    assert isinstance(late, LedgerUnavailableError)
+
+
+def test_many_at_the_same_moment_are_left_to_the_writer():
+    book = QuickBook()
+    items = [str(number) for number in range(20)]
+    put_all(book, items, pace=Fast(2))
+    assert book.groups[:2] == [["0"], ["1"]]
+    assert [item for group in book.groups for item in group] == items
+    assert book.threads[:3] == ["MainThread", "MainThread", "writer"]
+    assert set(book.threads[2:]) == {"writer"}
+
+
+def test_nothing_is_written_at_once_while_the_writer_writes():
+    book = QuickBook()
+    book.go.clear()
+
+    async def run() -> None:
+        writer = GroupWriter(book.write, name="writer", write_at_once=book.at_once)
+        first = asyncio.create_task(writer.put("wait"))
+        await asyncio.to_thread(book.started.wait, WAIT_S)
+        second = asyncio.create_task(writer.put("a"))
+        asyncio.get_running_loop().call_soon(book.go.set)
+        async with asyncio.timeout(WAIT_S):
+            await asyncio.gather(first, second)
+        await asyncio.to_thread(writer.close)
+
+    asyncio.run(run())
+    assert book.threads == ["writer", "writer"]
+
+
+@pytest.mark.parametrize(("item", "error"), [("wait", type(None)), ("bad", ConflictError)])
+def test_what_cannot_be_written_at_once_is_left_to_the_writer(item, error):
+    book = QuickBook()
+    result, _ = put_all(book, [item], note="n")
+    assert type(result) is error
+    assert "writer" in book.threads
+    assert book.groups == ([["wait", "n"]] if item == "wait" else [["n"]])
+
+
+def test_when_the_writer_died_nothing_is_written_at_once_either():
+    book = QuickBook()
+    died, later, _ = put_all(book, ["die"], ["b"])
+    assert isinstance(died, LedgerUnavailableError)
+    assert isinstance(later, LedgerUnavailableError)
+    assert book.groups == []

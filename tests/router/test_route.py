@@ -223,6 +223,12 @@ def test_a_moment_is_waited_for_where_nobody_else_is() -> None:
     assert waits == [0.5, 1.0, None]
 
 
+@pytest.mark.parametrize("kind", [UpstreamCredentialError, UpstreamModelNotFoundError])
+def test_a_fault_of_the_deployment_is_no_moment(kind: type[ImageError]) -> None:
+    driver = Driver(plan_for("a"), retries_max=2)
+    assert driver.fail(driver.start(), kind("x")) is None
+
+
 @pytest.mark.parametrize(
     ("told_s", "least_s", "wait_s"), [(3.0, 0.0, 3.0), (3.0, 5.0, 5.0), (12.0, 0.0, None)]
 )
@@ -287,6 +293,13 @@ def test_fallbacks_that_lead_in_a_circle_end() -> None:
     step = driver.fail(driver.start(), UpstreamCredentialError("x"))
     assert step
     assert driver.fail(step, UpstreamCredentialError("x")) is None
+    refusal = ContentPolicyViolationError("x")
+    driver = Driver(plan_for("a"), policy_fallbacks={"img": ("img", "spare")})
+    driver.groups["spare"] = [plan_for("s")]
+    step = driver.fail(driver.start(), refusal)
+    assert name_of(step) == "s"
+    assert step
+    assert driver.fail(step, refusal) is None
 
 
 def test_a_refused_prompt_goes_elsewhere_only_by_its_own_fallbacks() -> None:

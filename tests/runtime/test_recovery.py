@@ -131,7 +131,7 @@ async def _scene(provider: Provider, case: Case, answers: int, folder: Path) -> 
 
 async def _die(settings: Settings, deployment: Deployment, call: ImageCall, answers: int) -> None:
     """Have the conversation up to so many answers, and leave everything as it is then."""
-    spool, ledger = Spool(settings.assets), open_ledger(settings.database_url)
+    spool, ledger = Spool(settings.assets), open_ledger(settings.database_url.reveal())
     attempt_id, now_s = clock.new_id("att"), clock.now_s()
     provider, target = deployment.provider, deployment.target
     await ledger.commit(

@@ -96,6 +96,7 @@ KnownImageModel: TypeAlias = Literal[
     "xai/grok-imagine-image-2.0",
     "xai/grok-imagine-image-quality",
     "xai/grok-imagine-image-pro",
+    "volcengine/seedream-5.5",
     "zai/glm-image",
     "gemini/gemini-3.1-flash-image",
     "gemini/gemini-nano-banana-2.1",

@@ -23,13 +23,15 @@ ANY_NAME = "*"
 NEAR_MAX = 3
 
 
-class Price(Struct, frozen=True, kw_only=True):
+class Price(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is charged, in 1e-10 USD; None: no such charge is known.
 
     A token of each class; an output image (`image_e10`, or `images_e10` by key); a million output
     pixels (`megapixel_e10`, the first one apart where it is dearer); an input image. A key of
     `images_e10` is a resolution, a size, a quality word, or a resolution and a quality ("1K
-    high"), as they are sent. `reported`: each answer carries its own cost, which then counts.
+    high"), as they are sent. `reported`: each answer carries its own cost, which then counts,
+    unless the price `is_own`: an operator's word for what the deployment charges. `batch_e10` are
+    the token rates of the provider's batch API, by name ("text_in"); nothing here goes there.
     """
 
     text_in_e10: int | None = None
@@ -43,7 +45,9 @@ class Price(Struct, frozen=True, kw_only=True):
     megapixel_e10: int | None = None
     first_megapixel_e10: int | None = None
     input_image_e10: int | None = None
+    batch_e10: Mapping[str, int] = {}
     reported: bool = False
+    is_own: bool = False
 
     @property
     def is_free(self) -> bool:

@@ -3,9 +3,10 @@
 Money is an integer of 1e-10 USD, fractions rounded up.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from imagegate.catalogue.geometry import Pixels, nearest_resolution, parse_size
+from imagegate.catalogue.geometry import AREA_PX_MAX, Pixels, nearest_resolution, parse_size
 from imagegate.catalogue.model import Model, Price, TokenRange
 from imagegate.catalogue.shape import pixels_of
 from imagegate.types import Blob, ImageCall
@@ -104,8 +105,19 @@ def _pixel_range(model: Model, call: ImageCall) -> tuple[Pixels, Pixels, Pixels]
     if asked:
         return asked, asked, asked
     least = (model.pixels_min, 1) if model.pixels_min else EXPECTED_PX
-    most = (model.pixels_max, 1) if model.pixels_max else EXPECTED_PX
-    return least, EXPECTED_PX, most
+    return least, EXPECTED_PX, _largest(model)
+
+
+def _largest(model: Model) -> Pixels:
+    """Return the most pixels that the model may choose to make."""
+    if model.pixels_max:
+        return model.pixels_max, 1
+    if model.side_px_max:
+        return model.side_px_max, model.side_px_max
+    if model.sizes == "flexible":
+        return AREA_PX_MAX, 1
+    listed = (parse_size(size) or EXPECTED_PX for size in model.sizes if model.sizes != "any")
+    return max(listed, key=math.prod, default=EXPECTED_PX)
 
 
 def _pixel_cost(price: Price, size: Pixels) -> int:

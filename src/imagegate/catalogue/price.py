@@ -6,6 +6,7 @@ Rates are whole numbers of 1e-10 USD a token, so that every product is exact.
 from collections.abc import Iterable, Sequence
 
 from msgspec import UNSET, Struct
+from msgspec.structs import replace
 
 from imagegate.catalogue.geometry import AREA_PX_MAX, AREA_PX_MIN, RATIO_MAX, parse_size
 from imagegate.catalogue.model import Model, OutputTokens, Price, TokenRange
@@ -95,12 +96,12 @@ def _token_charges(model: Model, price: Price, call: ImageCall) -> TokenRange | 
 def charge_of(model: Model | None, call: ImageCall, result: ImageResult) -> int | None:
     """Return what `call` cost by what it brought, in 1e-10 USD; None where that is unknown.
 
-    What the upstream itself says that it charged comes before anything that we work out.
+    What the upstream itself says that it charged comes before anything that we work out, except by
+    a price of the operator's own.
     """
-    if result.cost_e10 is not None:
+    is_own = model is not None and model.price is not None and model.price.is_own
+    if model is None or (result.cost_e10 is not None and not is_own):
         return result.cost_e10
-    if model is None:
-        return None
     made = tuple(image.blob for image in result.images if image.blob is not None)
     return cost_of(model, call, result.usage, made)
 
@@ -151,9 +152,13 @@ def _area_tokens(base: int, ratio: int, area_px: int) -> int:
 
 
 def _charge(price: Price, used: TokenDetails, made: TokenDetails) -> int | None:
+    cached_text, cached_image = _cached(used)
+    text_cached_e10, image_cached_e10 = price.text_in_cached_e10, price.image_in_cached_e10
     classes = (
-        (used.text_tokens, price.text_in_e10),
-        (used.image_tokens, price.image_in_e10),
+        (used.text_tokens - cached_text, price.text_in_e10),
+        (cached_text, price.text_in_e10 if text_cached_e10 is None else text_cached_e10),
+        (used.image_tokens - cached_image, price.image_in_e10),
+        (cached_image, price.image_in_e10 if image_cached_e10 is None else image_cached_e10),
         (made.text_tokens, price.text_out_e10),
         (made.image_tokens, price.image_out_e10),
     )
@@ -162,13 +167,20 @@ def _charge(price: Price, used: TokenDetails, made: TokenDetails) -> int | None:
     return sum(tokens * (rate or 0) for tokens, rate in classes)
 
 
+def _cached(used: TokenDetails) -> tuple[int, int]:
+    """Return the cached tokens by class; they are text first, whose discount is the smaller one."""
+    cached = used.cached_tokens or 0
+    text = min(cached, used.text_tokens)
+    return text, min(cached - text, used.image_tokens)
+
+
 def _input_details(call: ImageCall, usage: Usage) -> TokenDetails:
     """Return the input by class; what the upstream left unexplained counts as the dearer class."""
     known = usage.input_tokens_details
     rest = max(0, usage.input_tokens - known.text_tokens - known.image_tokens)
     if call.operation == "generate":
-        return TokenDetails(known.text_tokens + rest, known.image_tokens)
-    return TokenDetails(known.text_tokens, known.image_tokens + rest)
+        return replace(known, text_tokens=known.text_tokens + rest)
+    return replace(known, image_tokens=known.image_tokens + rest)
 
 
 def _output_details(usage: Usage) -> TokenDetails:

@@ -15,6 +15,7 @@ CHARGED = (
     "image out",
     "text out",
     "by image",
+    "in a batch",
 )
 
 
@@ -105,10 +106,11 @@ def _own_fields(model: Model) -> list[str]:
 
 def _prices(price: Price | None) -> list[str]:
     if price is None:
-        return ["unknown"] + [""] * len(TOKEN_RATES)
+        return ["unknown"] + [""] * (len(TOKEN_RATES) + 1)
     rates = [getattr(price, name) for name in TOKEN_RATES]
     tokens = ["" if rate is None else format_usd(rate * 1_000_000) for rate in rates]
-    return [*tokens, ", ".join(_image_prices(price))]
+    batch = [f"{name} {format_usd(rate * 1_000_000)}" for name, rate in price.batch_e10.items()]
+    return [*tokens, ", ".join(_image_prices(price)), ", ".join(batch).replace("_", " ")]
 
 
 def _image_prices(price: Price) -> Iterator[str]:

@@ -37,9 +37,11 @@ E10_PER_TOKEN = 10_000
 """1 USD per million tokens is 1e-6 USD a token, which is 10,000 times 1e-10 USD."""
 
 E10_PER_USD = 10**10
-TABLE_KEY = "images"
+TABLE_KEYS = ("images", "batch")
 FLAG_KEY = "reported"
-_PRICE_KEYS = tuple(name.removesuffix("_e10") for name in Price.__struct_fields__)
+_PRICE_KEYS = tuple(
+    name.removesuffix("_e10") for name in Price.__struct_fields__ if name != "is_own"
+)
 _MODEL_KEYS = ("like", *(name for name in Model.__struct_fields__ if name != "snapshot_of"))
 
 
@@ -108,10 +110,14 @@ def _rate(key: str, value: Json, where: str) -> tuple[str, Json]:
         if not isinstance(value, bool):
             raise ConfigError(f"{where}: price.{key} is true or false, not {value!r}")
         return key, value
-    if key != TABLE_KEY:
+    if key not in TABLE_KEYS:
         return f"{key}_e10", _rate_e10(value, where, key)
     if not isinstance(value, dict):
         raise ConfigError(f'{where}: price.{key} is a table such as {{"1K" = "0.04"}}')
+    if key == "batch":
+        rates = tuple(name.removesuffix("_e10") for name in TOKEN_RATES)
+        _refuse_unknown(value, rates, f"{where}: price.batch")
+        return f"{key}_e10", {name: _rate_e10(usd, where, name) for name, usd in value.items()}
     return f"{key}_e10", {name: _rate_e10(usd, where, key) for name, usd in value.items()}
 
 

@@ -20,7 +20,7 @@ def migrate(*, config: Path | None = None) -> int:
         Configuration file whose database_url names the database.
     """
     settings = load_settings(None if config is None else str(config))
-    before, after = upgrade(settings.database_url)
+    before, after = upgrade(settings.database_url.reveal())
     if before == after:
         sys.stdout.write(f"The schema is revision {after} already.\n")
     else:

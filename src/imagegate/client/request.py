@@ -11,6 +11,7 @@ from imagegate.client.inputs import Source, read_input, read_inputs
 from imagegate.client.keyed import read_key
 from imagegate.client.settings import TIMEOUT_S
 from imagegate.config.deployment import setting_names
+from imagegate.config.prices import PRICE_NAMES
 from imagegate.errors import BadRequestError
 from imagegate.providers import PROVIDERS
 from imagegate.types import AdjustPolicy, Json, Operation
@@ -42,8 +43,8 @@ CONNECTION = frozenset(
         "extra_query",
     ]
 )
-# The same, of single providers (`aws_region_name`): their records name them.
-PROVIDER_SETTINGS = setting_names(each for each in PROVIDERS if each.auth != "none")
+# The same, of single providers (`aws_region_name`): their records name them. And what it costs.
+PROVIDER_SETTINGS = setting_names(each for each in PROVIDERS if each.auth != "none") | PRICE_NAMES
 # LiteLLM's own words: some are read below, the others are accepted so that its callers run.
 IGNORED = frozenset(
     [

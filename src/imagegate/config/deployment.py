@@ -4,22 +4,21 @@ The configuration file and the SDK's keywords both come here, so that a name mea
 both. Nothing raises: what is wrong comes back as problems, all of them.
 """
 
-import datetime
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
-from decimal import Decimal
 
 import msgspec
 
-from imagegate.catalogue.model import Catalogue, Model, Price
+from imagegate.catalogue.model import Catalogue, Model
 from imagegate.config.credential import find_credential
 from imagegate.config.endpoint import Endpoint, read_endpoint
 from imagegate.config.faults import nearest
 from imagegate.config.google import with_project
 from imagegate.config.litellm import PROVIDERS_NOT_HERE
+from imagegate.config.prices import priced_row
 from imagegate.config.settings import Credential, Deployment
-from imagegate.config.wanted import TOKEN_PRICES, Findings, Wanted
+from imagegate.config.wanted import Findings, Wanted
 from imagegate.errors import ConfigError
 from imagegate.providers import PROVIDERS, provider_for
 from imagegate.providers.azure import API_VERSION_DEFAULT, V1_VERSIONS
@@ -27,7 +26,6 @@ from imagegate.types import Json, Secret
 from imagegate.wire.provider import Place, Provider, Target
 
 TIMEOUT_S = 600.0
-E10 = 10**10
 OPENAI_HOST = "api.openai.com"
 EDITS_SINCE = "2025-04-01"
 
@@ -103,17 +101,18 @@ def resolve_deployment(
         target = locate(wanted, name, provider, endpoint, env, findings)
     else:
         target = Target(endpoint.base_url, place.upstream_model, place.traits)
-    if wanted.serves == "responses":
-        row = _text_row(wanted, provider, target, findings)
-    else:
-        row = _row(wanted, provider, target, catalogue, findings)
+    row = _row(wanted, provider, target, catalogue, findings)
+    assumed = None if row or wanted.serves == "responses" else catalogue.assume(provider.name)
+    model_id = f"{provider.name}/{target.upstream_model}"
+    priced = priced_row(wanted.prices, row or assumed, model_id, findings)
+    priced = _limited(priced, wanted, findings)
     headers, secret_headers = _headers(wanted, findings)
     credential = find_credential(wanted, provider, endpoint, secret_headers, env, findings)
     defaults = _defaults(wanted, findings)
     if findings.problems:
         return None
-    assumed = None if row else catalogue.assume(provider.name)
-    return _assemble(wanted, provider, target, row, assumed, credential, headers, defaults)
+    deployment = _assemble(wanted, provider, target, row, assumed, credential, headers, defaults)
+    return msgspec.structs.replace(deployment, priced=priced)
 
 
 def _assemble(
@@ -308,6 +307,12 @@ _LOCATE: dict[str, _Locate] = {"azure": _locate_azure, "openai": _locate_openai}
 def _row(
     wanted: Wanted, provider: Provider, target: Target, catalogue: Catalogue, findings: Findings
 ) -> Model | None:
+    if wanted.serves == "responses":
+        if provider.respond is None:
+            findings.problem(
+                "model", f"{provider.name} has no Responses API here; use openai or azure"
+            )
+        return None
     if wanted.base_model:
         return _base_row(wanted.base_model, provider, catalogue, findings)
     row = _find(_row_ids(target.upstream_model, provider), catalogue)
@@ -321,33 +326,14 @@ def _row_ids(name: str, provider: Provider) -> tuple[str, ...]:
     return tuple(f"{provider.name}/{known}" for known in names)
 
 
-def _text_row(
-    wanted: Wanted, provider: Provider, target: Target, findings: Findings
-) -> Model | None:
-    """Return what a text model costs, by the prices that stand with it; None without prices."""
-    if provider.respond is None:
-        findings.problem("model", f"{provider.name} has no Responses API here; use openai or azure")
-    try:
-        rates = {
-            TOKEN_PRICES[name]: int(Decimal(str(value)) * E10)
-            for name, value in wanted.token_prices.items()
-        }
-    except (ValueError, ArithmeticError):
-        findings.problem("input_cost_per_token", "a price is no number; write USD a token")
-        return None
+def _limited(priced: Model | None, wanted: Wanted, findings: Findings) -> Model | None:
+    """Return a text model's row with what it reads and writes at most: the bounds of its cost."""
     for name, value in wanted.token_limits.items():
         if not isinstance(value, int) or value < 1:
             findings.problem(name, "must be a whole number of tokens")
-    if not rates:
-        return None
-    return Model(
-        id=f"{provider.name}/{target.upstream_model}",
-        operations=(),
-        price=msgspec.structs.replace(Price(), **rates),
-        traits=wanted.token_limits,
-        source="the configuration",
-        checked=datetime.date.min,
-    )
+    if priced is None or not wanted.token_limits:
+        return priced
+    return msgspec.structs.replace(priced, traits=wanted.token_limits)
 
 
 def _find(ids: Iterable[str], catalogue: Catalogue) -> Model | None:

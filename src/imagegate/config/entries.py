@@ -1,6 +1,6 @@
 """`model_list` -> what is wanted, what is skipped: an entry that makes no images is no fault."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from imagegate.catalogue.model import Catalogue
 from imagegate.config.deployment import (
@@ -19,12 +19,13 @@ from imagegate.config.litellm import (
     policy_of,
 )
 from imagegate.config.patterns import MARK
+from imagegate.config.prices import PRICE_NAMES, prices_among
 from imagegate.config.resolve import ENV_PREFIX, WantedAt
 from imagegate.config.routing import routing_of
-from imagegate.config.schema import ConfigFile, DeploymentParams, ModelEntry, ModelInfo
+from imagegate.config.schema import ConfigFile, DeploymentParams, ModelEntry
 from imagegate.config.settings import Note, Skipped
 from imagegate.config.validate import secret, validate
-from imagegate.config.wanted import TOKEN_LIMITS, TOKEN_PRICES, Wanted
+from imagegate.config.wanted import TOKEN_LIMITS, Wanted
 from imagegate.config.wildcards import why_not
 from imagegate.providers import PROVIDERS, provider_for
 from imagegate.types import ImageCall, Json
@@ -161,9 +162,10 @@ class Entries:
         params, info = entry.litellm_params, entry.model_info
         provider = provider_for(split_model(params.model, params.custom_llm_provider)[0])
         settings = read_settings(provider, params.model_extra or {}) if provider else {}
-        taken = setting_names((provider,)) if provider else frozenset[str]()
+        taken = PRICE_NAMES | (setting_names((provider,)) if provider else frozenset())
         if info.mode == RESPONSES_MODE:
-            taken |= {*TOKEN_PRICES, *TOKEN_LIMITS}
+            taken |= {*TOKEN_LIMITS}
+        said = {**(info.model_extra or {}), **(params.model_extra or {})}
         extra = self._extra(params, taken, path)
         headers = {**(params.extra_headers or {}), **_texts(extra.pop("headers", None))}
         wanted = Wanted(
@@ -192,8 +194,8 @@ class Entries:
             adjust=policy_of(params.drop_params),
             routing=routing_of(params, self._config),
             serves="responses" if info.mode == RESPONSES_MODE else "images",
-            token_prices=_among(TOKEN_PRICES, info, params),
-            token_limits=_among(TOKEN_LIMITS, info, params),
+            prices=prices_among(said),
+            token_limits={name: said[name] for name in TOKEN_LIMITS if said.get(name) is not None},
         )
         self.served.append(WantedAt(wanted, path))
 
@@ -206,7 +208,7 @@ class Entries:
     ) -> dict[str, Json]:
         """Return the image parameters and unknown fields; near misses of known keys are faults.
 
-        `taken` are the settings of the provider, which are read elsewhere.
+        `taken` are prices and the settings of the provider, which are read elsewhere.
         """
         kept: dict[str, Json] = {}
         for key, value in (params.model_extra or {}).items():
@@ -229,12 +231,6 @@ class Entries:
         if meant:
             self._faults.add((*path, key), f"unknown key; did you mean {meant!r}?")
         return meant is not None
-
-
-def _among(names: Iterable[str], info: ModelInfo, params: DeploymentParams) -> Mapping[str, Json]:
-    """Return what LiteLLM says of text tokens under these names, as it is written."""
-    given = {**(info.model_extra or {}), **(params.model_extra or {})}
-    return {name: given[name] for name in names if given.get(name) is not None}
 
 
 def _texts(value: Json) -> dict[str, str]:

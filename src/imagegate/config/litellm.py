@@ -26,16 +26,13 @@ PARAMS_NOT_HERE = _words(
     """
     additional_drop_params allowed_openai_params annotation_cost_per_page api_type
     auto_router_config auto_router_config_path auto_router_default_model
-    auto_router_embedding_model budget_duration cache_creation_input_token_cost
-    cache_read_input_image_token_cost cache_read_input_token_cost caching
+    auto_router_embedding_model budget_duration cache_creation_input_token_cost caching
     complexity_router_config configurable_clientside_auth_params
     default_api_key_rpm_limit default_api_key_tpm_limit fallbacks
-    hf_model_name input_cost_per_image input_cost_per_image_token input_cost_per_pixel
-    input_cost_per_second input_cost_per_token itpm litellm_session_id litellm_trace_id
+    hf_model_name input_cost_per_second itpm litellm_session_id litellm_trace_id
     max_budget max_file_size_mb max_retries
     merge_reasoning_content_in_choices mock_response model_info
-    num_retries otpm output_cost_per_image output_cost_per_image_token
-    output_cost_per_pixel output_cost_per_second output_cost_per_token region_name retry_policy
+    num_retries otpm output_cost_per_second region_name retry_policy
     rpd ssl_verify stream_timeout supports_system_message tag_regex
     timeout_policy tpd tpm use_chat_completions_api use_in_pass_through
     use_litellm_proxy use_xai_oauth

@@ -20,6 +20,7 @@ from imagegate.config.faults import ConfigFault, Faults, Path, nearest
 from imagegate.config.guards import GuardrailReader
 from imagegate.config.litellm import SECTION_KEYS_NOT_HERE, TOP_LEVEL_NOT_HERE, policy_of
 from imagegate.config.master_key import check_master_key
+from imagegate.config.prices import usd_e10
 from imagegate.config.proxies import read_proxies
 from imagegate.config.resolve import (
     ENV_PREFIX,
@@ -45,7 +46,6 @@ DATABASE_SCHEME = "sqlite:///"
 PORT_MAX = 65_535
 DATABASE_ENV = "DATABASE_URL"
 POSTGRES_SCHEMES = ("postgresql://", "postgres://", "postgresql+psycopg://")
-E10_PER_USD = 10**10
 
 
 def environment() -> Mapping[str, str]:
@@ -146,8 +146,8 @@ def _home_note(home: FilePath) -> Note:
     return Note("", 0, f"images and the ledger are kept in {home} ({HOME_ENV} moves them)")
 
 
-def _database_url(home: FilePath) -> str:
-    return f"{DATABASE_SCHEME}{home / 'imagegate.db'}"
+def _database_url(home: FilePath) -> Secret:
+    return Secret(f"{DATABASE_SCHEME}{home / 'imagegate.db'}")
 
 
 def _master_key(given: str, env: Mapping[str, str]) -> tuple[Secret, Path]:
@@ -217,7 +217,8 @@ def _build(
         assets=asset_settings(config.assets, source.folder, home, faults),
         database_url=_database(config, variables, source.folder, home, faults),
         unknown_price=config.unknown_price,
-        unknown_price_ceiling_e10=round(config.unknown_price_ceiling_usd * E10_PER_USD),
+        unknown_price_ceiling_e10=usd_e10(config.unknown_price_ceiling_usd) or 0,
+        end_user_budget_e10=usd_e10(config.litellm_settings.max_end_user_budget),
         proxies=read_proxies(variables),
         status_pages=config.status_pages,
         late_s=config.late_s,
@@ -390,18 +391,18 @@ def _database(
     folder: FilePath,
     home: FilePath,
     faults: Faults,
-) -> str:
+) -> Secret:
     """Return where the ledger is: our key, else LiteLLM's, else the variable, else a file."""
     given = config.database_url or config.general_settings.database_url
     url = given.get_secret_value() if given else env.get(DATABASE_ENV, "")
     if not url or url.startswith(ENV_PREFIX):  # that it is unset is told elsewhere
         return _database_url(home)
     if url.startswith(POSTGRES_SCHEMES):
-        return url
+        return Secret(url)
     if not url.startswith(DATABASE_SCHEME) or url == DATABASE_SCHEME:
         faults.add(("database_url",), f"must be {DATABASE_SCHEME}PATH or postgresql://...")
-        return url
-    return f"{DATABASE_SCHEME}{_at(folder, url.removeprefix(DATABASE_SCHEME))}"
+        return Secret(url)
+    return Secret(f"{DATABASE_SCHEME}{_at(folder, url.removeprefix(DATABASE_SCHEME))}")
 
 
 def _at(folder: FilePath, name: str) -> FilePath:

@@ -15,6 +15,7 @@ from imagegate.catalogue.rows import builtin_catalogue
 from imagegate.config.deployment import read_settings, resolve_deployment, split_model
 from imagegate.config.faults import Faults, Path, nearest
 from imagegate.config.patterns import matches
+from imagegate.config.prices import describe_price, prices_among
 from imagegate.config.proxies import read_proxies
 from imagegate.config.settings import (
     AssetSettings,
@@ -169,7 +170,7 @@ def _meant(name: str, groups: frozenset[str]) -> str:
     return f"; did you mean {near!r}?" if near else f"; there are {', '.join(sorted(groups))}"
 
 
-def sandbox_settings(assets: AssetSettings, database_url: str, today: datetime.date) -> Settings:
+def sandbox_settings(assets: AssetSettings, database_url: Secret, today: datetime.date) -> Settings:
     """Return the embedded defaults: OpenAI's current models, drawn here, for nothing.
 
     Each is also called `sandbox/NAME`, and a snapshot by its own name.
@@ -238,7 +239,8 @@ def client_settings(
 ) -> tuple[Settings, str]:
     """Return settings with one deployment, and its model group's name: the model as asked.
 
-    `provider_settings` are those that a provider's record names (`aws_region_name`). `env` comes
+    `provider_settings` are those that a provider's record names (`aws_region_name`), and prices in
+    LiteLLM's names. `env` comes
     from `load.environment()`. Assets and ledger are left empty: the SDK's runtime has its own.
     Raises `AuthenticationError` that names the variable where no credential is found,
     else `ConfigError` with all faults.
@@ -267,6 +269,7 @@ def client_settings(
         extra_headers=extra_headers or {},
         settings=own,
         variations=variations,
+        prices=prices_among(provider_settings),
     )
     known = catalogue or builtin_catalogue()
     deployment = _resolve_one(wanted, known, env)
@@ -275,7 +278,7 @@ def client_settings(
         catalogue=known,
         default_model=name,
         assets=AssetSettings(folder=""),
-        database_url="",
+        database_url=Secret(""),
         proxies=read_proxies(env),
     )
     return settings, name
@@ -355,8 +358,11 @@ def describe(deployment: Deployment) -> str:
 def _facts(deployment: Deployment) -> str:
     if deployment.named:
         return "any model of that name"
-    row = deployment.model
-    return f"limits and price of {row.id}" if row else "no limits and no price known"
+    row, priced = deployment.model, deployment.priced
+    if priced is None or priced.price is None:
+        return f"limits and price of {row.id}" if row else "no limits and no price known"
+    limits = f"limits of {row.id}" if row else "no limits known"
+    return f"{limits}; your own price: {describe_price(priced.price)}"
 
 
 def _sign_in(deployment: Deployment) -> str:

@@ -156,6 +156,10 @@ class LiteLLMSettings(LiteLLMSection):
     """Receivers of calls that brought none."""
     s3_callback_params: dict[str, Json] = {}
     """Where `s3` writes: `s3_bucket_name`, `s3_region_name`, `s3_path` and the like."""
+    max_end_user_budget: Annotated[
+        float | None, BeforeValidator(not_bool), Field(ge=0, le=10**8)
+    ] = None
+    """What each end user may spend who has no budget of his own, in USD."""
     turn_off_message_logging: bool | None = None
     """Prompts are never logged here unless `log_prompts` says so; true wins over it."""
 

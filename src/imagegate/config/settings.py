@@ -66,7 +66,8 @@ class Deployment(Struct, frozen=True, kw_only=True):
     may take, without a price. `defaults` are image parameters of the operator that a call may
     override; `adjust` is its own policy. One that `serves` responses is a text model's; `images`
     are the image deployments at the same place by their group, which its image tool may use, and
-    its `model` has prices only. A wildcard entry's own has a `*` in its group, and `named` returns
+    nothing but its price is known. `priced` is the row at the operator's own prices, None where
+    there are none. A wildcard entry's own has a `*` in its group, and `named` returns
     the deployment of one name, None where it serves none of that name; such a one says in
     `pattern` what it was made from.
     """
@@ -88,6 +89,12 @@ class Deployment(Struct, frozen=True, kw_only=True):
     images: Mapping[str, "Deployment"] = {}
     named: "Names | None" = None
     pattern: str = ""
+    priced: Model | None = None
+
+    @property
+    def charged_as(self) -> Model | None:
+        """The row whose price counts, None where nobody knows a price."""
+        return self.priced or self.model
 
 
 class Names(Protocol):
@@ -233,9 +240,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     partial: Literal["deliver", "refuse"] = "deliver"
     server: ServerSettings = ServerSettings()
     assets: AssetSettings
-    database_url: str
+    database_url: Secret
     unknown_price: Literal["allow", "refuse", "ceiling"] = "allow"
     unknown_price_ceiling_e10: int = 0
+    end_user_budget_e10: int | None = None
     proxies: Mapping[str, str] = {}
     status_pages: Mapping[str, str] = {}
     late_s: float = 300.0

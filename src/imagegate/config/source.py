@@ -11,6 +11,7 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from imagegate.config.faults import Faults, Path
+from imagegate.config.prices import WrittenFloat
 from imagegate.types import Json
 
 SOURCE_BYTES_MAX = 4 * 1024 * 1024
@@ -119,7 +120,8 @@ class _Builder:
         """Return a scalar. Anything with a tag that is not plain YAML is a fault, and None."""
         if isinstance(node, ScalarNode):
             with suppress(yaml.YAMLError, ValueError):
-                return self._loader.construct_object(node)
+                value = self._loader.construct_object(node)
+                return WrittenFloat(value, node.value) if isinstance(value, float) else value
         text = "this value has a tag or form that is not allowed; write it in quotes"
         self._faults.add(path, text)
         return None

@@ -8,13 +8,6 @@ from msgspec import Struct
 from imagegate.config.settings import Routing
 from imagegate.types import AdjustPolicy, Json, Secret
 
-TOKEN_PRICES = {
-    "input_cost_per_token": "text_in_e10",
-    "output_cost_per_token": "text_out_e10",
-    "cache_read_input_token_cost": "text_in_cached_e10",
-}
-"""LiteLLM's names of prices in USD a token -> the catalogue's rates."""
-
 TOKEN_LIMITS = ("max_input_tokens", "max_output_tokens")
 """LiteLLM's names of what a text model reads and writes at most, in tokens."""
 
@@ -24,7 +17,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
 
     `is_token_refreshed`: an Azure deployment without a key signs in by DefaultAzureCredential.
     `settings` are those that the provider's record names, secrets among them. `defaults` are image
-    parameters, and fields that nobody here knows.
+    parameters, and fields that nobody here knows. `prices` are the operator's, in LiteLLM's names.
     """
 
     group: str
@@ -53,7 +46,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
     adjust: AdjustPolicy | None = None
     routing: Routing = Routing()
     serves: Literal["images", "responses"] = "images"
-    token_prices: Mapping[str, Json] = {}
+    prices: Mapping[str, Json] = {}
     token_limits: Mapping[str, Json] = {}
 
     def __repr__(self) -> str:

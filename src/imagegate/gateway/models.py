@@ -6,6 +6,7 @@ from starlette.responses import JSONResponse
 from imagegate.candidates import deployments_of, group_of, served_names
 from imagegate.config.retirement import shutdown_of
 from imagegate.config.settings import Settings
+from imagegate.errors import NotFoundError
 from imagegate.ledger.permissions import may_use
 from imagegate.types import Json
 
@@ -20,9 +21,11 @@ async def list_models(request: Request) -> JSONResponse:
 
 
 async def get_model(request: Request) -> JSONResponse:
-    """Return one model group. Raises `NotFoundError` that names those that exist."""
-    settings = request.app.state.gateway.runtime.settings
-    return JSONResponse(describe(request.path_params["id"], settings))
+    """Return one model group. Raises `NotFoundError` where the key may not use such a one."""
+    settings, name = request.app.state.gateway.runtime.settings, request.path_params["id"]
+    if not may_use(group_of(name, settings), request.state.account):
+        raise NotFoundError(f"No model {name!r} is served to this key.", param="model", model=name)
+    return JSONResponse(describe(name, settings))
 
 
 def describe(name: str, settings: Settings) -> Json:

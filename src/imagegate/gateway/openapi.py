@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse
 from imagegate.catalogue.known_models import KnownImageModel
 from imagegate.errors import Finding
 from imagegate.gateway.diagnose import Failure
+from imagegate.gateway.openapi_admin import admin_paths, admin_schemas
 from imagegate.types import ImageCall, Json, Usage
 
 _OVERRIDES: dict[str, Json] = {
@@ -77,11 +78,12 @@ def build_document() -> Json:
         "ResponsesCall": _RESPONSES_CALL,
         "Call": _call_schema(),
         **msgspec.json.schema_components([Usage, Failure, Finding], ref_template=_REFERENCES)[1],
+        **admin_schemas(),
     }
     return {
         "openapi": "3.1.0",
         "info": {"title": "imagegate", "version": version("imagegate")},
-        "paths": _paths(),
+        "paths": _paths() | admin_paths(),
         "webhooks": {"callEnded": {"post": _message_operation()}},
         "components": {
             "schemas": schemas,

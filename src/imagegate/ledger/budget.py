@@ -3,11 +3,15 @@
 import datetime
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from imagegate.catalogue.price import format_usd
 from imagegate.ledger.people import BudgetRecord, Period, SubjectKind
 from imagegate.ledger.records import AttemptRecord, BudgetDeniedError
 
 DAY_S = 86_400
+EVERY_END_USER = "every_end_user:*"
+"""The subject of budgets that each end user without one of its own gets alike."""
 
 
 def subject(kind: SubjectKind, name: str) -> str:
@@ -26,6 +30,20 @@ def subjects_of(
     if end_user:
         yield subject("end_user", end_user)
     yield subject("model", model)
+
+
+def like(template: BudgetRecord, end_user: str, *, budget_id: str, now_s: float) -> BudgetRecord:
+    """Return the budget of an end user that a budget of every end user stands for."""
+    start, resets_at = period_at(template.period, now_s)
+    return replace(
+        template,
+        id=budget_id,
+        subject=end_user,
+        period_start=start,
+        resets_at=resets_at,
+        created_at=now_s,
+        template_id=template.id,
+    )
 
 
 def period_at(period: Period, now_s: float) -> tuple[float, float | None]:

@@ -1,6 +1,7 @@
 """What the ledger needs of a database, whichever it is."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from msgspec import Struct
 from sqlalchemy import Connection, Engine
@@ -12,7 +13,9 @@ class Database(Struct, frozen=True, eq=False, kw_only=True):
     `enter` is called first in each transaction of the writer: when it returns nobody else writes
     until the transaction ends. It returns the time by which the transaction counts, in unix
     seconds; `read_time` tells it to a reader. `is_shared` says whether other processes may write
-    too; `release` gives up what was held for this process.
+    too; `release` gives up what was held for this process. `at_once` gives a transaction that waits
+    for nobody, for the event loop; it raises BlockingIOError where the writer's thread had better
+    do it. None: there is no such.
     """
 
     writer: Engine
@@ -21,6 +24,7 @@ class Database(Struct, frozen=True, eq=False, kw_only=True):
     read_time: Callable[[Connection], float]
     release: Callable[[], None]
     is_shared: bool
+    at_once: Callable[[Connection], AbstractContextManager[None]] | None = None
 
     def close(self) -> None:
         """Close all connections and let the next process have the database."""

@@ -2,21 +2,23 @@
 
 For a group of one call, SQLAlchemy's way from a statement to its text and from a row to its
 columns costs more than SQLite itself. Transactions and connections stay SQLAlchemy's, and so do
-the errors: on a file they are raised as what it would make of them.
+the errors: they are raised as what it would make of them.
 """
 
 import json
 import re
-import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
-from sqlalchemy import Connection, Executable
+import msgspec
+from sqlalchemy import Connection, Executable, Select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import ClauseElement
+
+from imagegate.ledger.batch import ROWS, in_one
 
 Parameters: TypeAlias = Mapping[str, object]
 Row: TypeAlias = Mapping[str, Any]
@@ -44,6 +46,21 @@ class Found:
         return [row[0] for row in self._rows]
 
 
+class _Text(NamedTuple):
+    """A statement as a database takes it.
+
+    `constants` are the values that stand in the statement itself, `lists` the parameters that are
+    lists, `names` the columns that it returns. `of_many` takes many rows at once, None where there
+    is no such form.
+    """
+
+    sql: str
+    constants: dict[str, object]
+    lists: tuple[str, ...]
+    names: tuple[str, ...]
+    of_many: str | None
+
+
 def execute(
     connection: Connection, statement: Executable, rows: Parameters | Sequence[Parameters]
 ) -> Found:
@@ -53,48 +70,54 @@ def execute(
     `in_(bindparam(expanding=True))`.
     """
     is_file = connection.dialect.name == "sqlite"
-    sql, constants = _compiled(statement, is_file)
-    if isinstance(rows, Mapping):
-        given = {**constants, **rows}
-        return _execute_in_file(connection, sql, given) if is_file else _ask(connection, sql, given)
-    several = [{**constants, **row} for row in rows]
-    return _execute_in_file(connection, sql, several) if is_file else _ask(connection, sql, several)
-
-
-def _ask(
-    connection: Connection, sql: str, given: dict[str, object] | list[dict[str, object]]
-) -> Found:
-    result = connection.exec_driver_sql(sql, given)
-    if not result.returns_rows:
-        return Found((), (), result.rowcount)
-    return Found(result.fetchall(), tuple(result.keys()), result.rowcount)
-
-
-def _execute_in_file(
-    connection: Connection, sql: str, given: dict[str, object] | list[dict[str, object]]
-) -> Found:
-    file = connection.connection.dbapi_connection
-    assert isinstance(file, sqlite3.Connection)
+    found = _compiled(statement, is_file)
+    driver: Any = connection.connection.dbapi_connection
     try:
-        if isinstance(given, list):
-            return Found((), (), file.executemany(sql, given).rowcount)
-        cursor = file.execute(sql, {name: _as_json(value) for name, value in given.items()})
-        names = tuple(column[0] for column in cursor.description or ())
-        return Found(cursor.fetchall(), names, cursor.rowcount)
-    except sqlite3.Error as error:
-        raise DBAPIError.instance(sql, given, error, sqlite3.Error) from error
+        if isinstance(rows, Mapping):
+            given = {**found.constants, **rows}
+            for name in found.lists if is_file else ():
+                given[name] = json.dumps(given[name])
+            cursor = driver.execute(found.sql, given)
+            return Found(cursor.fetchall() if found.names else (), found.names, cursor.rowcount)
+        return Found((), (), _execute_many(driver, found, rows))
+    except connection.dialect.loaded_dbapi.Error as error:
+        raise _told(connection, found.sql, error) from error
+
+
+def _execute_many(driver: Any, found: _Text, rows: Sequence[Parameters]) -> int:
+    """Return how many rows were changed."""
+    given = [{**found.constants, **row} for row in rows] if found.constants else rows
+    if found.of_many is not None:
+        cursor = driver.execute(found.of_many, {ROWS: msgspec.json.encode(given).decode()})
+    else:
+        cursor = driver.cursor()
+        cursor.executemany(found.sql, given)
+    return int(cursor.rowcount)
+
+
+def _told(connection: Connection, sql: str, error: Exception) -> Exception:
+    """Return what SQLAlchemy makes of an error; a connection that is gone is not used again."""
+    driver = connection.connection.dbapi_connection
+    is_gone = connection.dialect.is_disconnect(error, driver, None)  # type: ignore[arg-type]
+    if is_gone:
+        connection.invalidate(error)
+    kind = connection.dialect.loaded_dbapi.Error
+    return DBAPIError.instance(sql, None, error, kind, connection_invalidated=is_gone)
 
 
 @cache
-def _compiled(statement: Executable, is_file: bool) -> tuple[str, dict[str, object]]:
-    """Return the text of a statement, and the values that stand in the statement itself."""
+def _compiled(statement: Executable, is_file: bool) -> _Text:
     assert isinstance(statement, ClauseElement)
     kind: Callable[..., Dialect] = sqlite.dialect if is_file else postgresql.psycopg.dialect
-    compiled = statement.compile(dialect=kind(paramstyle="named" if is_file else "pyformat"))
-    constants = {name: value for name, value in compiled.params.items() if value is not None}
+    compiled: Any = statement.compile(dialect=kind(paramstyle="named" if is_file else "pyformat"))
+    sql, constants = str(compiled), compiled.params
+    lists = tuple(_AMONG.findall(sql))
     among = r"IN (SELECT value FROM json_each(:\1))" if is_file else r"= ANY(%(\1)s)"
-    return _AMONG.sub(among, str(compiled)), constants
-
-
-def _as_json(value: object) -> object:
-    return json.dumps(value) if isinstance(value, list) else value
+    types = {name: bind.type for name, bind in compiled.binds.items() if name in constants}
+    return _Text(
+        sql=_AMONG.sub(among, sql),
+        constants={name: value for name, value in constants.items() if value is not None},
+        lists=lists,
+        names=tuple(statement.selected_columns.keys()) if isinstance(statement, Select) else (),
+        of_many=None if is_file or lists else in_one(sql, types),
+    )

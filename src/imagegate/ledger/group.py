@@ -67,9 +67,11 @@ WRITES: tuple[Executable, ...] = (
     people_schema.INSERT_SECRET,
     people_schema.PUT_END_USER,
     money_schema.DELETE_RESERVATIONS_OF,
+    people_schema.REMOVE_LIKE_IT,
     people_schema.REMOVE_BUDGET,
     people_schema.INSERT_BUDGET,
     people_schema.CHANGE_BUDGET,
+    people_schema.CHANGE_LIKE_IT,
     *schema.WRITES,
     review_schema.INSERT_VERDICT,
     review_schema.RELEASE_ASSET,
@@ -267,8 +269,10 @@ def _changes(change: Change) -> Iterator[_Write]:
             yield people_schema.INSERT_BUDGET, asdict(budget)
         case ChangeBudget():
             yield people_schema.CHANGE_BUDGET, _prefixed(change)
+            yield people_schema.CHANGE_LIKE_IT, _prefixed(change, "name")
         case RemoveBudget(budget_id):
             yield money_schema.DELETE_RESERVATIONS_OF, {"b_budget_id": budget_id}
+            yield people_schema.REMOVE_LIKE_IT, {"b_id": budget_id}
             yield people_schema.REMOVE_BUDGET, {"b_id": budget_id}
         case _:
             assert_never(change)

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Integer,
     Table,
     Text,
+    TextClause,
     bindparam,
     delete,
     func,
@@ -97,6 +98,13 @@ Index(
     spend_days.c.value,
     spend_days.c.day,
 )
+Index(
+    "spend_days_day",
+    spend_days.c.dimension,
+    spend_days.c.day,
+    spend_days.c.value,
+    spend_days.c.team_id,
+)
 _IS_HOLD = text("kind = 'hold'")
 Index("entries_hold", entries.c.attempt_id, sqlite_where=_IS_HOLD, postgresql_where=_IS_HOLD)
 Index("reservations_budget", reservations.c.budget_id)
@@ -116,7 +124,12 @@ DELETE_RESERVATION = delete(reservations).where(
     reservations.c.budget_id == bindparam("b_budget_id"),
 )
 DELETE_RESERVATIONS_OF = delete(reservations).where(
-    reservations.c.budget_id == bindparam("b_budget_id")
+    reservations.c.budget_id.in_(
+        select(budgets.c.id).where(
+            (budgets.c.id == bindparam("b_budget_id"))
+            | (budgets.c.template_id == bindparam("b_budget_id"))
+        )
+    )
 )
 ROLL_BUDGET = (
     update(budgets)
@@ -133,8 +146,16 @@ MOVE_BUDGET = (
         reserved_e10=budgets.c.reserved_e10 + bindparam("b_reserved_e10"),
     )
 )
-# The same words on both databases; SQLAlchemy has a class of its own for each of them.
-ADD_TO_DAY = text(
+
+
+def _typed(table: Table, sql: str) -> TextClause:
+    """Return a statement whose parameters are columns: the same words on both databases, where
+    SQLAlchemy has a class for each."""
+    return text(sql).bindparams(*(bindparam(column.name, type_=column.type) for column in table.c))
+
+
+ADD_TO_DAY = _typed(
+    spend_days,
     "INSERT INTO spend_days"
     " (dimension, value, day, team_id, charged_e10, held_e10, attempts, unknown)"
     " VALUES (:dimension, :value, :day, :team_id, :charged_e10, :held_e10, :attempts, :unknown)"
@@ -142,12 +163,13 @@ ADD_TO_DAY = text(
     " charged_e10 = spend_days.charged_e10 + excluded.charged_e10,"
     " held_e10 = spend_days.held_e10 + excluded.held_e10,"
     " attempts = spend_days.attempts + excluded.attempts,"
-    " unknown = spend_days.unknown + excluded.unknown"
+    " unknown = spend_days.unknown + excluded.unknown",
 )
-PUT_RATE = text(
+PUT_RATE = _typed(
+    rates,
     "INSERT INTO rates (subject, minute, requests, images)"
     " VALUES (:subject, :minute, :requests, :images) ON CONFLICT (subject) DO UPDATE SET"
-    " minute = excluded.minute, requests = excluded.requests, images = excluded.images"
+    " minute = excluded.minute, requests = excluded.requests, images = excluded.images",
 )
 KEEP_ALIVE = text(
     "INSERT INTO owners (id, alive_until) VALUES (:id, :alive_until)"

@@ -15,7 +15,7 @@ from imagegate.types import Operation
 Role: TypeAlias = Literal["caller", "team_admin", "admin"]
 PromptStorage: TypeAlias = Literal["none", "hash", "text"]
 Period: TypeAlias = Literal["none", "day", "week", "month"]
-SubjectKind: TypeAlias = Literal["key", "team", "end_user", "model", "provider"]
+SubjectKind: TypeAlias = Literal["key", "team", "end_user", "model", "provider", "every_end_user"]
 
 
 class Permissions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -86,7 +86,8 @@ class BudgetRecord(Struct, frozen=True, kw_only=True):
 
     `spent_e10` counts the period that began at `period_start`, held charges included;
     `reserved_e10` is set aside for calls under way. `soft_e10` only sends an event. `team_id` is
-    the team that may see it.
+    the team that may see it. That of `every_end_user` counts nothing: an end user without a budget
+    gets one like it, which names it as `template_id`, with the first call.
     """
 
     id: str
@@ -101,6 +102,7 @@ class BudgetRecord(Struct, frozen=True, kw_only=True):
     spent_e10: int = 0
     reserved_e10: int = 0
     created_at: float
+    template_id: str | None = None
 
 
 class KeyOwner(Struct, frozen=True):

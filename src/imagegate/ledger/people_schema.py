@@ -14,6 +14,7 @@ from sqlalchemy import (
     bindparam,
     delete,
     insert,
+    null,
     select,
     text,
     update,
@@ -80,12 +81,20 @@ budgets = Table(
     Column("spent_e10", BigInteger, nullable=False),
     Column("reserved_e10", BigInteger, nullable=False),
     Column("created_at", Double, nullable=False),
+    Column("template_id", Text),
     UniqueConstraint("subject", "period", name="budgets_subject_period"),
 )
 
 Index("keys_team", keys.c.team_id, keys.c.id)
 Index("secrets_key", secrets.c.key_id)
 Index("budgets_team", budgets.c.team_id, budgets.c.id)
+_IS_DERIVED = text("template_id IS NOT NULL")
+Index(
+    "budgets_template",
+    budgets.c.template_id,
+    sqlite_where=_IS_DERIVED,
+    postgresql_where=_IS_DERIVED,
+)
 
 INSERT_TEAM = insert(teams).inline()
 INSERT_KEY = insert(keys).inline()
@@ -135,8 +144,16 @@ CHANGE_BUDGET = (
         name=bindparam("b_name"),
         limit_e10=bindparam("b_limit_e10"),
         soft_e10=bindparam("b_soft_e10"),
+        template_id=null(),
     )
 )
+IS_LIKE_IT = budgets.c.template_id == bindparam("b_id")
+CHANGE_LIKE_IT = (
+    update(budgets)
+    .where(IS_LIKE_IT)
+    .values(limit_e10=bindparam("b_limit_e10"), soft_e10=bindparam("b_soft_e10"))
+)
+REMOVE_LIKE_IT = delete(budgets).where(IS_LIKE_IT)
 REMOVE_BUDGET = delete(budgets).where(budgets.c.id == bindparam("b_id"))
 
 SELECT_BY_PREFIX = (

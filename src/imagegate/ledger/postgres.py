@@ -3,7 +3,7 @@
 The driver comes with the extra `imagegate[postgres]`.
 """
 
-from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, text
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from imagegate.errors import ConfigError
@@ -24,9 +24,12 @@ _LIMITS = {
 
 # One writer at a time across all processes: what is read of budgets and counters stays true until
 # the commit, and no two transactions can wait for each other. Groups make up for the queue.
-_ENTER = text(f"SELECT pg_advisory_xact_lock({LOCK_KEY})")
-# A statement of its own: the time after the lock was got, by the one clock that all share.
-_NOW = text("SELECT extract(epoch FROM clock_timestamp())::double precision")
+# The time is that after the lock was got, by the one clock that all share.
+_NOW = "SELECT extract(epoch FROM clock_timestamp())::double precision"
+_ENTER = (
+    "WITH entered AS MATERIALIZED (SELECT pg_advisory_xact_lock(%(key)s))"
+    " SELECT extract(epoch FROM clock_timestamp())::double precision FROM entered"
+)
 
 
 def open_database(url: URL) -> Database:
@@ -70,12 +73,11 @@ def upgrade(url: URL) -> tuple[str | None, str]:
 
 def enter(connection: Connection) -> float:
     """Wait until nobody else writes; return the database's time in unix seconds."""
-    connection.execute(_ENTER)
-    return _read_time(connection)
+    return float(connection.exec_driver_sql(_ENTER, {"key": LOCK_KEY}).scalar_one())
 
 
 def _read_time(connection: Connection) -> float:
-    return float(connection.execute(_NOW).scalar_one())
+    return float(connection.exec_driver_sql(_NOW).scalar_one())
 
 
 def _engine(url: URL, *, is_reader: bool) -> Engine:

@@ -80,6 +80,11 @@ class Registry:
             statement = statement.where(schema.budgets.c.team_id == team_id)
         return await self._ledger.select(BudgetRecord, statement)
 
+    async def budgets_of(self, subject: str) -> tuple[BudgetRecord, ...]:
+        """Return the budgets of one subject, one for each period."""
+        statement = select(schema.budgets).where(schema.budgets.c.subject == subject)
+        return await self._ledger.select(BudgetRecord, statement)
+
 
 def _page(table: Table, only: str, after: str, limit: int) -> Select[Any]:
     statement = select(table).order_by(table.c.id).limit(min(limit, PAGE_ROWS_MAX))

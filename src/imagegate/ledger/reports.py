@@ -3,16 +3,18 @@
 from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
-from sqlalchemy import Select, func, select, text
+from sqlalchemy import ColumnElement, Select, func, select, text
 
 from imagegate.ledger.money_schema import entries, spend_days
 from imagegate.ledger.records import AttemptRecord, AttemptState, CallRecord, CallState, cost_e10_of
-from imagegate.ledger.schema import attempts, calls
+from imagegate.ledger.schema import IS_KNOWN_USER, IS_NOT_DONE, attempts, calls
 from imagegate.ledger.store import SqlLedger
 
 SpendBy: TypeAlias = Literal["day", "key", "team", "end_user", "model", "provider", "tag"]
 
 PAGE_ROWS_MAX = 1000
+FEW_ROWS = 5000
+"""So many sums are read and put in order for a page; of more it is found by their order."""
 
 
 class Scope(Struct, frozen=True):
@@ -39,7 +41,7 @@ class SpendQuestion(Struct, frozen=True, kw_only=True):
     """By what spend is summed, from `first_day` to `last_day` (both included, `2026-11-20`)."""
 
     by: SpendBy
-    first_day: str = ""
+    first_day: str = "0001-01-01"
     last_day: str = "9999-12-31"
     after: str = ""
     limit: int = PAGE_ROWS_MAX
@@ -96,7 +98,11 @@ class Reports:
 
     async def spend(self, question: SpendQuestion, scope: Scope) -> tuple[SpendRow, ...]:
         """Return sums by value, in the order of the values."""
-        return await self._ledger.select(SpendRow, _spend(question, scope))
+        found = _within_days(select(spend_days), question, Scope())
+        few = select(func.count()).select_from(found.limit(FEW_ROWS).subquery())
+        count = await self._ledger.read(lambda connection: connection.execute(few).scalar_one())
+        statement = _spend(question, scope, is_sparse=count < FEW_ROWS)
+        return await self._ledger.select(SpendRow, statement)
 
     async def calls(self, question: CallsQuestion, scope: Scope) -> tuple[CallRow, ...]:
         """Return calls with their attempts, the newest first."""
@@ -145,36 +151,43 @@ _CHARGES = (
 )
 
 
-def _spend(question: SpendQuestion, scope: Scope) -> Select[Any]:
-    # Each attempt stands once in the sums of each dimension, so any of them adds up to the whole.
-    dimension = {"day": "provider", "team": "provider"}.get(question.by, question.by)
-    value = {"day": spend_days.c.day, "team": spend_days.c.team_id}.get(
-        question.by, spend_days.c.value
-    )
-    if scope.key_id is not None:
-        dimension = "key"
-    statement = (
-        select(
-            value.label("value"),
-            *(
-                func.sum(column).label(column.name)
-                for column in (
-                    spend_days.c.charged_e10,
-                    spend_days.c.held_e10,
-                    spend_days.c.attempts,
-                    spend_days.c.unknown,
-                )
-            ),
-        )
-        .where(
-            spend_days.c.dimension == dimension,
-            spend_days.c.day >= question.first_day,
-            spend_days.c.day <= question.last_day,
-            value > question.after if question.after else value.is_not(None),
-        )
+def _spend(question: SpendQuestion, scope: Scope, *, is_sparse: bool) -> Select[Any]:
+    """Return the question in SQL; with `is_sparse` its rows are found by the day.
+
+    A database left to itself reads all days of all values, in the order of the values, until a
+    page is full: for a page of few days that is the whole table. Or it finds many rows by the day
+    and puts them all in order; an expression keeps it from that.
+    """
+    found = _within_days(select(spend_days), question, scope).cte("days")
+    days = found.prefix_with("MATERIALIZED") if is_sparse else spend_days
+    value = {"day": days.c.day, "team": days.c.team_id}.get(question.by, days.c.value)
+    sums = (days.c.charged_e10, days.c.held_e10, days.c.attempts, days.c.unknown)
+    page = select(value.label("value"), *(func.sum(column).label(column.name) for column in sums))
+    if not is_sparse:
+        page = _within_days(page, question, scope, day=spend_days.c.day.concat(""))
+    return (
+        page.where(value > question.after if question.after else value.is_not(None))
         .group_by(value)
         .order_by(value)
         .limit(min(question.limit, PAGE_ROWS_MAX))
+    )
+
+
+def _within_days(
+    statement: Select[Any],
+    question: SpendQuestion,
+    scope: Scope,
+    *,
+    day: ColumnElement[str] = spend_days.c.day,
+) -> Select[Any]:
+    # Each attempt stands once in the sums of each dimension, so any of them adds up to the whole.
+    dimension = {"day": "provider", "team": "provider"}.get(question.by, question.by)
+    if scope.key_id is not None:
+        dimension = "key"
+    statement = statement.where(
+        spend_days.c.dimension == dimension,
+        day >= question.first_day,
+        day <= question.last_day,
     )
     if scope.key_id is not None:
         statement = statement.where(spend_days.c.value == scope.key_id)
@@ -189,6 +202,10 @@ def _calls(question: CallsQuestion, scope: Scope) -> Select[Any]:
         statement = statement.where(calls.c.id < question.before)
     if question.state is not None:
         statement = statement.where(calls.c.state == question.state)
+        if question.state != "done":
+            statement = statement.where(IS_NOT_DONE)
+    if question.end_user:
+        statement = statement.where(IS_KNOWN_USER)
     for column, wanted in (
         (calls.c.key_id, question.key_id),
         (calls.c.team_id, question.team_id),

@@ -9,13 +9,23 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 from sqlalchemy import Connection
 
+from imagegate import clock
 from imagegate.ledger import money_schema as schema
-from imagegate.ledger.budget import Room, period_at, subject, subjects_of, unpriced
+from imagegate.ledger.budget import (
+    EVERY_END_USER,
+    Room,
+    like,
+    period_at,
+    subject,
+    subjects_of,
+    unpriced,
+)
 from imagegate.ledger.execute import execute
 from imagegate.ledger.people import AnyCommand, BudgetRecord
+from imagegate.ledger.people_schema import INSERT_BUDGET
 from imagegate.ledger.rate import Rates
 from imagegate.ledger.records import (
     Admit,
@@ -28,6 +38,7 @@ from imagegate.ledger.records import (
     storable,
 )
 
+_END_USER = subject("end_user", "")
 LEASE_S = 60.0
 """How long a reservation is safe without a sign of life of its owner."""
 
@@ -53,6 +64,7 @@ class Reserving:
         self._given_back: dict[tuple[str, str], int] = {}
         self._blocked: frozenset[str] = frozenset()
         self._reservations: list[dict[str, object]] = []
+        self._budgets: list[dict[str, object]] = []
         self._rates = Rates(connection, now_s)
 
     def decide(self, commands: Sequence[AnyCommand]) -> list[LedgerError | None]:
@@ -67,6 +79,8 @@ class Reserving:
 
     def write(self) -> None:
         """Write what was set aside; the attempts have their rows by now."""
+        if self._budgets:
+            execute(self._connection, INSERT_BUDGET, self._budgets)
         if self._reservations:
             execute(self._connection, schema.INSERT_RESERVATION, self._reservations)
         taken = [
@@ -112,13 +126,31 @@ class Reserving:
             for attempt in demand.attempts
             for name in demand.subjects_for(attempt)
         }
+        end_users = [name for name in asked if name.startswith(_END_USER)]
+        if end_users:
+            asked.add(EVERY_END_USER)
         rows = execute(self._connection, schema.SELECT_BUDGETS_OF, {"b_subjects": sorted(asked)})
+        templates = []
         for row in rows.mappings():
-            budget = roll(self._connection, BudgetRecord(**row), self._now_s)
-            self._rooms[budget.subject].append(Room(budget))
+            budget = BudgetRecord(**row)
+            if budget.subject == EVERY_END_USER:
+                templates.append(budget)
+            else:
+                budget = roll(self._connection, budget, self._now_s)
+                self._rooms[budget.subject].append(Room(budget))
+        for name in end_users if templates else ():
+            if name not in self._rooms:
+                self._add_rooms_like(templates, name)
         ended = [demand.ended_id for demand in demands if demand.ended_id]
         if ended and self._rooms:
             self._load_given_back(ended)
+
+    def _add_rooms_like(self, templates: Sequence[BudgetRecord], end_user: str) -> None:
+        for template in templates:
+            name = clock.new_id("bud")
+            budget = like(template, end_user, budget_id=name, now_s=self._now_s)
+            self._rooms[end_user].append(Room(budget))
+            self._budgets.append(asdict(budget))
 
     def _load_blocked(self, calls: Sequence[CallRecord]) -> None:
         names = sorted({storable(call.end_user) for call in calls if call.end_user})

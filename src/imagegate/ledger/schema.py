@@ -32,7 +32,7 @@ from sqlalchemy import (
     update,
 )
 
-REVISION = "0006"
+REVISION = "0007"
 VERSION_TABLE = "imagegate_version"
 
 metadata = MetaData()
@@ -107,7 +107,7 @@ assets = Table(
 )
 
 # Literals, not parameters: SQLite uses a partial index only for the very same words.
-_CALL_IS_OPEN = text("calls.state = 'running'")
+_CALL_IS_OPEN = text("calls.state = 'running' AND calls.state <> 'done'")
 _ATTEMPT_IS_OPEN = text("attempts.state IN ('dispatched', 'answered')")
 _CALL_MAY_END = text("calls.state IN ('running', 'unknown')")
 _ATTEMPT_MAY_END = text("attempts.state IN ('dispatched', 'answered', 'unknown')")
@@ -115,7 +115,10 @@ _ATTEMPT_MAY_END = text("attempts.state IN ('dispatched', 'answered', 'unknown')
 _RUNNING = text("state = 'running'")
 _IS_UNKNOWN = text("attempts.cost_e10 IS NULL AND attempts.state IN ('unknown', 'settled')")
 _UNDER_WAY = text("state IN ('dispatched', 'answered')")
-Index("calls_open", calls.c.id, sqlite_where=_RUNNING, postgresql_where=_RUNNING)
+_NOT_DONE = text("state <> 'done'")
+Index(
+    "calls_not_done", calls.c.state, calls.c.id, sqlite_where=_NOT_DONE, postgresql_where=_NOT_DONE
+)
 for _column in (calls.c.key_id, calls.c.team_id):
     Index(
         f"calls_running_{_column.name}", _column, sqlite_where=_RUNNING, postgresql_where=_RUNNING
@@ -237,6 +240,13 @@ SELECT_NEWEST_CALLS = (
     .order_by(desc(calls.c.id))
     .limit(bindparam("b_limit"))
 )
+IS_KNOWN_USER = text("calls.end_user <> ''")
+"""The same for the index of end users."""
+
+IS_NOT_DONE = text("calls.state <> 'done'")
+"""Beside a state that is not `done`: by it a database finds the index of the others."""
+
+SELECT_NEWEST_NOT_DONE = SELECT_NEWEST_CALLS.where(IS_NOT_DONE)
 SELECT_ATTEMPTS = (
     select(attempts).where(attempts.c.call_id == bindparam("b_id")).order_by(attempts.c.number)
 )

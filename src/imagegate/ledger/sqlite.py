@@ -3,7 +3,9 @@
 import errno
 import fcntl
 import os
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -18,6 +20,8 @@ from imagegate.ledger.migrate import read_revision
 Durability: TypeAlias = Literal["process", "power"]
 
 READERS_MAX = 4
+TIDY_EVERY = 256
+CHECKPOINT_PAGES = 1000
 _SYNCHRONOUS: dict[Durability, str] = {"process": "NORMAL", "power": "FULL"}
 _MAGIC = b"SQLite format 3\0"
 
@@ -130,6 +134,12 @@ def open_writer(path: Path, *, durability: Durability, busy_timeout_s: float) ->
     return engine
 
 
+def learn_sizes(connection: Connection) -> None:
+    """Let SQLite see how large its tables have become, so that it finds rows by the best index."""
+    connection.exec_driver_sql("PRAGMA analysis_limit=1000")
+    connection.exec_driver_sql("ANALYZE")
+
+
 def open_readers(path: Path, *, busy_timeout_s: float) -> Engine:
     """Return an engine of at most `READERS_MAX` connections that cannot write."""
     engine = _engine(path, busy_timeout_s, pool=QueuePool)
@@ -140,6 +150,41 @@ def open_readers(path: Path, *, busy_timeout_s: float) -> Engine:
 
     event.listen(engine, "begin", _begin("BEGIN"))
     return engine
+
+
+class AtOnce:
+    """Transactions of a file that wait for nobody: for no lock of another program, for no disk.
+
+    The log of what is written is brought into the file by the writer's thread, whose turn it is
+    every `TIDY_EVERY` times; that waits for the disk.
+    """
+
+    def __init__(self, busy_timeout_s: float) -> None:
+        self._busy_timeout_ms = round(busy_timeout_s * 1000)
+        self._count = 0
+
+    @contextmanager
+    def __call__(self, connection: Connection) -> Iterator[None]:
+        """Let the transaction within not wait. Raises BlockingIOError at the thread's turn."""
+        self._count += 1
+        if self._count % TIDY_EVERY == 0:
+            raise BlockingIOError("the file has to be tidied up")
+        file = raw(connection)
+        file.execute("PRAGMA busy_timeout=0")
+        file.execute("PRAGMA wal_autocheckpoint=0")
+        try:
+            yield
+        finally:
+            with suppress(sqlite3.ProgrammingError):  # it is closed where a COMMIT failed
+                file.execute(f"PRAGMA busy_timeout={self._busy_timeout_ms}")
+                file.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+
+
+def raw(connection: Connection) -> sqlite3.Connection:
+    """Return the driver's connection to a file."""
+    file = connection.connection.dbapi_connection
+    assert isinstance(file, sqlite3.Connection)
+    return file
 
 
 def _engine(path: Path, busy_timeout_s: float, *, pool: type[NullPool | QueuePool]) -> Engine:

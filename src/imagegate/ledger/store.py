@@ -73,7 +73,8 @@ class SqlLedger:
         self.is_watching = False
         self._is_closed = False
         self._doubtful: deque[AnyCommand] = deque()  # two threads add to it
-        self._writer = GroupWriter(self._write, name="imagegate-ledger")
+        at_once = self._write_at_once if database.at_once else None
+        self._writer = GroupWriter(self._write, name="imagegate-ledger", write_at_once=at_once)
         self._threads = ThreadPoolExecutor(sqlite.READERS_MAX, thread_name_prefix="ledger-reader")
 
     async def commit(self, command: AnyCommand) -> None:
@@ -123,7 +124,8 @@ class SqlLedger:
         self, *, states: Collection[CallState], before: str = LAST_ID, limit: int = READ_ROWS_MAX
     ) -> tuple[CallRecord, ...]:
         """Return calls in one of `states`, the newest first, from the one before `before` on."""
-        statement = schema.SELECT_NEWEST_CALLS
+        is_done = "done" in states
+        statement = schema.SELECT_NEWEST_CALLS if is_done else schema.SELECT_NEWEST_NOT_DONE
         return await self.select(
             CallRecord, statement, b_states=list(states), b_before=before, b_limit=limit
         )
@@ -267,6 +269,12 @@ class SqlLedger:
         self.is_available = True
         return results
 
+    def _write_at_once(self, commands: Sequence[AnyCommand]) -> Sequence[LedgerError | None]:
+        """Write the commands as `_write` does, on the event loop; whatever it raises, none is."""
+        assert self._database.at_once is not None
+        with self._database.at_once(self._connection):
+            return self._write_once(commands)
+
     def _write_once(self, commands: Sequence[AnyCommand]) -> Sequence[LedgerError | None]:
         doubtful = tuple(self._doubtful)
         with self._connection.begin() as transaction:
@@ -280,6 +288,9 @@ class SqlLedger:
                 # It may be written all the same, though everybody is told that it is not.
                 if self.is_shared:
                     self._doubtful.extend(commands)
+                # Without both, neither SQLAlchemy nor the driver would begin another one.
+                self._connection.invalidate()
+                transaction.rollback()
                 raise
         for _ in doubtful:
             self._doubtful.popleft()
@@ -370,6 +381,7 @@ def _open_file(
     try:
         with writer.begin() as connection:
             migrate(connection)
+            sqlite.learn_sizes(connection)
     except OperationalError as error:
         raise ConfigError(
             f"the ledger {path} cannot be used now: {error.orig}. Close the program that holds "
@@ -384,6 +396,8 @@ def _open_file(
         read_time=_file_time_s,
         release=lock.release,
         is_shared=False,
+        # A commit that survives a power cut waits for the disk.
+        at_once=sqlite.AtOnce(busy_timeout_s) if durability == "process" else None,
     )
 
 

@@ -19,6 +19,7 @@ from imagegate.guardrails.guards import Guards
 from imagegate.ledger import Ledger
 from imagegate.ledger.records import KeepAlive
 from imagegate.pipeline import Pipeline
+from imagegate.runtime.end_user_budget import set_end_user_budget
 from imagegate.runtime.holding import hold_forever
 from imagegate.runtime.reaper import reap_forever
 from imagegate.runtime.retirements import tell_retirements_forever
@@ -126,7 +127,7 @@ async def open_runtime(settings: Settings, *, embedded: bool) -> Runtime:
     from imagegate.runtime.webhooks import Courier
 
     ledger = await asyncio.to_thread(
-        open_ledger, settings.database_url, durability=settings.assets.durability
+        open_ledger, settings.database_url.reveal(), durability=settings.assets.durability
     )
     runtime = _assemble(
         settings, ledger, open_links(settings.assets.folder, settings.assets.url_secret.reveal())
@@ -134,6 +135,7 @@ async def open_runtime(settings: Settings, *, embedded: bool) -> Runtime:
     await runtime.pipeline.desk.load()
     runtime.database = ledger
     await ledger.commit(KeepAlive(runtime.spool.owner))
+    await set_end_user_budget(ledger, settings.end_user_budget_e10)
     await _look_at_disk(runtime)
     takeover = Takeover(lambda: runtime.snapshot, is_shared=ledger.is_shared)
     store = runtime.tools.store

@@ -24,7 +24,7 @@ _OPERATOR_EXIT = 14
 async def examine_premises(settings: Settings) -> Checkup:
     """Return what was found out about ledger and folder."""
     steps = (
-        await _ask("ledger", lambda: _ledger(settings.database_url)),
+        await _ask("ledger", lambda: _ledger(settings.database_url.reveal())),
         await _ask("asset folder", lambda: _folder(settings)),
     )
     return Checkup(

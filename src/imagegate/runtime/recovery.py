@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from imagegate import clock, telemetry
+from imagegate.assets.journal import Opened
 from imagegate.assets.leftovers import AttemptLog, Leftovers, open_leftover
 from imagegate.assets.spool import SpoolFile
 from imagegate.attempt import answer_of, at_price, request_id_in, usage_json
@@ -224,15 +225,12 @@ class Recovery:
         self, attempt: AttemptRecord, attempt_log: AttemptLog, result: ImageResult
     ) -> Settle:
         opened = attempt_log.opened
-        model = self._settings.catalogue.find(opened.model) if opened.model else None
-        if model is not None:
-            model = at_price(model, attempt.price)
         answer = answer_of(opened.call, result)
         end = AttemptEnd(
             id=attempt.id,
             state="settled",
             ended_at=clock.now_s(),
-            cost_e10=charge_of(model, opened.call, result),
+            cost_e10=self._cost_e10(attempt, opened, result),
             usage=usage_json(result),
             error_code=UNCHECKED * opened.is_guarded,
             upstream_status=200,
@@ -240,6 +238,12 @@ class Recovery:
         )
         assets = self._kept(attempt, result, is_held=opened.is_guarded)
         return Settle(end, assets, _call_end(attempt, "done"))
+
+    def _cost_e10(self, attempt: AttemptRecord, opened: Opened, result: ImageResult) -> int | None:
+        if opened.call.operation == "responses":
+            return None  # its body, and with it what its tool was, is not written down
+        known = self._settings.catalogue.find(opened.model) if opened.model else None
+        return charge_of(at_price(known, attempt.price), opened.call, result)
 
     def _kept(
         self, attempt: AttemptRecord, result: ImageResult, *, is_held: bool

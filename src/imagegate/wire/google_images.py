@@ -274,7 +274,8 @@ def _input_details(raw: Json, sent: int) -> TokenDetails:
     image = _of_modality(raw, "promptTokensDetails", "IMAGE")
     image += _of_modality(raw, "toolUsePromptTokensDetails", "IMAGE")
     image = min(image, sent)
-    return TokenDetails(text_tokens=sent - image, image_tokens=image)
+    cached = min(_count(raw, "cachedContentTokenCount"), sent) or UNSET
+    return TokenDetails(sent - image, image, cached)
 
 
 def _output_details(raw: Json, made: int, thoughts: int) -> TokenDetails | UnsetType:

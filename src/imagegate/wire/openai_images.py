@@ -149,7 +149,8 @@ def parse_usage(raw: Json) -> Usage | None:
 def _details(raw: Json) -> TokenDetails:
     if not isinstance(raw, dict):
         return TokenDetails()
-    return TokenDetails(_count(raw.get("text_tokens")), _count(raw.get("image_tokens")))
+    cached = _count(raw.get("cached_tokens")) or UNSET
+    return TokenDetails(_count(raw.get("text_tokens")), _count(raw.get("image_tokens")), cached)
 
 
 def _read_stream(map_refusal: MapRefusal) -> Generator[Command, Answer, ImageResult]:
@@ -271,7 +272,10 @@ def sum_usage(usages: Iterable[Usage | None]) -> Usage | None:
 
 
 def _sum_details(one: TokenDetails, other: TokenDetails) -> TokenDetails:
-    return TokenDetails(one.text_tokens + other.text_tokens, one.image_tokens + other.image_tokens)
+    cached = sum(each.cached_tokens or 0 for each in (one, other))
+    return TokenDetails(
+        one.text_tokens + other.text_tokens, one.image_tokens + other.image_tokens, cached or UNSET
+    )
 
 
 def _sum_given(

@@ -124,6 +124,18 @@ def test_what_a_key_may_passes(operator: Operator):
     assert operator.holder(permissions=may).generate().status == 200
 
 
+def test_a_key_sees_the_models_that_it_may_use(operator: Operator):
+    team = operator.post("/admin/teams", name="Red", permissions={"models": ["img", "any"]})["id"]
+    holder = operator.holder(team_id=team, permissions={"models": ["any"]})
+    for path in ("/v1/models", "/models", "/openai/v1/models"):
+        assert [one["id"] for one in holder.get(path)["data"]] == ["any"]
+        assert [one["id"] for one in operator.get(path)["data"]] == ["img", "any"]
+    assert holder.get("/v1/models/any")["id"] == "any"
+    refused = holder.ask("GET", "/v1/models/img")
+    assert (refused.status, refused.error["code"]) == (404, "model_not_found")
+    assert refused.error["message"] == "No model 'img' is served to this key."
+
+
 def test_too_many_in_a_minute_are_told_when_to_come_again(operator: Operator):
     holder = operator.holder(permissions={"requests_per_minute": 0})
     refused = holder.generate()

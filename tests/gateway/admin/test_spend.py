@@ -165,3 +165,34 @@ def test_a_second_budget_of_the_same_kind_is_a_conflict(operator: Operator):
     body = {"kind": "model", "of": "img", "limit_usd": 1}
     assert operator.ask("POST", "/admin/budgets", body).status == 201
     assert operator.ask("POST", "/admin/budgets", body).status == 409
+
+
+def test_every_end_user_has_a_budget_alike(operator: Operator):
+    alike = operator.post("/admin/budgets", kind="every_end_user", limit_usd="0.02", period="day")
+    operator.post("/admin/budgets", kind="end_user", of="rich", limit_usd=5)
+    for user in ("zoe", "ann"):
+        assert operator.generate(user=user).status == 200
+    assert operator.generate(user="rich").status == 200
+    assert operator.generate().status == 200, "nobody is no end user"
+    rows = {one["of"]: one for one in operator.get("/admin/budgets")["data"]}
+    made = [name for name, one in rows.items() if one["template_id"] == alike["id"]]
+    assert sorted(made) == ["ann", "zoe"]
+    assert rows["zoe"]["period"] == "day"
+    assert float(rows["zoe"]["spent_usd"]) > 0
+    operator.ask("PATCH", f"/admin/budgets/{alike['id']}", {"limit_usd": "0.0001"})
+    refused = operator.generate(user="zoe")
+    assert (refused.status, refused.error["code"]) == (429, "insufficient_quota")
+    assert operator.generate(user="new").status == 429
+    assert operator.generate(user="rich").status == 200
+    own = operator.ask("PATCH", f"/admin/budgets/{rows['zoe']['id']}", {"limit_usd": 5})
+    assert own.json()["template_id"] is None
+    assert operator.generate(user="zoe").status == 200
+    assert operator.ask("DELETE", f"/admin/budgets/{alike['id']}").status == 200
+    assert operator.generate(user="ann").status == 200
+    left = {one["of"] for one in operator.get("/admin/budgets")["data"]}
+    assert left == {"rich", "zoe"}
+
+
+def test_every_end_user_is_no_single_one(operator: Operator):
+    body = {"kind": "every_end_user", "of": "zoe", "limit_usd": 1}
+    assert operator.ask("POST", "/admin/budgets", body).error["param"] == "of"

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 from imagegate import clock
 from imagegate.errors import BadRequestError
 from imagegate.gateway.admin.desk import Desk, checked_name, one_of, page, usd, usd_e10
-from imagegate.ledger.budget import period_at, subject
+from imagegate.ledger.budget import EVERY_END_USER, period_at, subject
 from imagegate.ledger.people import (
     AddBudget,
     BudgetRecord,
@@ -25,11 +25,14 @@ SUBJECT_CHARS_MAX = 256
 KINDS: tuple[SubjectKind, ...] = get_args(SubjectKind)
 
 
-class NewBudget(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a budget begins as. `kind` and `of` say whose it is: a kind and an id or a name."""
+class NewBudget(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a budget begins as. `kind` and `of` say whose it is: a kind and an id or a name.
+
+    `every_end_user` has no `of`: each end user without a budget of its own gets one like it.
+    """
 
     kind: SubjectKind
-    of: str
+    of: str = ""
     limit_usd: str | float
     soft_limit_usd: str | float | None = None
     period: Period = "none"
@@ -59,7 +62,7 @@ async def add_budget(request: Request) -> Response:
     start, resets_at = period_at(new.period, now_s)
     budget = BudgetRecord(
         id=clock.new_id("bud"),
-        subject=subject(new.kind, _checked_of(new.of)),
+        subject=_subject(new),
         name=checked_name(new.name or f"{new.kind} {new.of}"),
         team_id=await _team_of(desk, new),
         limit_e10=usd_e10(new.limit_usd, "limit_usd"),
@@ -89,6 +92,7 @@ async def change_budget(request: Request) -> Response:
         budget = replace(budget, limit_e10=usd_e10(change.limit_usd, "limit_usd"))
     if not isinstance(change.soft_limit_usd, UnsetType):
         budget = replace(budget, soft_e10=_soft_e10(change.soft_limit_usd))
+    budget = replace(budget, template_id=None)
     command = ChangeBudget(budget.id, budget.name, budget.limit_e10, budget.soft_e10)
     await desk.commit(command, before=plain(found), after=plain(budget))
     return JSONResponse(plain(budget))
@@ -113,6 +117,14 @@ async def _team_of(desk: Desk, new: NewBudget) -> str | None:
     if new.kind == "key":
         return one_of(await desk.registry.keys(None, only=new.of), "key", new.of).team_id
     return None
+
+
+def _subject(new: NewBudget) -> str:
+    if new.kind != "every_end_user":
+        return subject(new.kind, _checked_of(new.of))
+    if new.of not in ("", "*"):
+        raise BadRequestError("every_end_user is no single one: leave 'of' out.", param="of")
+    return EVERY_END_USER
 
 
 def _checked_of(of: str) -> str:
@@ -143,4 +155,5 @@ def plain(budget: BudgetRecord) -> dict[str, Json]:
         "spent_usd": usd(0 if is_over else budget.spent_e10),
         "reserved_usd": usd(budget.reserved_e10),
         "created_at": budget.created_at,
+        "template_id": budget.template_id,
     }
