@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check bench mutants lock generate clean
+.PHONY: run test check bench torture mutants lock generate clean
 
 run: .make/run
 	$(BIN)/imagegate serve
@@ -25,6 +25,9 @@ generate: .make/dev
 
 bench: .make/dev
 	$(BIN)/python -m bench
+
+torture: .make/dev
+	$(BIN)/python -m bench.torture
 
 mutants: .make/dev
 	$(BIN)/python tools/mutants.py

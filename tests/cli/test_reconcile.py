@@ -94,6 +94,7 @@ def test_the_table_is_for_people(gateway, capsys) -> None:
         (["request_id,tokens", "r,1"], "no column for the amount"),
         (["request_id,amount", "r,much"], "Line 2: amount is 'much'"),
         (["request_id,amount", "r,NaN"], "Line 2: amount is 'NaN'"),
+        (["request_id,amount", "r,1e999999999"], "Line 2: amount is '1e999999999'"),
         (["request_id,amount,currency", "r,1,EUR"], "Line 2: the amount is in 'EUR'"),
         ([""], "its columns are: none"),
     ],
@@ -101,6 +102,17 @@ def test_the_table_is_for_people(gateway, capsys) -> None:
 def test_a_bad_export_is_told(lines, told: str, gateway, tmp_path: Path, capsys) -> None:
     assert reconcile(gateway, write(tmp_path, *lines), "--apply") == 2
     assert told in " ".join(capsys.readouterr().err.split())
+    assert len(listed(gateway, capsys)) == 2
+
+
+@pytest.mark.parametrize("amounts", [["0.00"], ["1", "-1"], ["-1"]])
+def test_what_may_be_rounded_or_a_credit_waits_for_somebody(
+    amounts: list[str], gateway, tmp_path: Path, capsys
+) -> None:
+    first, _ = listed(gateway, capsys)
+    rows = [f"{first['upstream_request_id']},{amount}" for amount in amounts]
+    export = write(tmp_path, "request_id,amount", *rows)
+    assert listed(gateway, capsys, export, "--apply") == []
     assert len(listed(gateway, capsys)) == 2
 
 

@@ -14,7 +14,7 @@ from tests.upstream.bill import Record
 
 
 def settle_all(bill: Iterable[Record], books: Books, url: str, folder: Path) -> None:
-    """Leave no charge of the gateway at `url` unknown whose price the bill has."""
+    """Leave no charge of the gateway at `url` unknown: what has no price was billed at 0."""
     posts = [one for one in bill if one.method == "POST"]
     export = _write_export(posts, folder / "export.csv")
     _reconcile(url, str(export), "--apply")

@@ -74,6 +74,7 @@ attach_s: {attach_s}
 """
 OLD_KEY, NEW_KEY = "sk-old-master-Zq8-is-long", "sk-new-master-Zq8-is-long"
 TRIES_MAX = 2000
+LOOKS_MAX = 100
 PATH = "/v1/images/generations"
 CALL = {"model": "img", "prompt": "a fox"}
 FILES = ("old.jsonl", "new.jsonl")
@@ -149,7 +150,7 @@ def test_nothing_holds_what_was_configured_before(write: Write) -> None:
         assert of_before()
         gateway.reload(write(NEW))
         assert ask(gateway, NEW_KEY).status == 200
-        for _ in range(TRIES_MAX):
+        for _ in range(LOOKS_MAX):
             if not of_before():
                 break
             gateway.get("/healthz")  # what goes on every second looks at the settings again
@@ -279,6 +280,17 @@ def test_a_call_of_before_is_joined_after(
         caller.join(20)
     assert [answer.status for answer in answers] == [200, 200]
     assert answers[0].body == answers[1].body
+    assert len(upstream.calls) == 1
+
+
+def test_what_nobody_knows_of_before_is_not_bought_again_after(
+    write: Write, plain: RunningGateway, upstream: FakeUpstream
+) -> None:
+    plain.reload(write(PLAIN, attach_s=600))
+    upstream.reply("status:524")
+    assert plain.generate().status == 504
+    plain.reload(write(PLAIN, attach_s=600, other="c"))
+    assert plain.generate().status == 504
     assert len(upstream.calls) == 1
 
 

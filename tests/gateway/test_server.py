@@ -192,3 +192,23 @@ def test_a_drain_lasts_as_long_as_the_longest_call_may(tmp_path: Path) -> None:
     assert drain_s(load_mapping({"model_list": [entry], "late_s": 60}, env={})) == 1860
     limited = {"model_list": [entry], "server": {"drain_s": 5}}
     assert drain_s(load_mapping(limited, env={})) == 5
+
+
+def test_a_connection_whose_head_is_out_stays_until_it_can_say_so(
+    noticed: RunningGateway, upstream: FakeUpstream
+) -> None:
+    upstream.reply("hold_stream", picture="large", chunk=65536)
+    connection = http.client.HTTPConnection("127.0.0.1", noticed.port, timeout=20)
+    streamed = '{"model": "img", "prompt": "a fox", "stream": true, "partial_images": 1}'
+    connection.request("POST", "/v1/images/generations", streamed)
+    answer = connection.getresponse()
+    assert answer.getheader("connection") is None
+    noticed.stop()
+    upstream.release()
+    assert b"image_generation.completed" in answer.read()
+    connection.request("GET", "/healthz")
+    last = connection.getresponse()
+    assert (last.status, last.getheader("connection")) == (200, "close")
+    last.read()
+    noticed.stop()
+    noticed.wait_stopped()

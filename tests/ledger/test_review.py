@@ -97,6 +97,7 @@ def test_held_images_are_released_one_by_one_or_dropped(ledger_url):
             asset_id="img_a_0",
             attempt_id="att_a_1",
             file="00/new",
+            length=700,
             expires_at=CREATED_AT,
             answer="what came",
         )
@@ -106,12 +107,15 @@ def test_held_images_are_released_one_by_one_or_dropped(ledger_url):
             with pytest.raises(ConflictError):
                 await ledger.commit(Audited(again, entry(3)))
         kept = await ledger.assets_of("call_a")
-        assert [(one.file, one.offset) for one in kept] == [("00/new", 0), ("held/2.body", 37)]
+        assert [(one.file, one.offset, one.length, one.encoding) for one in kept] == [
+            ("00/new", 0, 700, "raw"),
+            ("held/2.body", 37, 1_000, "base64"),
+        ]
         (attempt,) = await ledger.attempts_of("call_a")
         assert (attempt.error_code, attempt.answer, attempt.state) == ("", "what came", "settled")
         assert await reviews.held_image("img_a_0") is None
-        assert await reviews.has_images("00/new")
-        assert not await reviews.has_images("held/1.body")
+        assert await ledger.has_in_folder("00/new")
+        assert not await ledger.has_in_folder("held/1.body")
         assert len(await reviews.audit(question())) == 2
 
     in_loop(ledger_url, test)

@@ -152,6 +152,29 @@ def test_a_waiter_that_leaves_does_not_take_its_item_along():
     assert book.groups == [["a"], ["b"]]
 
 
+def test_who_waits_for_a_silent_writer_is_told_and_what_is_under_way_is_named():
+    book = Book()
+
+    async def run() -> tuple[list[object], Sequence[str]]:
+        writer = GroupWriter(book.write, name="test")
+        first = asyncio.create_task(writer.put("under way"))
+        await asyncio.to_thread(book.started.wait, WAIT_S)
+        second = asyncio.create_task(writer.put("waiting"))
+        await asyncio.sleep(0)
+        doubtful = writer.give_up()
+        results = await asyncio.gather(first, second, return_exceptions=True)
+        book.go.set()
+        await writer.put("later")
+        assert writer.give_up() == ()
+        await asyncio.to_thread(writer.close)
+        return results, doubtful
+
+    results, doubtful = asyncio.run(run())
+    assert [type(result) for result in results] == [LedgerUnavailableError] * 2
+    assert doubtful == ("under way",)
+    assert book.groups == [["under way"], ["later"]]
+
+
 class QuickBook(Book):
     """A book that can also be written at once, and knows which thread did it."""
 

@@ -1,12 +1,12 @@
 """What `generate` and `edit` share: one call, its progress, its files, its report."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from imagegate import clock
 from imagegate.cli.destination import Destination
 from imagegate.cli.exits import OK, Interrupted
+from imagegate.cli.picture import Making, Picture
 from imagegate.cli.progress import LiveProgress
 from imagegate.cli.report import report_images, report_images_json
 from imagegate.client.clients import Client, open_stream
@@ -20,9 +20,8 @@ PARTIAL_IMAGES = 2
 def make_images(
     build: Callable[..., Request[Any]],
     *arguments: Any,
-    config: Path | None,
-    output: Path | None,
-    as_json: bool,
+    picture: Picture,
+    making: Making,
     **given: Any,
 ) -> int:
     """Make images, write them, report; return the exit code.
@@ -30,15 +29,19 @@ def make_images(
     Raises `ImageError`, or `Interrupted` with the id of a call that was sent.
     """
     started_s = clock.monotonic_s()
-    destination = Destination(output, given.pop("output_format"))
-    given["output_format"] = destination.output_format
-    given["partial_images"] = PARTIAL_IMAGES if given["stream"] else None
-    with Client(config) as client:
-        label = given["model"] or "image"
-        with LiveProgress(label, destination, is_silent=as_json) as progress:
+    destination = Destination(making.output, picture.output_format)
+    given |= picture.fields() | {
+        "output_format": destination.output_format,
+        "stream": making.stream,
+        "partial_images": PARTIAL_IMAGES if making.stream else None,
+        "idempotency_key": making.idempotency_key,
+    }
+    with Client(making.config) as client:
+        label = picture.model or "image"
+        with LiveProgress(label, destination, is_silent=making.json) as progress:
             response = _follow(open_stream(client, build, *arguments, **given), progress)
         paths = destination.save_all(response.images)
-        report = report_images_json if as_json else report_images
+        report = report_images_json if making.json else report_images
         report(response, paths, clock.monotonic_s() - started_s)
     return OK
 

@@ -3,12 +3,13 @@
 import json as jsonlib
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 from rich.console import Console
 
 from imagegate.cli.exits import BAD_REQUEST, OK
+from imagegate.cli.picture import PICTURE, Picture
 from imagegate.client.calls import image_edit, image_generation
 from imagegate.client.clients import Client, preview_of
 from imagegate.types import Json
@@ -20,12 +21,7 @@ def preview(
     *,
     image: Annotated[list[str] | None, Parameter(negative="")] = None,
     mask: str | None = None,
-    model: str | None = None,
-    size: str | None = None,
-    quality: str | None = None,
-    n: int = 1,
-    output_format: str | None = None,
-    background: str | None = None,
+    picture: Picture = PICTURE,
     seed: int | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
     config: Path | None = None,
@@ -40,18 +36,6 @@ def preview(
         A file or https URL to edit; may be given several times.
     mask
         PNG as large as the first image; its transparent pixels are changed.
-    model
-        provider/name, or a model group of --config.
-    size
-        WIDTHxHEIGHT in px, or auto.
-    quality
-        auto, low, medium, high; newer models also xhigh and max.
-    n
-        How many images.
-    output_format
-        png, jpeg or webp.
-    background
-        auto, opaque or transparent.
     seed
         Where images start from; not every model takes one.
     json
@@ -59,16 +43,7 @@ def preview(
     config
         Configuration file, as for serve; without it keys of the environment are used.
     """
-    given: dict[str, Any] = {
-        "model": model,
-        "size": size,
-        "quality": quality,
-        "n": n,
-        "output_format": output_format,
-        "background": background,
-    }
-    if seed is not None:
-        given["seed"] = seed
+    given = picture.fields() | ({} if seed is None else {"seed": seed})
     with Client(config) as client:
         if image:
             previews = preview_of(client, image_edit, image, prompt, mask=mask, **given)

@@ -73,33 +73,40 @@ def reconcile_calls(
         return _show([_settle(api, *charge)], as_json=json)
     if release is not None:
         return _show([_settle(api, release, "0")], as_json=json)
-    billed = None
-    if export is not None:
-        billed = read_export(export, id_column=id_column, amount_column=amount_column)
-    rows = api.pages("/admin/charges", limit="500")
-    if billed is None:
-        return _show(rows, as_json=json)
-    found = matched(rows, billed)
-    if apply:
+    if export is None:
+        return _show(_held(api), as_json=json)
+    billed = read_export(export, id_column=id_column, amount_column=amount_column)
+    return _by_export(api, billed, is_applied=apply, as_json=json)
+
+
+def _held(api: AdminApi) -> list[Json]:
+    return api.pages("/admin/charges", limit="500")
+
+
+def _by_export(api: AdminApi, billed: Mapping[str, int], *, is_applied: bool, as_json: bool) -> int:
+    """Show what the export says of held charges, and settle them so where that is wanted."""
+    rows = _held(api)
+    found = _matched(rows, billed)
+    if is_applied:
         found = [_settle(api, row["id"], row["billed_usd"]) for row in found]
-    _show(found, as_json=json)
-    if not json:
-        _tell_rest(len(rows), len(found), is_applied=apply)
+    _show(found, as_json=as_json)
+    if not as_json:
+        _tell_rest(len(rows), len(found), is_applied=is_applied)
     return OK
 
 
-def matched(rows: list[Json], billed: Mapping[str, int]) -> list[Json]:
+def _matched(rows: list[Json], billed: Mapping[str, int]) -> list[Json]:
     """Return the charges whose request the export names, each with what it was billed.
 
-    A sum below 0 is no price, and a request that two charges name could be either's: both wait
-    for somebody to look.
+    A sum of 0 may be one that was rounded, one below 0 is no price, and a request that two
+    charges name could be either's: these wait for somebody to look.
     """
     times = Counter(row["upstream_request_id"] for row in rows)
     named = (row for row in rows if times[row["upstream_request_id"]] == 1)
     return [
         row | {"billed_usd": format_usd(billed[row["upstream_request_id"]])}
         for row in named
-        if billed.get(row["upstream_request_id"], -1) >= 0
+        if billed.get(row["upstream_request_id"], 0) > 0
     ]
 
 

@@ -35,6 +35,7 @@ AMOUNT_NAMES = (
 )
 CURRENCY_NAMES = ("amountcurrency", "billingcurrency", "billingcurrencycode", "currency")
 ROWS_MAX = 5_000_000
+USD_MAX = 10**8
 _DELIMITERS = ",;\t"
 _E10_DIGITS = 10
 
@@ -84,11 +85,11 @@ def _columns_of(names: list[str], id_column: str, amount_column: str) -> _Column
 def _column(names: list[str], given: str, known: tuple[str, ...], what: str, option: str) -> str:
     found = given if given in names else None if given else _known(names, known)
     if found is None:
-        wanted = f"the column {given!r}" if given else f"a column for the {what}"
+        wanted = f"column {given!r}" if given else f"column for the {what}"
         raise BadRequestError(
-            f"The export has no {wanted.removeprefix('the ').removeprefix('a ')}; its columns are: "
-            f"{', '.join(names) or 'none'}. Name the one to use with {option}. An export of sums a "
-            "day names no requests: use one of single requests, or settle by hand with --charge."
+            f"The export has no {wanted}; its columns are: {', '.join(names) or 'none'}. Name the "
+            f"one to use with {option}. An export of sums a day names no requests: use one of "
+            "single requests, or settle by hand with --charge."
         )
     return found
 
@@ -119,7 +120,7 @@ def _amount(row: Mapping[str, str | None], columns: _Columns, line: int) -> Deci
         amount = Decimal(text.removeprefix("$"))
     except InvalidOperation:
         amount = Decimal("NaN")
-    if not amount.is_finite():
+    if not amount.is_finite() or not -USD_MAX <= amount <= USD_MAX:
         raise BadRequestError(
             f"Line {line}: {columns.amount} is {text!r}, which is no amount of USD."
         )

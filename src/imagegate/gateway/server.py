@@ -175,7 +175,9 @@ class GatewayServer(uvicorn.Server):
         self.server_state.default_headers = [*self.server_state.default_headers, CLOSE]
         for connection in self.server_state.connections:
             cycle = getattr(connection, "cycle", None)
-            if cycle is not None:  # it took its headers when its request came
+            # It took its headers when its request came. A head that is out cannot say it any more:
+            # then the connection stays, and says it with its next answer.
+            if cycle is not None and not cycle.response_started:
                 cycle.keep_alive = False
 
     def _is_drained(self) -> bool:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, DecimalException
 from typing import TypeVar
 
 import msgspec
@@ -203,7 +203,7 @@ def usd_e10(value: str | float, param: str) -> int:
     """Return an amount of USD as written, in 1e-10 USD. Raises `BadRequestError`."""
     try:
         amount = Decimal(str(value)).scaleb(10)
-    except InvalidOperation:
+    except DecimalException:
         amount = Decimal(-1)
     is_amount = amount.is_finite() and 0 <= amount <= USD_MAX * 10**10
     if not is_amount or amount != amount.to_integral_value():
