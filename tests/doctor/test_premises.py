@@ -15,6 +15,7 @@ from imagegate.diagnosis.checkup import Step
 from imagegate.ledger.schema import REVISION
 from imagegate.ledger.store import open_ledger
 from imagegate.runtime.premises import examine_premises
+from imagegate.types import Secret
 
 CONFIG = """
 model_list:
@@ -24,11 +25,11 @@ assets: {{folder: {folder}}}
 """
 
 
-def settings_of(tmp_path: Path, **changes: object) -> Settings:
-    settings = load_settings(None)
-    places = {"database_url": f"sqlite:///{tmp_path}/new/ledger.db"}
+def settings_of(tmp_path: Path, database_url: str = "", **changes: object) -> Settings:
+    url = Secret(database_url or f"sqlite:///{tmp_path}/new/ledger.db")
     assets = AssetSettings(folder=str(tmp_path / "data"))
-    return msgspec.structs.replace(settings, **{**places, "assets": assets, **changes})
+    places = {"assets": assets, "database_url": url}
+    return msgspec.structs.replace(load_settings(None), **{**places, **changes})
 
 
 def steps_of(settings: Settings) -> dict[str, Step]:
