@@ -343,9 +343,10 @@ def _catalogue_files(config: "ConfigFile", folder: FilePath) -> list[str]:
 
 def _catalogue(config: "ConfigFile", folder: FilePath, faults: Faults) -> Catalogue:
     catalogue = builtin_catalogue()
-    for index, name in enumerate(_catalogue_files(config, folder)):
+    files = _catalogue_files(config, folder)
+    for index, (name, file) in enumerate(zip(config.catalogue, files, strict=True)):
         try:
-            text = FilePath(name).read_text("utf-8")
+            text = FilePath(file).read_text("utf-8")
             catalogue = read_rows(text, name, catalogue)
         except ConfigError as error:
             faults.add(("catalogue", index), error.message)
