@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from imagegate.config.resolve import client_settings
+from imagegate.config.client_settings import client_settings
 from imagegate.config.settings import Deployment
 from imagegate.errors import AuthenticationError, ConfigError
 
@@ -137,7 +137,7 @@ def test_the_same_keywords_give_equal_settings() -> None:
 def test_the_sdks_way_loads_neither_yaml_nor_pydantic() -> None:
     code = (
         "import sys; from imagegate.config.load import environment; "
-        "from imagegate.config.resolve import client_settings; "
+        "from imagegate.config.client_settings import client_settings; "
         "client_settings('sandbox/gpt-image-2', env=environment()); "
         "sys.exit(' '.join({'yaml', 'pydantic', 'azure', 'aiohttp'} & sys.modules.keys()) or 0)"
     )

@@ -4,7 +4,7 @@ import datetime
 
 import pytest
 
-from imagegate.config.resolve import client_settings
+from imagegate.config.client_settings import client_settings
 from imagegate.config.settings import Deployment
 from imagegate.errors import AuthenticationError, BadRequestError, ConfigError
 from imagegate.plan import Plan, plan

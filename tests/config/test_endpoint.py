@@ -1,7 +1,7 @@
 import pytest
 
+from imagegate.config.client_settings import client_settings
 from imagegate.config.endpoint import is_loopback, read_endpoint
-from imagegate.config.resolve import client_settings
 
 ENV = {"OPENAI_API_KEY": "sk-test-openai", "AZURE_API_KEY": "sk-test-azure"}
 AZ = "https://r.openai.azure.com"

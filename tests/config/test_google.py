@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from imagegate.config.client_settings import client_settings
 from imagegate.config.load import load_settings
-from imagegate.config.resolve import client_settings
 from imagegate.config.settings import Deployment
 from imagegate.errors import AuthenticationError, ConfigError
 from imagegate.types import Secret

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from imagegate.config.client_settings import client_settings
 from imagegate.config.load import load_settings
-from imagegate.config.resolve import client_settings
 from imagegate.config.settings import Deployment
 from imagegate.providers import PROVIDERS
 from imagegate.types import Json, Secret

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from imagegate.config.load import load_settings
-from imagegate.config.resolve import check_report
+from imagegate.config.report import check_report
 from imagegate.errors import ConfigError
 from tests.config.files import ISSUE, faults_of, load
 

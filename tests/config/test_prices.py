@@ -8,7 +8,7 @@ from msgspec.structs import asdict
 from imagegate.catalogue.model import Price
 from imagegate.catalogue.price import estimate
 from imagegate.config.load import load_mapping
-from imagegate.config.resolve import describe
+from imagegate.config.report import describe
 from imagegate.config.settings import Deployment, Settings
 from imagegate.types import ImageCall
 from tests.config.files import faults_of, load

@@ -4,8 +4,8 @@ from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined
 
 import pytest
 
+from imagegate.config.client_settings import client_settings
 from imagegate.config.proxies import LOOPBACK, read_proxies
-from imagegate.config.resolve import client_settings
 from imagegate.errors import ConfigError
 
 PROXY = "http://proxy.example:3128"

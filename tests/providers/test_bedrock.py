@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from imagegate.catalogue.rows import builtin_catalogue
-from imagegate.config.resolve import client_settings
+from imagegate.config.client_settings import client_settings
 from imagegate.config.settings import Deployment
 from imagegate.errors import BadRequestError, ConfigError
 from imagegate.plan import Plan, plan

@@ -13,7 +13,8 @@ from imagegate.assets.spool import Spool
 from imagegate.config.settings import AssetSettings, Credential, Deployment
 from imagegate.errors import UpstreamTimeoutError
 from imagegate.providers import provider_for
-from imagegate.transport.live import LiveConversation, Transport, broke_off
+from imagegate.transport.faults import broke_off
+from imagegate.transport.live import LiveConversation, Transport
 from imagegate.types import Secret
 from imagegate.wire.exchange import UpstreamRequest
 from imagegate.wire.provider import Target

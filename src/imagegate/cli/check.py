@@ -7,7 +7,7 @@ from rich.console import Console
 from imagegate.assets.bucket import Bucket
 from imagegate.cli.exits import OK
 from imagegate.config.load import load_settings
-from imagegate.config.resolve import CheckLine, check_report
+from imagegate.config.report import CheckLine, check_report
 
 _STYLES = {"served": "green", "skipped": "yellow", "note": "cyan"}
 

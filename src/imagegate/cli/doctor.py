@@ -17,9 +17,10 @@ from imagegate.assets.bucket import Bucket, BucketError
 from imagegate.candidates import names_of
 from imagegate.cli import doctor_report
 from imagegate.cli.failure import error_console
+from imagegate.config.client_settings import client_settings
 from imagegate.config.faults import ConfigFault
 from imagegate.config.load import environment, inspect_settings, load_settings
-from imagegate.config.resolve import KEYS_TOLD, client_settings
+from imagegate.config.resolve import KEYS_TOLD
 from imagegate.config.settings import Deployment, Settings
 from imagegate.config.wildcards import named_deployments
 from imagegate.diagnosis.checkup import Checkup, Step

@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
+from imagegate.config.client_settings import client_settings
 from imagegate.config.load import environment, load_settings
-from imagegate.config.resolve import client_settings
 from imagegate.config.settings import Settings
 from imagegate.errors import BadRequestError
 from imagegate.types import Json

@@ -16,7 +16,8 @@ from imagegate.telemetry import GuardMode
 from imagegate.types import Json, Secret
 
 if TYPE_CHECKING:
-    from imagegate.config.schema import ConfigFile, GuardrailEntry, GuardrailParams
+    from imagegate.config.guards_schema import GuardrailEntry, GuardrailParams
+    from imagegate.config.schema import ConfigFile
 
 GuardKind: TypeAlias = Literal["words", "sensitive", "openai_moderation", "http", "python"]
 GuardHit: TypeAlias = Literal["block", "mask", "blur", "hold"]

@@ -16,6 +16,7 @@ from imagegate import clock
 from imagegate.catalogue.model import Catalogue
 from imagegate.catalogue.rows import builtin_catalogue, read_rows
 from imagegate.config.assets import asset_settings
+from imagegate.config.database import file_in, read_database, unset_database
 from imagegate.config.faults import ConfigFault, Faults, Path, nearest
 from imagegate.config.guards import GuardrailReader
 from imagegate.config.litellm import SECTION_KEYS_NOT_HERE, TOP_LEVEL_NOT_HERE, policy_of
@@ -42,10 +43,7 @@ if TYPE_CHECKING:
 
 HOME_ENV = "IMAGEGATE_HOME"
 MASTER_KEY_ENV = ("IMAGEGATE_MASTER_KEY", "LITELLM_MASTER_KEY")
-DATABASE_SCHEME = "sqlite:///"
 PORT_MAX = 65_535
-DATABASE_ENV = "DATABASE_URL"
-POSTGRES_SCHEMES = ("postgresql://", "postgres://", "postgresql+psycopg://")
 
 
 def environment() -> Mapping[str, str]:
@@ -131,9 +129,7 @@ def _embedded(host: str | None, port: int | None, env: Mapping[str, str]) -> Set
     server = _listening(ServerSettings(master_key=key), host, port, faults)
     notes = check_master_key(server, (), faults)
     faults.check()
-    settings = sandbox_settings(
-        AssetSettings(folder=str(home / "assets")), _database_url(home), _today()
-    )
+    settings = sandbox_settings(AssetSettings(folder=str(home / "assets")), file_in(home), _today())
     notes = (_home_note(home), *notes, *unspent_keys(env))
     return msgspec.structs.replace(settings, server=server, notes=notes)
 
@@ -144,10 +140,6 @@ def _today() -> datetime.date:
 
 def _home_note(home: FilePath) -> Note:
     return Note("", 0, f"images and the ledger are kept in {home} ({HOME_ENV} moves them)")
-
-
-def _database_url(home: FilePath) -> Secret:
-    return Secret(f"{DATABASE_SCHEME}{home / 'imagegate.db'}")
 
 
 def _master_key(given: str, env: Mapping[str, str]) -> tuple[Secret, Path]:
@@ -215,7 +207,7 @@ def _build(
         partial=config.partial,
         server=server,
         assets=asset_settings(config.assets, source.folder, home, faults),
-        database_url=_database(config, variables, source.folder, home, faults),
+        database_url=read_database(config, variables, source.folder, home, faults),
         unknown_price=config.unknown_price,
         unknown_price_ceiling_e10=usd_e10(config.unknown_price_ceiling_usd) or 0,
         end_user_budget_e10=usd_e10(config.litellm_settings.max_end_user_budget),
@@ -233,7 +225,10 @@ def _build(
             *(*notes_read, *entries.notes, *notes_found, *notes_key),
             *(*_callback_notes(sinks), *retirement_notes(deployments, _today())),
         ),
-        files=(source.name, *(str(_at(source.folder, name)) for name in config.catalogue)),
+        files=(
+            source.name,
+            *(str(source.folder / FilePath(name).expanduser()) for name in config.catalogue),
+        ),
     )
 
 
@@ -327,7 +322,7 @@ def _section_notes(config: "ConfigFile", faults: Faults) -> list[Note]:
             meant = nearest(key, known, similarity_min=0.85)
             if meant and key not in SECTION_KEYS_NOT_HERE:
                 faults.add((section, key), f"unknown key; did you mean {meant!r}?")
-        extra += _unset_database(values)
+        extra += unset_database(values)
         if extra:
             line = faults.line_of((section,))
             notes.append(Note(section, line, f"not acted on here: {', '.join(extra)}"))
@@ -342,18 +337,16 @@ def _callback_notes(sinks: SinkReader) -> list[Note]:
 # --- its parts ---------------------------------------------------------------------------------
 
 
-def _unset_database(values: object) -> list[str]:
-    """Return LiteLLM's `database_url` where its variable is not set: the default is used then."""
-    url = getattr(values, "database_url", None)
-    is_unset = url is not None and url.get_secret_value().startswith(ENV_PREFIX)
-    return ["database_url"] if is_unset else []
+def _catalogue_files(config: "ConfigFile", folder: FilePath) -> list[str]:
+    return [str(folder / FilePath(name).expanduser()) for name in config.catalogue]
 
 
 def _catalogue(config: "ConfigFile", folder: FilePath, faults: Faults) -> Catalogue:
     catalogue = builtin_catalogue()
-    for index, name in enumerate(config.catalogue):
+    files = _catalogue_files(config, folder)
+    for index, (name, file) in enumerate(zip(config.catalogue, files, strict=True)):
         try:
-            text = _at(folder, name).read_text("utf-8")
+            text = FilePath(file).read_text("utf-8")
             catalogue = read_rows(text, name, catalogue)
         except ConfigError as error:
             faults.add(("catalogue", index), error.message)
@@ -383,27 +376,3 @@ def _aliases(config: "ConfigFile") -> dict[str, str]:
 
 def _adjust(config: "ConfigFile") -> AdjustPolicy:
     return config.adjust or policy_of(config.litellm_settings.drop_params) or "nearest"
-
-
-def _database(
-    config: "ConfigFile",
-    env: Mapping[str, str],
-    folder: FilePath,
-    home: FilePath,
-    faults: Faults,
-) -> Secret:
-    """Return where the ledger is: our key, else LiteLLM's, else the variable, else a file."""
-    given = config.database_url or config.general_settings.database_url
-    url = given.get_secret_value() if given else env.get(DATABASE_ENV, "")
-    if not url or url.startswith(ENV_PREFIX):  # that it is unset is told elsewhere
-        return _database_url(home)
-    if url.startswith(POSTGRES_SCHEMES):
-        return Secret(url)
-    if not url.startswith(DATABASE_SCHEME) or url == DATABASE_SCHEME:
-        faults.add(("database_url",), f"must be {DATABASE_SCHEME}PATH or postgresql://...")
-        return Secret(url)
-    return Secret(f"{DATABASE_SCHEME}{_at(folder, url.removeprefix(DATABASE_SCHEME))}")
-
-
-def _at(folder: FilePath, name: str) -> FilePath:
-    return folder / FilePath(name).expanduser()

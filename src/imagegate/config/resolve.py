@@ -4,19 +4,16 @@ Neither YAML nor pydantic is loaded here: the SDK without a file comes this way.
 """
 
 import datetime
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
 
 from imagegate.catalogue.model import SANDBOX, Catalogue
 from imagegate.catalogue.rows import builtin_catalogue
-from imagegate.config.deployment import read_settings, resolve_deployment, split_model
+from imagegate.config.deployment import resolve_deployment
 from imagegate.config.faults import Faults, Path, nearest
 from imagegate.config.patterns import matches
-from imagegate.config.prices import describe_price, prices_among
-from imagegate.config.proxies import read_proxies
 from imagegate.config.settings import (
     AssetSettings,
     Deployment,
@@ -26,9 +23,7 @@ from imagegate.config.settings import (
 )
 from imagegate.config.wanted import Findings, Problem, Wanted
 from imagegate.config.wildcards import Named, each_provider, is_wildcard
-from imagegate.errors import AuthenticationError, ConfigError
-from imagegate.providers import provider_for
-from imagegate.types import Json, Secret
+from imagegate.types import Secret
 
 DEFAULT_MODEL = "openai/gpt-image-2.5-flare"
 MODEL_ENV = "IMAGEGATE_MODEL"
@@ -207,172 +202,3 @@ def unspent_keys(env: Mapping[str, str]) -> tuple[Note, ...]:
         for variable, model in KEYS_TOLD
         if env.get(variable)
     )
-
-
-# --- the SDK, without a file -------------------------------------------------------------------
-
-
-def client_settings(
-    model: str | None = None,
-    *,
-    env: Mapping[str, str],
-    api_key: str | None = None,
-    api_base: str | None = None,
-    base_url: str | None = None,
-    api_version: str | None = None,
-    custom_llm_provider: str | None = None,
-    timeout: float | None = None,
-    extra_headers: Mapping[str, str] | None = None,
-    base_model: str | None = None,
-    organization: str | None = None,
-    project: str | None = None,
-    azure_ad_token: str | None = None,
-    azure_ad_token_provider: Callable[[], str] | None = None,
-    tenant_id: str | None = None,
-    client_id: str | None = None,
-    client_secret: str | None = None,
-    azure_scope: str | None = None,
-    azure_credential: str | None = None,
-    variations: Literal["no", "edit"] = "no",
-    catalogue: Catalogue | None = None,
-    **provider_settings: Json,
-) -> tuple[Settings, str]:
-    """Return settings with one deployment, and its model group's name: the model as asked.
-
-    `provider_settings` are those that a provider's record names (`aws_region_name`), and prices in
-    LiteLLM's names. `env` comes
-    from `load.environment()`. Assets and ledger are left empty: the SDK's runtime has its own.
-    Raises `AuthenticationError` that names the variable where no credential is found,
-    else `ConfigError` with all faults.
-    """
-    name = model or env.get(MODEL_ENV) or DEFAULT_MODEL
-    own = _own_settings(split_model(name, custom_llm_provider)[0], provider_settings, env)
-    base = api_base or base_url or str(own.pop("api_base", ""))
-    wanted = Wanted(
-        group=name,
-        model=name,
-        custom_llm_provider=custom_llm_provider or "",
-        api_base=_named(base, env),
-        api_key=Secret(_named(api_key, env)),
-        api_version=_named(api_version, env),
-        base_model=base_model or "",
-        organization=organization or "",
-        project=project or "",
-        azure_ad_token=Secret(_named(azure_ad_token, env)),
-        azure_ad_token_provider=azure_ad_token_provider,
-        tenant_id=_named(tenant_id, env),
-        client_id=_named(client_id, env),
-        client_secret=Secret(_named(client_secret, env)),
-        azure_scope=azure_scope or "",
-        azure_credential=azure_credential or "",
-        timeout_s=timeout or 0.0,
-        extra_headers=extra_headers or {},
-        settings=own,
-        variations=variations,
-        prices=prices_among(provider_settings),
-    )
-    known = catalogue or builtin_catalogue()
-    deployment = _resolve_one(wanted, known, env)
-    settings = Settings(
-        deployments=(deployment,),
-        catalogue=known,
-        default_model=name,
-        assets=AssetSettings(folder=""),
-        database_url=Secret(""),
-        proxies=read_proxies(env),
-    )
-    return settings, name
-
-
-def _own_settings(
-    prefix: str, given: Mapping[str, Json], env: Mapping[str, str]
-) -> dict[str, Json]:
-    """Return the settings among `given` that the provider called `prefix` has."""
-    provider = provider_for(prefix)
-    return {
-        name: _named(value, env) if isinstance(value, str) else value
-        for name, value in (read_settings(provider, given) if provider else {}).items()
-    }
-
-
-def _named(value: str | None, env: Mapping[str, str]) -> str:
-    """Return `value`, or what the variable holds that `os.environ/NAME` names."""
-    if value and value.startswith(ENV_PREFIX):
-        return env.get(value.removeprefix(ENV_PREFIX), "")
-    return value or ""
-
-
-def _resolve_one(wanted: Wanted, catalogue: Catalogue, env: Mapping[str, str]) -> Deployment:
-    findings = Findings()
-    deployment = resolve_deployment(wanted, catalogue, env, findings)
-    if deployment is not None:
-        return deployment
-    text = "; ".join(f"{problem.field}: {problem.text}" for problem in findings.problems)
-    message = f"model {wanted.model!r} cannot be reached: {text}"
-    if all(problem.is_credential for problem in findings.problems):
-        raise AuthenticationError(message, param="api_key", model=wanted.model)
-    raise ConfigError(message, param=findings.problems[0].field, model=wanted.model)
-
-
-# --- the report of `imagegate check` -----------------------------------------------------------
-
-
-class CheckLine(Struct, frozen=True):
-    """One line of the report: what happens to one entry of the file. `line` 0: no line of it."""
-
-    state: Literal["served", "skipped", "note"]
-    name: str
-    line: int
-    text: str
-    unset: tuple[str, ...] = ()
-
-
-def check_report(settings: Settings) -> tuple[CheckLine, ...]:
-    """Return what is served, what is skipped and why, and what differs from LiteLLM."""
-    served = tuple(
-        CheckLine("served", deployment.group, 0, describe(deployment))
-        for deployment in settings.deployments
-    )
-    skipped = tuple(
-        CheckLine("skipped", entry.name, entry.line, entry.reason, entry.unset)
-        for entry in settings.skipped
-    )
-    notes = tuple(CheckLine("note", note.name, note.line, note.text) for note in settings.notes)
-    return served + skipped + notes
-
-
-def describe(deployment: Deployment) -> str:
-    """Return one line about a deployment: where it is, how it signs in, which row it has."""
-    target = deployment.target
-    surface = target.traits.get("surface")
-    parts = [
-        f"{deployment.provider.name}/{target.upstream_model} at {target.base_url}",
-        f"{surface} surface, api-version {target.traits.get('api_version')}" if surface else "",
-        f"credential {_sign_in(deployment)}",
-        _facts(deployment),
-        f"defaults {_plain(deployment.defaults)}" if deployment.defaults else "",
-    ]
-    return "; ".join(part for part in parts if part)
-
-
-def _facts(deployment: Deployment) -> str:
-    if deployment.named:
-        return "any model of that name"
-    row, priced = deployment.model, deployment.priced
-    if priced is None or priced.price is None:
-        return f"limits and price of {row.id}" if row else "no limits and no price known"
-    limits = f"limits of {row.id}" if row else "no limits known"
-    return f"{limits}; your own price: {describe_price(priced.price)}"
-
-
-def _sign_in(deployment: Deployment) -> str:
-    credential = deployment.credential
-    if credential.kind == "entra":
-        return str(credential.entra.get("credential", "entra"))
-    if credential.kind == "none" and credential.headers:
-        return f"header {', '.join(sorted(credential.headers))}"
-    return credential.kind
-
-
-def _plain(values: Mapping[str, Json]) -> str:
-    return ", ".join(sorted(values))

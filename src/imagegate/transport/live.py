@@ -1,8 +1,6 @@
 """A conversation on real sockets. It writes every answer to the journal as it arrives."""
 
 import asyncio
-import errno
-import os
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from typing import Self
@@ -13,16 +11,13 @@ import msgspec
 from yarl import URL
 
 from imagegate import clock
-from imagegate.assets.journal import Done, Head, Journal
 from imagegate.assets.spool import CallSpool, Spool, SpoolFile
 from imagegate.config.settings import ANSWER_BYTES_MAX, Credential, Deployment
 from imagegate.errors import (
-    ImageError,
-    UpstreamFailedError,
     UpstreamTimeoutError,
-    UpstreamUnreachableError,
 )
 from imagegate.transport.addresses import AddressPolicy
+from imagegate.transport.answer_log import AnswerLog, LoggedHead
 from imagegate.transport.auth import headers_for, may_see
 from imagegate.transport.bodies import (
     IncomingBody,
@@ -33,6 +28,7 @@ from imagegate.transport.bodies import (
     too_large,
 )
 from imagegate.transport.checked import CheckedResolver, checked_sockets
+from imagegate.transport.faults import broke_off, fault_of
 from imagegate.transport.gate import BodyGate
 from imagegate.transport.mask import Mask
 from imagegate.transport.pacing import PacedBody
@@ -43,7 +39,6 @@ from imagegate.wire.lift import Lift
 from imagegate.wire.sse import EventScanner
 
 CONNECT_S = 10.0
-DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 # A reset on an older idle connection could not be told from a lost image (design.md 7).
 IDLE_CONNECTION_S = 9.0
 # Behind it an answer with an image is masked in its skeleton only: a search costs 0.1 ms a MB.
@@ -135,7 +130,7 @@ class LiveConversation:
         self._transport = transport
         self._deployment = deployment
         self._spool = spool
-        self._log = _AnswerLog(transport.spool.journal if is_logged else None, attempt_id)
+        self._log = AnswerLog(transport.spool.journal if is_logged else None, attempt_id)
         self._response: aiohttp.ClientResponse | None = None
         self._body: PacedBody | None = None
         self._events: EventStream | None = None
@@ -286,7 +281,7 @@ class EventStream:
     """An event stream that is being read: every byte goes to the file, events come out."""
 
     def __init__(
-        self, chunks: AsyncIterator[bytes], file: SpoolFile, head: "_LoggedHead", *, bytes_max: int
+        self, chunks: AsyncIterator[bytes], file: SpoolFile, head: "LoggedHead", *, bytes_max: int
     ) -> None:
         self._chunks = chunks
         self._file = file
@@ -326,41 +321,6 @@ class EventStream:
             self._head.end(b"", self._file)
 
 
-class _AnswerLog:
-    """Numbers the answers of an attempt and writes them to the journal, if there is one."""
-
-    def __init__(self, journal: Journal | None, attempt_id: str) -> None:
-        self.attempt_id = attempt_id
-        self._journal = journal
-        self._number = 0
-
-    def append(self, record: Head | Done) -> None:
-        if self._journal is not None:
-            self._journal.append(record)
-
-    def begin(self, status: int, headers: Mapping[str, str]) -> "_LoggedHead":
-        self._number += 1
-        return _LoggedHead(self, Head(self.attempt_id, self._number, status, headers))
-
-
-class _LoggedHead:
-    """One answer in the journal: its head with a file's name, then its end, or both at once."""
-
-    def __init__(self, log: _AnswerLog, head: Head) -> None:
-        self._log = log
-        self._head = head
-
-    def in_file(self, file: SpoolFile, *, events: bool = False) -> None:
-        head = msgspec.structs.replace(self._head, file=file.name, events=events)
-        self._log.append(head)
-
-    def end(self, data: bytes, file: SpoolFile | None) -> None:
-        if file is None:
-            self._log.append(msgspec.structs.replace(self._head, body=data))
-        else:
-            self._log.append(Done(self._log.attempt_id, self._head.number, file.size))
-
-
 def _connector(policy: AddressPolicy | None) -> aiohttp.TCPConnector:
     if policy is None:
         return aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_CONNECTION_S)
@@ -370,42 +330,6 @@ def _connector(policy: AddressPolicy | None) -> aiohttp.TCPConnector:
         resolver=CheckedResolver(policy, kind="permitted"),
         socket_factory=checked_sockets(policy, kind="permitted"),
     )
-
-
-def fault_of(error: Exception, url: URL, *, is_sent: bool) -> ImageError:
-    """Return the fault of a request that got no answer.
-
-    Until the whole body was handed over nothing can have been bought (`moment`).
-    """
-    if is_sent and not isinstance(error, aiohttp.ClientConnectorError):
-        return UpstreamFailedError(
-            f"{url.host} took the request and closed the connection without an answer "
-            f"({_words(error)}). The image may have been made and billed."
-        )
-    return UpstreamUnreachableError(
-        f"Nothing was sent: {url.host} could not be reached ({_words(error)}). Check api_base, "
-        "DNS, proxy and TLS settings."
-    )
-
-
-def broke_off(error: Exception) -> ImageError:
-    """Return the fault of an answer that did not come whole: the upstream's, or our own disk's."""
-    if isinstance(error, OSError) and error.errno in DISK_ERRORS:
-        full: ImageError = UpstreamFailedError(
-            f"The answer could not be written here ({os.strerror(error.errno)}). The image was "
-            "made and billed, and is lost. Make room in the assets folder before the next call.",
-            code="spool_full",
-        )
-        full.owner = "operator"
-        return full
-    return UpstreamFailedError(
-        f"The upstream's answer breaks off ({_words(error)}). The image may have been made and "
-        "billed."
-    )
-
-
-def _words(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:300]
 
 
 def _is_event_stream(headers: Mapping[str, str]) -> bool:
