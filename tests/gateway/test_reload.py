@@ -324,3 +324,16 @@ def test_webhooks_are_switched_on_and_changed(write: Write, plain: RunningGatewa
             secrets.append(plain.get("/v1/images/webhooks/secret").json()["secret"])
             assert Webhook(secrets[-1]).verify(posted.body, posted.headers)
     assert secrets[0] != secrets[1]
+
+
+def test_the_budget_of_every_end_user_follows(
+    write: Write, plain: RunningGateway, upstream: FakeUpstream
+) -> None:
+    capped = PLAIN + "litellm_settings: {{max_end_user_budget: 0.0001}}\n"
+    call = CALL | {"quality": "high", "size": "1024x1024", "user": "u-1"}
+    assert plain.post(PATH, call).status == 200
+    plain.reload(write(capped))
+    assert plain.post(PATH, call).error["code"] == "insufficient_quota"
+    assert len(upstream.calls) == 1
+    plain.reload(write(PLAIN))
+    assert plain.post(PATH, call).status == 200

@@ -42,7 +42,7 @@ ANSWERS = {
     "EndUser": "object id is_blocked:flag note created_at:time",
     "Budget": "object id name kind of team_id:? limit_usd:usd soft_limit_usd:usd? period"
     " resets_at:time? spent_usd:usd reserved_usd:usd created_at:time template_id:?",
-    "Call": "object id operation model state key_id:? team_id:? end_user tags:list"
+    "AdminCall": "object id operation model state key_id:? team_id:? end_user tags:list"
     " created_at:time finished_at:time? cost_usd:usd? error_code",
     "Spend": "value charged_usd:usd held_usd:usd attempts:count unknown:count",
 }
@@ -100,9 +100,13 @@ def admin_paths() -> dict[str, Json]:
             "delete": _one("removeBudget", "Remove a budget", ""),
         },
         "/admin/calls": {
-            "get": _list("listAdminCalls", "List calls, the newest first", "Call", *_CALL_FILTERS)
+            "get": _list(
+                "listAdminCalls", "List calls, the newest first", "AdminCall", *_CALL_FILTERS
+            )
         },
-        "/admin/calls/{id}": {"get": _one("getAdminCall", "Show a call and its attempts", "Call")},
+        "/admin/calls/{id}": {
+            "get": _one("getAdminCall", "Show a call and its attempts", "AdminCall")
+        },
         "/admin/spend": {"get": _list("listSpend", "Sum what was spent", "Spend", *_SPEND_FILTERS)},
         "/admin/guardrails/{name}/test": {
             "post": _operation("testGuardrail", "Show a guardrail's verdict", _KINDS["map"])

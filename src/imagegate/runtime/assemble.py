@@ -15,9 +15,10 @@ from imagegate.assets.store import AssetStore
 from imagegate.assets.transform import Worker
 from imagegate.candidates import served_names
 from imagegate.config.settings import Settings
+from imagegate.errors import ConfigError
 from imagegate.guardrails.guards import Guards
 from imagegate.ledger import Ledger
-from imagegate.ledger.records import KeepAlive
+from imagegate.ledger.records import KeepAlive, LedgerError
 from imagegate.pipeline import Pipeline
 from imagegate.runtime.end_user_budget import set_end_user_budget
 from imagegate.runtime.holding import hold_forever
@@ -82,8 +83,19 @@ class Runtime:
         Raises `ConfigError`; then nothing has changed.
         """
         former = self.snapshot
-        self.snapshot = await next_snapshot(former, settings, self.supervisor)
+        snapshot = await next_snapshot(former, settings, self.supervisor)
+        try:
+            await self._follow_end_user_budget(settings)
+        except LedgerError as error:
+            await snapshot.tools.transport.aclose()
+            raise ConfigError(f"max_end_user_budget cannot be written now: {error}") from error
+        self.snapshot = snapshot
         self._former[former] = asyncio.create_task(self._close_when_idle(former))
+
+    async def _follow_end_user_budget(self, settings: Settings) -> None:
+        limit_e10 = settings.end_user_budget_e10
+        if self.database is not None and limit_e10 != self.settings.end_user_budget_e10:
+            await set_end_user_budget(self.database, limit_e10)
 
     async def _close_when_idle(self, former: Snapshot) -> None:
         await former.users.gone()

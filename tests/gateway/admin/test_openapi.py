@@ -49,7 +49,7 @@ def test_answers_have_the_fields_that_are_described(operator: Operator):
         "Key": "keys",
         "Budget": "budgets",
         "EndUser": "end_users",
-        "Call": "calls",
+        "AdminCall": "calls",
         "Spend": "spend",
     }.items():
         row = operator.get(f"/admin/{path}")["data"][0]
