@@ -2,6 +2,8 @@
 
 import base64
 import json
+from base64 import b64encode
+from hashlib import sha256
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -45,6 +47,8 @@ def test_the_url_leads_to_the_image(gateway: RunningGateway, upstream: FakeUpstr
     assert (answer.status, answer.body) == (200, FOX)
     assert answer.headers["content-type"] == "image/png"
     assert answer.headers["content-length"] == str(len(FOX))
+    digest = b64encode(sha256(FOX).digest()).decode()
+    assert answer.headers["repr-digest"] == f"sha-256=:{digest}:"
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert "sandbox" in answer.headers["content-security-policy"]
     assert answer.headers["content-disposition"].startswith("inline;")

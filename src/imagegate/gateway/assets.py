@@ -4,7 +4,10 @@ The url is the permission, so no key is asked for. What we serve was made by oth
 told to take it as the type that its bytes have, and to run nothing in it.
 """
 
+import asyncio
+import hashlib
 import re
+from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator
 from typing import TypeAlias
 
@@ -50,7 +53,8 @@ async def send_asset(
 ) -> Response:
     """Return a kept image, or the range of it that was asked for; it may be cached for `age_s`.
 
-    Raises `NotFoundError` where its file is gone.
+    A whole one comes with its SHA-256 (`Repr-Digest`, RFC 9530). Raises `NotFoundError` where its
+    file is gone.
     """
     runtime: Runtime = request.app.state.gateway.runtime
     try:
@@ -60,19 +64,29 @@ async def send_asset(
     except OSError as error:
         raise _gone(asset.id) from error
     source, blob = opened.file, opened.blob
+    headers = _headers(asset, age_s)
     try:
         size = raw_bytes(blob)
         span = _span(request.headers, size, _etag(asset))
+        if span == (0, size):
+            sha256 = asset.sha256 or await asyncio.to_thread(_sha256, blob)
+            headers["repr-digest"] = f"sha-256=:{b64encode(bytes.fromhex(sha256)).decode()}:"
     except BaseException:
         source.close()
         raise
     if span is None or request.method == "HEAD":
         source.close()
-    headers = _headers(asset, age_s)
     if span is None:
         headers["content-range"] = f"bytes */{size}"
         return Response(status_code=416, headers=headers)
     return _answer(request, blob, size, span, headers)
+
+
+def _sha256(blob: Blob) -> str:
+    sha256 = hashlib.sha256()
+    for chunk in read_chunks(blob):
+        sha256.update(chunk)
+    return sha256.hexdigest()
 
 
 def _answer(
