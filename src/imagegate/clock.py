@@ -31,8 +31,8 @@ def chance() -> float:
 
 
 def new_id(prefix: str) -> str:
-    """Return `prefix_` and 26 characters that sort by the time they were drawn (a ULID)."""
-    return _id(prefix, int(time.time() * 1000) << 80 | int.from_bytes(_chance.draw(), "big"))
+    """Return `prefix_` and 26 characters that sort as they were drawn in this process (a ULID)."""
+    return _id(prefix, _chance.draw_later())
 
 
 def least_id(prefix: str, at_s: float) -> str:
@@ -58,6 +58,7 @@ class _Chance:
     """Random bytes drawn from the system in bulk: one draw costs as much as a journal's line."""
 
     def __init__(self) -> None:
+        self._last = 0
         self.forget()
         os.register_at_fork(after_in_child=self.forget)  # two processes never share an id
 
@@ -71,6 +72,17 @@ class _Chance:
         starts = range(0, _POOL_BYTES, _ID_CHANCE_BYTES)
         self._pool = iter([fresh[start : start + _ID_CHANCE_BYTES] for start in starts])
         return next(self._pool)
+
+    def draw_later(self) -> int:
+        """Return the time in ms and 80 bits of chance, as a number above the last one.
+
+        Within one ms, or where the clock went back, it is above the last one by 32 bits of chance.
+        """
+        number = int(time.time() * 1000) << 80 | int.from_bytes(self.draw(), "big")
+        if number <= self._last:
+            number = self._last + 1 + (number & 0xFFFFFFFF)
+        self._last = number
+        return number
 
 
 _chance = _Chance()
