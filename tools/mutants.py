@@ -35,7 +35,11 @@ def main() -> int:
     """Return 1 where a mutant survived or cannot be made."""
     known = tomllib.loads((ROOT / "tools" / "mutants.toml").read_text("utf-8"))["mutant"]
     mutants = [Mutant(**each) for each in known]
-    chosen = [one for one in mutants if not sys.argv[1:] or one.name in sys.argv[1:]]
+    asked = sys.argv[1:]
+    if unknown := set(asked) - {one.name for one in mutants}:
+        print(f"no such mutant: {', '.join(sorted(unknown))}")
+        return 2
+    chosen = [one for one in mutants if not asked or one.name in asked]
     with tempfile.TemporaryDirectory(prefix="imagegate-mutants-") as folder:
         copy = _copied(Path(folder))
         tests = sorted({test for one in chosen for test in one.tests})
