@@ -14,6 +14,7 @@ from imagegate.assets.links import suffix_of
 from imagegate.cli.exits import OK
 from imagegate.cli.gateway_reader import open_gateway
 from imagegate.cli.reconcile import reconcile_calls
+from imagegate.cli.where import HERE, Where
 from imagegate.errors import NotFoundError
 from imagegate.types import Json
 
@@ -26,8 +27,7 @@ def list_calls(
     *,
     state: Literal["running", "done", "failed", "unknown"] | None = None,
     limit: int = 20,
-    gateway: str | None = None,
-    config: Path | None = None,
+    where: Where = HERE,
     json: Flag = False,
 ) -> int:
     """List calls, the newest first.
@@ -38,15 +38,11 @@ def list_calls(
         Only calls in this state; `unknown` may have been billed.
     limit
         How many at most, 1 to 100.
-    gateway
-        Address of the gateway; by default that of the configuration, or http://127.0.0.1:4000.
-    config
-        The gateway's configuration file, for its address and key.
     json
         Print one JSON array, and nothing else.
     """
     wanted = f"&state={state}" if state else ""
-    found = open_gateway(config, gateway).read_json(f"/v1/images/calls?limit={limit}{wanted}")
+    found = open_gateway(where).read_json(f"/v1/images/calls?limit={limit}{wanted}")
     rows: list[Json] = found["data"]
     if json:
         _write_json(rows)
@@ -59,8 +55,7 @@ def show_calls(
     call_id: str,
     /,
     *,
-    gateway: str | None = None,
-    config: Path | None = None,
+    where: Where = HERE,
     json: Flag = False,
 ) -> int:
     """Show one call: its state, cost, attempts and adjustments.
@@ -69,14 +64,10 @@ def show_calls(
     ----------
     call_id
         As in x-imagegate-call-id, in logs and in errors.
-    gateway
-        Address of the gateway; by default that of the configuration, or http://127.0.0.1:4000.
-    config
-        The gateway's configuration file, for its address and key.
     json
         Print one JSON object, and nothing else.
     """
-    call = open_gateway(config, gateway).read_json(f"/v1/images/calls/{call_id}?result=false")
+    call = open_gateway(where).read_json(f"/v1/images/calls/{call_id}?result=false")
     if json:
         _write_json(call)
     else:
@@ -89,8 +80,7 @@ def fetch_calls(
     /,
     *,
     output: Annotated[Path | None, Parameter(alias="-o")] = None,
-    gateway: str | None = None,
-    config: Path | None = None,
+    where: Where = HERE,
     json: Flag = False,
 ) -> int:
     """Save the images of a call, whoever was there when they came.
@@ -101,14 +91,10 @@ def fetch_calls(
         As in x-imagegate-call-id, in logs and in errors.
     output
         A folder; by default this one. Files are named after the call.
-    gateway
-        Address of the gateway; by default that of the configuration, or http://127.0.0.1:4000.
-    config
-        The gateway's configuration file, for its address and key.
     json
         Print one JSON array of paths, and nothing else.
     """
-    reader = open_gateway(config, gateway)
+    reader = open_gateway(where)
     call = reader.read_json(f"/v1/images/calls/{call_id}?result=false")
     if not call["images"]:
         raise NotFoundError(
@@ -128,8 +114,7 @@ def cancel_calls(
     call_id: str,
     /,
     *,
-    gateway: str | None = None,
-    config: Path | None = None,
+    where: Where = HERE,
     json: Flag = False,
 ) -> int:
     """Take a call back that was not sent yet.
@@ -138,14 +123,10 @@ def cancel_calls(
     ----------
     call_id
         As in x-imagegate-call-id, in logs and in errors.
-    gateway
-        Address of the gateway; by default that of the configuration, or http://127.0.0.1:4000.
-    config
-        The gateway's configuration file, for its address and key.
     json
         Print one JSON object, and nothing else.
     """
-    call = open_gateway(config, gateway).ask_json(f"/v1/images/calls/{call_id}/cancel", {})
+    call = open_gateway(where).ask_json(f"/v1/images/calls/{call_id}/cancel", {})
     if json:
         _write_json(call)
     else:

@@ -16,6 +16,7 @@ from rich.text import Text
 from imagegate.cli.failure import error_console
 from imagegate.cli.finding import WIDTH_MAX, print_rows, print_words, verdict_rows
 from imagegate.cli.gateway_reader import open_gateway
+from imagegate.cli.where import Where
 from imagegate.diagnosis import explain as engine
 from imagegate.diagnosis.our_errors import today_of
 from imagegate.diagnosis.paste import PASTE_CHARS_MAX, parse_paste
@@ -60,7 +61,8 @@ def explain(
     if not pasted.strip():
         raise BadRequestError("there is nothing to explain: paste the error, or give --file")
     if CALL_ID.fullmatch(pasted.strip()):
-        told = open_gateway(config, gateway).ask_json("/v1/diagnose", {"call_id": pasted.strip()})
+        where = Where(gateway=gateway, config=config)
+        told = open_gateway(where).ask_json("/v1/diagnose", {"call_id": pasted.strip()})
     else:
         finding = engine.explain(parse_paste(pasted, today_of()))
         told = finding.fields() | msgspec.to_builtins(finding)

@@ -2,11 +2,11 @@
 
 import http.client
 import json
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from imagegate.cli.where import Where
 from imagegate.config.load import load_settings
 from imagegate.diagnosis.redact import redact
 from imagegate.errors import (
@@ -77,14 +77,14 @@ class GatewayReader(Struct, frozen=True):
             connection.close()
 
 
-def open_gateway(config: Path | None, gateway: str | None) -> GatewayReader:
-    """Return the gateway of a configuration, or the one at the address `gateway`.
+def open_gateway(where: Where) -> GatewayReader:
+    """Return the gateway of a configuration, or the one at an address.
 
     Raises `ConfigError` for a configuration with faults, `BadRequestError` for no address.
     """
-    server = load_settings(None if config is None else str(config)).server
+    server = load_settings(None if where.config is None else str(where.config)).server
     host = f"[{server.host}]" if ":" in server.host else server.host
-    url = gateway or f"http://{host}:{server.port}"
+    url = where.gateway or f"http://{host}:{server.port}"
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise BadRequestError(f"{url!r} is no address of a gateway", param="gateway")

@@ -16,6 +16,7 @@ from imagegate.cli.exits import OK
 from imagegate.cli.gateway_reader import open_gateway
 from imagegate.cli.listing import print_rows
 from imagegate.cli.usage_export import read_export
+from imagegate.cli.where import HERE, Where
 from imagegate.errors import BadRequestError
 from imagegate.types import Json
 
@@ -38,8 +39,7 @@ def reconcile_calls(
     release: str | None = None,
     id_column: str = "",
     amount_column: str = "",
-    gateway: str | None = None,
-    config: Path | None = None,
+    where: Where = HERE,
     json: Flag = False,
 ) -> int:
     """List charges that nobody knows, and settle them by the provider's usage export.
@@ -58,16 +58,12 @@ def reconcile_calls(
         The export's column with the upstream's request id, where it is not found by its name.
     amount_column
         The export's column with the cost in USD, where it is not found by its name.
-    gateway
-        Address of the gateway; by default that of the configuration, or http://127.0.0.1:4000.
-    config
-        The gateway's configuration file, for its address and key.
     json
         Print JSON, and nothing else.
     """
     if sum(given is not None for given in (export, charge, release)) > 1 or apply > bool(export):
         raise BadRequestError("Give an export (--apply settles by it), or --charge, or --release.")
-    place = open_gateway(config, gateway)
+    place = open_gateway(where)
     api = AdminApi(place.url, place.key.reveal())
     if charge is not None:
         return _show([_settle(api, *charge)], as_json=json)
