@@ -277,3 +277,17 @@ def test_when_the_writer_died_nothing_is_written_at_once_either():
     assert isinstance(died, LedgerUnavailableError)
     assert isinstance(later, LedgerUnavailableError)
     assert book.groups == []
+
+
+def test_notes_go_by_themselves_where_there_is_nothing_to_go_with():
+    book = QuickBook()
+
+    async def run() -> bool:
+        writer = GroupWriter(book.write, name="test", note_s=0.0)
+        writer.note("n")
+        is_written = await asyncio.to_thread(book.started.wait, WAIT_S)
+        await asyncio.to_thread(writer.close)
+        return is_written
+
+    assert asyncio.run(run())
+    assert book.groups == [["n"]]

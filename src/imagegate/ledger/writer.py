@@ -24,6 +24,8 @@ from imagegate.telemetry import (
 
 GROUP_MAX = 256
 NOTES_MAX = 256
+NOTE_S = 1.0
+"""So long a note waits for a group that it can go with."""
 
 SILENT = "the database is silent"
 
@@ -63,8 +65,10 @@ class GroupWriter(Generic[T]):
         name: str,
         write_at_once: Write[T] | None = None,
         pace: Pace | None = None,
+        note_s: float = NOTE_S,
     ) -> None:
         self._write = write
+        self._note_s = note_s
         self._write_at_once = write_at_once
         self._pace = pace or Pace()
         self._turn = threading.Lock()  # of whoever writes
@@ -88,8 +92,13 @@ class GroupWriter(Generic[T]):
         await future
 
     def note(self, item: T) -> None:
-        """Write `item` with a later group, at `close` at the latest; a failure is only logged."""
+        """Write `item` with a later group, soon at the latest; a failure is only logged.
+
+        From the event loop. Without a group to go with, notes go by themselves.
+        """
         self._notes.append(_Waiting(item, None))
+        if len(self._notes) == 1:
+            asyncio.get_running_loop().call_later(self._note_s, self._queue.put, None)
         if len(self._notes) >= NOTES_MAX:
             self._queue.put(None)
         if self._ended is not None:
