@@ -10,7 +10,7 @@ from msgspec import Struct
 from sqlalchemy import Connection
 
 from imagegate.ledger import money_schema as schema
-from imagegate.ledger.execute import execute
+from imagegate.ledger.execute import execute, execute_many
 from imagegate.ledger.records import Admit, Limit, RateDeniedError
 
 MINUTE_S = 60
@@ -20,6 +20,8 @@ IN_FLIGHT_RETRY_S = 5.0
 class _Rate(Struct):
     """What a subject did in this minute, and how many of its calls are under way."""
 
+    subject: str
+    minute: int
     requests: int = 0
     images: int = 0
     in_flight: int = 0
@@ -41,7 +43,8 @@ class Rates:
         limits = [limit for one in admissions for limit in one.limits]
         if not limits:
             return
-        self._rates = {limit.subject: _Rate() for limit in limits}
+        subjects = {limit.subject for limit in limits}
+        self._rates = {name: _Rate(name, self._minute) for name in subjects}
         self._load_minute()
         counted = {limit.subject for limit in limits if limit.calls_in_flight is not None}
         self._load_in_flight("key:", counted)
@@ -60,24 +63,15 @@ class Rates:
 
     def write(self) -> None:
         """Write the counters that changed."""
-        rows = [
-            {
-                "subject": name,
-                "minute": self._minute,
-                "requests": rate.requests,
-                "images": rate.images,
-            }
-            for name, rate in self._rates.items()
-            if rate.is_changed
-        ]
+        rows = [rate for rate in self._rates.values() if rate.is_changed]
         if rows:
-            execute(self._connection, schema.PUT_RATE, rows)
+            execute_many(self._connection, schema.PUT_RATE, rows)
 
     def _load_minute(self) -> None:
         rows = execute(self._connection, schema.SELECT_RATES, {"b_subjects": sorted(self._rates)})
         for name, minute, requests, images in rows:
             if minute == self._minute:
-                self._rates[name] = _Rate(requests, images)
+                self._rates[name] = _Rate(name, minute, requests, images)
 
     def _load_in_flight(self, prefix: str, subjects: set[str]) -> None:
         ids = sorted(name.removeprefix(prefix) for name in subjects if name.startswith(prefix))

@@ -1,8 +1,8 @@
 """The tables, and each statement once, built at import.
 
 A change here is a migration in `migrations/versions/` and a new `REVISION`; a test compares
-both. Bind names of updates carry a prefix: SQLAlchemy takes an extra parameter named like a
-column for a value to set.
+both. Parameters are named as the field of a record that fills them; those of updates carry a
+prefix: SQLAlchemy takes an extra parameter named like a column for a value to set.
 """
 
 from sqlalchemy import (
@@ -18,6 +18,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    TextClause,
     UniqueConstraint,
     Update,
     asc,
@@ -32,7 +33,7 @@ from sqlalchemy import (
     update,
 )
 
-REVISION = "0007"
+REVISION = "0008"
 VERSION_TABLE = "imagegate_version"
 
 metadata = MetaData()
@@ -81,6 +82,8 @@ attempts = Table(
     Column("upstream_status", Integer),
     Column("owner", Text, nullable=False),
     Column("answer", Text),
+    Column("reserved", Text),
+    Column("reserved_until", Double),
     UniqueConstraint("call_id", "number", name="attempts_call_number"),
 )
 
@@ -106,9 +109,16 @@ assets = Table(
     UniqueConstraint("call_id", "attempt_id", "index", name="assets_call_attempt_index"),
 )
 
+
+def typed(table: Table, sql: str) -> TextClause:
+    """Return a statement whose parameters are columns: the same words on both databases, where
+    SQLAlchemy has a class for each."""
+    return text(sql).bindparams(*(bindparam(column.name, type_=column.type) for column in table.c))
+
+
 # Literals, not parameters: SQLite uses a partial index only for the very same words.
 _CALL_IS_OPEN = text("calls.state = 'running' AND calls.state <> 'done'")
-_ATTEMPT_IS_OPEN = text("attempts.state IN ('dispatched', 'answered')")
+ATTEMPT_IS_OPEN = text("attempts.state IN ('dispatched', 'answered')")
 _CALL_MAY_END = text("calls.state IN ('running', 'unknown')")
 _ATTEMPT_MAY_END = text("attempts.state IN ('dispatched', 'answered', 'unknown')")
 
@@ -158,6 +168,8 @@ END_ATTEMPT = (
         upstream_request_id=bindparam("b_upstream_request_id"),
         upstream_status=bindparam("b_upstream_status"),
         answer=bindparam("b_answer"),
+        reserved=null(),
+        reserved_until=null(),
     )
 )
 END_CALL = (
@@ -171,29 +183,28 @@ END_CALL = (
     )
 )
 MARK_DELIVERED = (
-    update(calls).where(calls.c.id == bindparam("b_id")).values(delivered_at=bindparam("b_at"))
+    update(calls).where(calls.c.id == bindparam("b_call_id")).values(delivered_at=bindparam("b_at"))
 )
 FREE_KEY = (
     update(calls)
-    .where(calls.c.id == bindparam("b_id"), text("calls.state = 'failed'"))
+    .where(calls.c.id == bindparam("b_call_id"), text("calls.state = 'failed'"))
     .values(idempotency_key=null())
 )
 RECONCILE = (
     update(attempts)
-    .where(attempts.c.id == bindparam("b_id"), _IS_UNKNOWN)
-    .values(cost_e10=bindparam("b_cost_e10"))
+    .where(attempts.c.id == bindparam("b_attempt_id"), _IS_UNKNOWN)
+    .values(cost_e10=bindparam("b_cost_e10"), reserved=null())
 )
 FORGET_FILE = delete(assets).where(assets.c.file == bindparam("b_file"))
 
 STORE_ASSET = (
     update(assets)
-    .where(assets.c.id == bindparam("b_id"), assets.c.file == bindparam("b_file"))
+    .where(assets.c.id == bindparam("b_asset_id"), assets.c.file == bindparam("b_file"))
     .values(object=bindparam("b_object"), sha256=bindparam("b_sha256"))
 )
 
-WRITES: tuple[Insert | Update | Delete, ...] = (
-    INSERT_CALL,
-    INSERT_ATTEMPT,
+BEGINNINGS: tuple[Insert, ...] = (INSERT_CALL, INSERT_ATTEMPT)
+ENDINGS: tuple[Insert | Update | Delete, ...] = (
     END_ATTEMPT,
     END_CALL,
     INSERT_ASSET,
@@ -268,7 +279,7 @@ SELECT_OPEN_CALLS = (
 SELECT_OPEN_ATTEMPTS = (
     select(attempts)
     .where(
-        _ATTEMPT_IS_OPEN,
+        ATTEMPT_IS_OPEN,
         attempts.c.owner != bindparam("b_owner"),
         attempts.c.id > bindparam("b_after"),
     )
