@@ -8,7 +8,7 @@ says better. An entry moves an amount from one account to another, so that all a
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -124,6 +124,7 @@ class Booking:
         self._entries: list[_Entry] = []
         self._sums: dict[tuple[_Place, str], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
         self._held: list[_Held] = []
+        self._counting: dict[str, dict[Room, float]] = {}
 
     def book(self, ends: Sequence[AttemptEnd]) -> None:
         """Decide what follows from the ends, which are not written yet.
@@ -135,18 +136,13 @@ class Booking:
         found = self._load([end.id for end in ends])
         if len(found) != len(ends):
             raise ConflictError("an attempt that is to end is missing, or ends twice")
-        starts = {
-            name: msgspec.json.decode(ending.reserved, type=dict[str, float])
-            for name, ending in found.items()
-            if ending.reserved
-        }
-        self._rooms.load(frozenset(chain.from_iterable(starts.values())))
+        self._load_counting({ending.reserved for ending in found.values() if ending.reserved})
         for end in ends:
             ending = found[end.id]
             verdict = _verdict(end, ending)
             self._enter(end, ending, verdict)
             if ending.reserved:
-                self._turn(end.id, ending, starts[end.id], verdict)
+                self._turn(end.id, ending, verdict)
 
     def write(self) -> None:
         """Write what was decided; the ends are written by now."""
@@ -161,6 +157,14 @@ class Booking:
     def _load(self, ids: Sequence[str]) -> dict[str, _Ending]:
         rows = execute(self._connection, schema.SELECT_ENDED, {"b_ids": ids})
         return {row[0]: _Ending(_Place(*row[6:]), *row[1:6]) for row in rows}
+
+    def _load_counting(self, texts: Collection[str]) -> None:
+        """Load the rooms of the budgets that attempts name; mostly they all name the same."""
+        starts = {one: msgspec.json.decode(one, type=dict[str, float]) for one in texts}
+        self._rooms.load(frozenset(chain.from_iterable(starts.values())))
+        for one, start_of in starts.items():
+            rooms = [room for room in map(self._rooms.get, start_of) if room is not None]
+            self._counting[one] = {room: start_of[room.budget.id] for room in rooms}
 
     # --- entries and sums ---
 
@@ -201,23 +205,20 @@ class Booking:
 
     # --- budgets ---
 
-    def _turn(
-        self, name: str, ending: _Ending, starts: Mapping[str, float], verdict: _Verdict
-    ) -> None:
+    def _turn(self, name: str, ending: _Ending, verdict: _Verdict) -> None:
         """Turn what is reserved into spend, hold it, or give it back."""
-        if ending.is_held and verdict.is_held:
-            self._hold(name, starts)
-            return
-        rooms = [room for room in map(self._rooms.get, starts) if room is not None]
-        for room in rooms:
-            is_counted = starts[room.budget.id] == room.budget.period_start
-            if room.end(*_moved(ending, verdict.amount_e10 or 0, is_counted=is_counted)):
-                _tell_soft(room)
+        counting = self._counting[ending.reserved or ""]
+        spent_e10, set_aside_e10 = verdict.amount_e10 or 0, ending.estimate_e10 or 0
+        if not ending.is_held:
+            _spend(counting, spent_e10, set_aside_e10)
+        elif not verdict.is_held:
+            # What was held in an earlier period was counted in that one.
+            present = {room: at for room, at in counting.items() if at == room.budget.period_start}
+            _spend(present, spent_e10 - set_aside_e10, 0)
         if verdict.is_held:
-            self._hold(name, {room.budget.id: room.budget.period_start for room in rooms})
-
-    def _hold(self, name: str, starts: Mapping[str, float]) -> None:
-        self._held.append(_Held(name, msgspec.json.encode(starts).decode()))
+            starts = {room.budget.id: room.budget.period_start for room in counting}
+            reserved = ending.reserved if ending.is_held else msgspec.json.encode(starts).decode()
+            self._held.append(_Held(name, reserved or ""))
 
 
 def _verdict(end: AttemptEnd, ending: _Ending) -> _Verdict:
@@ -229,13 +230,10 @@ def _verdict(end: AttemptEnd, ending: _Ending) -> _Verdict:
     return _Verdict(is_charged=False, is_held=True, amount_e10=ending.estimate_e10)
 
 
-def _moved(ending: _Ending, amount_e10: int, *, is_counted: bool) -> tuple[int, int]:
-    """Return what a budget has spent more when it is `amount_e10`, and what it is given back."""
-    set_aside_e10 = ending.estimate_e10 or 0
-    if not ending.is_held:
-        return amount_e10, set_aside_e10
-    # What was held in an earlier period was counted in that one.
-    return (amount_e10 - set_aside_e10 if is_counted else 0), 0
+def _spend(rooms: Iterable[Room], spent_e10: int, given_back_e10: int) -> None:
+    for room in rooms:
+        if room.end(spent_e10, given_back_e10):
+            _tell_soft(room)
 
 
 def _tell_soft(room: Room) -> None:

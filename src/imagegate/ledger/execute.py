@@ -63,7 +63,7 @@ class _Text(NamedTuple):
     """
 
     sql: str
-    places: tuple[str, ...]
+    places: Sequence[str]
     constants: dict[str, object]
     lists: tuple[str, ...]
     names: tuple[str, ...]
@@ -134,13 +134,27 @@ def _compiled(statement: Executable, is_file: bool) -> _Text:
     compiled: Any = statement.compile(dialect=kind(paramstyle="qmark" if is_file else "pyformat"))
     sql, constants = str(compiled), compiled.params
     lists = tuple(_AMONG.findall(sql))
-    among = "IN (SELECT value FROM json_each(?))" if is_file else r"= ANY(%(\1)s)"
+    places: Sequence[str] = tuple(compiled.positiontup or ())
     types = {name: bind.type for name, bind in compiled.binds.items() if name in constants}
+    if is_file:
+        sql, places = _of_file(sql, places)
     return _Text(
-        sql=_AMONG.sub(among, sql),
-        places=tuple(compiled.positiontup or ()),
+        sql=_AMONG.sub(r"= ANY(%(\1)s)", sql),
+        places=places,
         constants={name: value for name, value in constants.items() if value is not None},
         lists=lists,
         names=tuple(statement.selected_columns.keys()) if isinstance(statement, Select) else (),
         of_many=None if is_file or lists else in_one(sql, types),
     )
+
+
+def _of_file(sql: str, places: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """Return a statement whose list, if any, is one JSON text, and its parameters in order."""
+    among = _AMONG.search(sql)
+    if among is None or "GROUP BY" in sql:
+        return _AMONG.sub("IN (SELECT value FROM json_each(?))", sql), places
+    # As a table to begin with: among what is selected, SQLite sorts it into one more table.
+    sql = _AMONG.sub("= given.value", sql).replace(
+        "FROM ", "FROM json_each(?) AS given CROSS JOIN ", 1
+    )
+    return sql, (among[1], *(name for name in places if name != among[1]))

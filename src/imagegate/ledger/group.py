@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeAlias, assert_never
+from typing import Any, assert_never
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -98,7 +98,13 @@ EXACT_WRITES = schema.EXACT_WRITES | {
 }
 
 
-_Batch: TypeAlias = dict[Executable, list[Any]]
+class _Batch:
+    """A group in SQL: its rows by statement, and what is to be booked."""
+
+    def __init__(self) -> None:
+        self.rows: dict[Executable, list[Any]] = defaultdict(list)
+        self.ends: list[AttemptEnd] = []
+        self.orphans_max = 0
 
 
 class _Owner(Struct):
@@ -126,13 +132,14 @@ def write_group(
     reserving = Reserving(connection, rooms, now_s)
     results = reserving.decide(commands)
     taken = [one for one, refusal in zip(commands, results, strict=True) if refusal is None]
-    batch: _Batch = defaultdict(list)
+    batch = _Batch()
     for command in taken:
         _put(batch, command, now_s)
-    batch[schema.INSERT_ATTEMPT] = [reserving.begun(one) for one in batch[schema.INSERT_ATTEMPT]]
+    begun = batch.rows[schema.INSERT_ATTEMPT]
+    begun[:] = [reserving.begun(one) for one in begun]
     _execute(connection, batch, _BEGINNINGS)
     booking = Booking(connection, rooms)
-    booking.book(_ends_of(connection, taken, now_s))
+    booking.book([*batch.ends, *_orphans(connection, batch, now_s)])
     _execute(connection, batch, _ENDINGS)
     booking.write()
     reserving.write()
@@ -168,69 +175,46 @@ def withdraw(connection: Connection, commands: Sequence[AnyCommand], now_s: floa
 
 def _execute(connection: Connection, batch: _Batch, statements: Iterable[Executable]) -> None:
     changed = {
-        statement: execute_many(connection, statement, batch[statement])
+        statement: execute_many(connection, statement, batch.rows[statement])
         for statement in statements
-        if batch.get(statement)
+        if batch.rows.get(statement)
     }
     for statement in EXACT_WRITES.intersection(changed):
-        if changed[statement].rowcount != len(batch[statement]):
+        if changed[statement].rowcount != len(batch.rows[statement]):
             raise ConflictError("what is to be changed is missing, or has ended already")
 
 
-def _ends_of(
-    connection: Connection, commands: Sequence[AnyCommand], now_s: float
-) -> list[AttemptEnd]:
-    """Return how attempts end with these commands, orphans that are held included."""
-    ends, orphans_max = [], 0
-    for one in (each.command if isinstance(each, Audited) else each for each in commands):
-        if isinstance(one, Settle | Fail):
-            ends.append(one.attempt)
-        elif isinstance(one, Redispatch) and one.ended is not None:
-            ends.append(one.ended)
-        elif isinstance(one, Reconcile):
-            ends.append(_reconciled(one))
-        elif isinstance(one, HoldOrphans):
-            orphans_max = one.limit
-    if orphans_max:
-        ended = {end.id for end in ends}
-        orphans = execute(
-            connection, money_schema.SELECT_ORPHANS, {"b_now": now_s, "b_limit": orphans_max}
-        )
-        ends += [
-            AttemptEnd(id=name, state="unknown", ended_at=now_s)
-            for name in orphans.scalars()
-            if name not in ended
-        ]
-    return ends
-
-
-def _reconciled(command: Reconcile) -> AttemptEnd:
-    return AttemptEnd(
-        id=command.attempt_id,
-        state="settled" if command.cost_e10 else "refused",
-        ended_at=command.at,
-        cost_e10=command.cost_e10,
-    )
+def _orphans(connection: Connection, batch: _Batch, now_s: float) -> list[AttemptEnd]:
+    """Return the orphans to be held, as ends of which nobody knows more."""
+    if not batch.orphans_max:
+        return []
+    ended = {end.id for end in batch.ends}
+    parameters = {"b_now": now_s, "b_limit": batch.orphans_max}
+    return [
+        AttemptEnd(id=name, state="unknown", ended_at=now_s)
+        for name in execute(connection, money_schema.SELECT_ORPHANS, parameters).scalars()
+        if name not in ended
+    ]
 
 
 def _put(batch: _Batch, command: AnyCommand | Review, now_s: float) -> None:
     """Add what `command` is in SQL; what depends on money comes from elsewhere."""
     match command:
         case Delivered():
-            batch[schema.MARK_DELIVERED].append(command)
+            batch.rows[schema.MARK_DELIVERED].append(command)
         case Admit() | Redispatch() | Settle() | Fail() | CloseCall() | Keep() | Judge():
             _put_of_call(batch, command)
         case Audited(done, record):
             if done is not None:
                 _put(batch, done, now_s)
-            batch[review_schema.INSERT_AUDIT].append(record)
+            batch.rows[review_schema.INSERT_AUDIT].append(record)
         case KeepAlive() | HoldOrphans() | Stored() | FreeKey() | ForgetFile():
             _put_upkeep(batch, command, now_s)
         case Release() | DropHeld() | Reconcile():
             _put_reviewed(batch, command)
         case AddWebhook() | ChangeWebhook() | HastenWebhooks():
             statement, row = write_of(command)
-            batch[statement].append(row)
+            batch.rows[statement].append(row)
         case _:
             _put_change(batch, command)
 
@@ -239,83 +223,88 @@ def _put_of_call(
     batch: _Batch, command: Admit | Redispatch | Settle | Fail | CloseCall | Keep | Judge
 ) -> None:
     match command:
-        case Admit(call, attempt, parts):
-            batch[schema.INSERT_CALL].append(_storable_call(call))
-            batch[schema.INSERT_ATTEMPT] += (attempt, *parts)
-        case Settle(end, assets, call_end):
-            _put_ends(batch, end, call_end)
-            batch[schema.INSERT_ASSET] += assets
-        case Fail(end, call_end):
-            _put_ends(batch, end, call_end)
+        case Admit():
+            batch.rows[schema.INSERT_CALL].append(_storable_call(command.call))
+            batch.rows[schema.INSERT_ATTEMPT] += (command.attempt, *command.parts)
+            batch.rows[review_schema.INSERT_VERDICT] += command.verdicts
+        case Settle():
+            _put_ends(batch, command.attempt, command.call)
+            batch.rows[schema.INSERT_ASSET] += command.assets
+            batch.rows[review_schema.INSERT_VERDICT] += command.verdicts
+        case Fail():
+            _put_ends(batch, command.attempt, command.call)
+            batch.rows[review_schema.INSERT_VERDICT] += command.verdicts
         case Redispatch(attempt, ended, parts):
             _put_ends(batch, ended, None)
-            batch[schema.INSERT_ATTEMPT] += (attempt, *parts)
+            batch.rows[schema.INSERT_ATTEMPT] += (attempt, *parts)
         case CloseCall(call_end):
             _put_ends(batch, None, call_end)
         case Keep(assets):
-            batch[schema.INSERT_ASSET] += assets
-    if isinstance(command, Admit | Settle | Fail | Judge):
-        batch[review_schema.INSERT_VERDICT] += command.verdicts
+            batch.rows[schema.INSERT_ASSET] += assets
+        case Judge(verdicts):
+            batch.rows[review_schema.INSERT_VERDICT] += verdicts
 
 
 def _put_ends(batch: _Batch, attempt: AttemptEnd | None, call: CallEnd | None) -> None:
     if attempt is not None:
-        batch[schema.END_ATTEMPT].append(_storable_end(attempt))
+        batch.ends.append(attempt)
+        batch.rows[schema.END_ATTEMPT].append(_storable_end(attempt))
     if call is not None:
-        batch[schema.END_CALL].append(call)
+        batch.rows[schema.END_CALL].append(call)
 
 
 def _put_upkeep(batch: _Batch, command: Upkeep | FreeKey | ForgetFile, now_s: float) -> None:
     match command:
         case KeepAlive(owner):
-            batch[money_schema.KEEP_ALIVE].append(_Owner(owner, now_s + LEASE_S))
-        case HoldOrphans():
-            pass  # they are looked for when the group is booked
+            batch.rows[money_schema.KEEP_ALIVE].append(_Owner(owner, now_s + LEASE_S))
+        case HoldOrphans(limit):
+            batch.orphans_max = limit
         case Stored():
-            batch[schema.STORE_ASSET].append(command)
+            batch.rows[schema.STORE_ASSET].append(command)
         case FreeKey():
-            batch[schema.FREE_KEY].append(command)
+            batch.rows[schema.FREE_KEY].append(command)
         case ForgetFile():
-            batch[schema.FORGET_FILE].append(command)
+            batch.rows[schema.FORGET_FILE].append(command)
 
 
 def _put_reviewed(batch: _Batch, command: Review) -> None:
     match command:
         case Release():
-            batch[review_schema.RELEASE_ASSET].append(command)
-            batch[review_schema.RELEASE_ATTEMPT].append(command)
+            batch.rows[review_schema.RELEASE_ASSET].append(command)
+            batch.rows[review_schema.RELEASE_ATTEMPT].append(command)
         case DropHeld():
-            batch[review_schema.DROP_HELD].append(command)
+            batch.rows[review_schema.DROP_HELD].append(command)
         case Reconcile():
-            batch[schema.RECONCILE].append(command)
+            batch.ends.append(_reconciled(command))
+            batch.rows[schema.RECONCILE].append(command)
 
 
 def _put_change(batch: _Batch, change: Change) -> None:
     """Add what a change of people or budgets is in SQL."""
     match change:
         case AddTeam(team):
-            batch[people_schema.INSERT_TEAM].append(team)
+            batch.rows[people_schema.INSERT_TEAM].append(team)
         case ChangeTeam(team):
-            batch[people_schema.CHANGE_TEAM].append(team)
+            batch.rows[people_schema.CHANGE_TEAM].append(team)
         case AddKey(key, secret):
-            batch[people_schema.INSERT_KEY].append(key)
-            batch[people_schema.INSERT_SECRET].append(secret)
+            batch.rows[people_schema.INSERT_KEY].append(key)
+            batch.rows[people_schema.INSERT_SECRET].append(secret)
         case ChangeKey(key):
-            batch[people_schema.CHANGE_KEY].append(key)
+            batch.rows[people_schema.CHANGE_KEY].append(key)
         case RotateKey(secret, others_end_at):
             others = _OtherSecrets(secret.key_id, others_end_at)
-            batch[people_schema.END_SECRETS].append(others)
-            batch[people_schema.INSERT_SECRET].append(secret)
+            batch.rows[people_schema.END_SECRETS].append(others)
+            batch.rows[people_schema.INSERT_SECRET].append(secret)
         case PutEndUser(end_user):
-            batch[people_schema.PUT_END_USER].append(end_user)
+            batch.rows[people_schema.PUT_END_USER].append(end_user)
         case AddBudget(budget):
-            batch[people_schema.INSERT_BUDGET].append(budget)
+            batch.rows[people_schema.INSERT_BUDGET].append(budget)
         case ChangeBudget():
-            batch[people_schema.CHANGE_BUDGET].append(change)
-            batch[people_schema.CHANGE_LIKE_IT].append(change)
+            batch.rows[people_schema.CHANGE_BUDGET].append(change)
+            batch.rows[people_schema.CHANGE_LIKE_IT].append(change)
         case RemoveBudget():
-            batch[people_schema.REMOVE_LIKE_IT].append(change)
-            batch[people_schema.REMOVE_BUDGET].append(change)
+            batch.rows[people_schema.REMOVE_LIKE_IT].append(change)
+            batch.rows[people_schema.REMOVE_BUDGET].append(change)
         case _:
             assert_never(change)
 
@@ -330,3 +319,12 @@ def _storable_end(end: AttemptEnd) -> AttemptEnd:
         return end
     text, request_id = storable(end.error_text), storable(end.upstream_request_id)
     return replace(end, error_text=text, upstream_request_id=request_id)
+
+
+def _reconciled(command: Reconcile) -> AttemptEnd:
+    return AttemptEnd(
+        id=command.attempt_id,
+        state="settled" if command.cost_e10 else "refused",
+        ended_at=command.at,
+        cost_e10=command.cost_e10,
+    )

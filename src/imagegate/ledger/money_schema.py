@@ -132,10 +132,8 @@ KEEP_ALIVE = typed(
     " ON CONFLICT (id) DO UPDATE SET alive_until = excluded.alive_until",
 )
 
-SELECT_BUDGETS_OF = (
-    select(budgets)
-    .where(budgets.c.subject.in_(bindparam("b_subjects", expanding=True)))
-    .order_by(budgets.c.id)
+SELECT_BUDGETS_OF = select(budgets).where(
+    budgets.c.subject.in_(bindparam("b_subjects", expanding=True))
 )
 SELECT_BUDGETS = select(budgets).where(budgets.c.id.in_(bindparam("b_ids", expanding=True)))
 SELECT_BLOCKED = select(end_users.c.id).where(

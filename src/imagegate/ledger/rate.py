@@ -89,26 +89,23 @@ class Rates:
     def _check(self, limit: Limit, rate: _Rate, images: int) -> None:
         """Raise where one call for `images` is more than `limit` allows now."""
         whose = limit.subject
-        if _is_over(rate.in_flight + 1, limit.calls_in_flight):
+        if limit.calls_in_flight is not None and rate.in_flight >= limit.calls_in_flight:
             raise RateDeniedError(
                 f"{whose} has {rate.in_flight} calls in flight, which is its limit.",
                 IN_FLIGHT_RETRY_S,
             )
-        if _is_over(rate.requests + 1, limit.requests_per_minute):
+        if limit.requests_per_minute is not None and rate.requests >= limit.requests_per_minute:
             raise RateDeniedError(
                 f"{whose} has made {rate.requests} requests in this minute, which is its limit.",
                 self._left_s,
             )
-        if _is_over(rate.images + images, limit.images_per_minute):
+        images_max = limit.images_per_minute
+        if images_max is not None and rate.images + images > images_max:
             raise RateDeniedError(
                 f"{whose} has asked for {rate.images} images in this minute and may ask for "
-                f"{limit.images_per_minute}; this call is for {images}.",
+                f"{images_max}; this call is for {images}.",
                 self._left_s,
             )
-
-
-def _is_over(count: int, most: int | None) -> bool:
-    return most is not None and count > most
 
 
 def _counts_minutes(limit: Limit) -> bool:

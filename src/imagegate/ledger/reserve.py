@@ -3,7 +3,6 @@
 Each call is decided by itself, in order, on what the ones before it have left.
 """
 
-from collections import defaultdict
 from collections.abc import Collection, Sequence
 from itertools import chain
 from typing import NamedTuple
@@ -49,17 +48,24 @@ class _Demand(NamedTuple):
     ended_id: str = ""
 
 
+class _Counting(NamedTuple):
+    """The budgets that count an attempt, and what its row says of them."""
+
+    rooms: list[Room]
+    reserved: str | None
+
+
 class Reserving:
     """The admissions of one group."""
 
     def __init__(self, connection: Connection, rooms: Rooms, now_s: float) -> None:
         self._connection = connection
-        self._group_rooms = rooms
+        self._rooms = rooms
         self._until = now_s + LEASE_S
-        self._rooms: dict[tuple[_Caller | None, str], list[Room]] = {}
-        self._given_back: dict[tuple[str, str], int] = {}
+        self._counting: dict[tuple[_Caller | None, str], _Counting] = {}
+        self._given_back: dict[str, dict[str, int]] = {}
         self._blocked: frozenset[str] = frozenset()
-        self._reserved: dict[str, str] = {}
+        self._reserved: dict[str, str | None] = {}
         self._rates = Rates(connection, now_s)
 
     def decide(self, commands: Sequence[AnyCommand]) -> list[LedgerError | None]:
@@ -108,11 +114,14 @@ class Reserving:
     def _load_rooms(self, demands: Collection[_Demand]) -> None:
         places = {(one.caller, attempt.provider) for one in demands for attempt in one.attempts}
         subjects = {place: _subjects(*place) for place in places}
-        rooms = self._group_rooms.of_subjects(frozenset(chain.from_iterable(subjects.values())))
+        found = self._rooms.of_subjects(frozenset(chain.from_iterable(subjects.values())))
         for place, names in subjects.items():
-            self._rooms[place] = [room for name in names for room in rooms.get(name, ())]
+            rooms = [room for name in names for room in found.get(name, ())]
+            starts = {room.budget.id: room.budget.period_start for room in rooms}
+            reserved = msgspec.json.encode(starts).decode() if rooms else None
+            self._counting[place] = _Counting(rooms, reserved)
         ended = [one.ended_id for one in demands if one.ended_id]
-        if ended and rooms:
+        if ended and found:
             self._load_given_back(ended)
 
     def _load_blocked(self, demands: Collection[_Demand]) -> None:
@@ -124,45 +133,40 @@ class Reserving:
     def _load_given_back(self, ended: Sequence[str]) -> None:
         rows = execute(self._connection, schema.SELECT_RESERVED, {"b_ids": ended})
         for name, amount_e10, reserved in rows:
-            for budget_id in msgspec.json.decode(reserved):
-                self._given_back[name, budget_id] = amount_e10
+            self._given_back[name] = dict.fromkeys(msgspec.json.decode(reserved), amount_e10)
 
     def _decide(self, command: AnyCommand, demand: _Demand | None) -> LedgerError | None:
         if demand is None:
             return None
+        back_e10 = self._given_back.get(demand.ended_id, {})
         try:
             if isinstance(command, Admit) and storable(command.call.end_user) in self._blocked:
                 raise BlockedError(f"The end user {command.call.end_user!r} is blocked.")
             needs = self._needs(demand)
             for room, amount_e10 in needs.items():
-                room.check(amount_e10, self._back_e10(demand, room))
+                room.check(amount_e10, back_e10.get(room.budget.id, 0))
             if isinstance(command, Admit):
                 self._rates.take(command)
         except LedgerError as refusal:
             return refusal
         for room, amount_e10 in needs.items():
-            room.take(amount_e10, self._back_e10(demand, room))
-        self._reserve(demand)
+            room.take(amount_e10, back_e10.get(room.budget.id, 0))
         return None
 
     def _needs(self, demand: _Demand) -> dict[Room, int]:
-        """Return what each budget has to set aside. Raises `BudgetDeniedError`."""
-        needs: dict[Room, int] = defaultdict(int)
+        """Return what each budget has to set aside, and keep it for the rows of the attempts.
+
+        Raises `BudgetDeniedError`.
+        """
+        needs: dict[Room, int] = {}
         for attempt in demand.attempts:
-            for room in self._rooms[demand.caller, attempt.provider]:
+            rooms, reserved = self._counting[demand.caller, attempt.provider]
+            for room in rooms:
                 if attempt.estimate_e10 is None:
                     raise unpriced(room.budget, attempt)
-                needs[room] += attempt.estimate_e10
+                needs[room] = needs.get(room, 0) + attempt.estimate_e10
+            self._reserved[attempt.id] = reserved
         return needs
-
-    def _back_e10(self, demand: _Demand, room: Room) -> int:
-        return self._given_back.get((demand.ended_id, room.budget.id), 0)
-
-    def _reserve(self, demand: _Demand) -> None:
-        for attempt in demand.attempts:
-            if rooms := self._rooms[demand.caller, attempt.provider]:
-                starts = {room.budget.id: room.budget.period_start for room in rooms}
-                self._reserved[attempt.id] = msgspec.json.encode(starts).decode()
 
 
 def _subjects(caller: _Caller | None, provider: str) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ writer holds a lock.
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
+from operator import attrgetter
 
 from msgspec.structs import replace
 from sqlalchemy import Connection, Executable
@@ -66,7 +67,7 @@ class Rooms:
 
     def _read(self, statement: Executable, parameters: Parameters) -> list[BudgetRecord]:
         rows = execute(self._connection, statement, parameters).mappings()
-        return [BudgetRecord(**row) for row in rows]
+        return sorted((BudgetRecord(**row) for row in rows), key=attrgetter("id"))
 
     def _add(self, budget: BudgetRecord) -> Room:
         room = self._by_id[budget.id] = Room(budget)

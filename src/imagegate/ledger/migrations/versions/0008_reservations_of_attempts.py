@@ -1,4 +1,4 @@
-"""What is set aside for an attempt is in its row."""
+"""What is set aside for an attempt is in its row; smaller indexes of calls."""
 
 import json
 from collections import defaultdict
@@ -11,11 +11,28 @@ down_revision = "0007"
 
 
 def upgrade() -> None:
-    """Add the columns and fill them from the table that is no more."""
+    """Fill new columns from the table that is no more, and change the indexes."""
     op.add_column("attempts", sa.Column("reserved", sa.Text))
     op.add_column("attempts", sa.Column("reserved_until", sa.Double))
     _move_reservations()
     op.drop_table("reservations")
+    running = sa.text("state = 'running'")
+    for name in ("key_id", "team_id"):
+        index = f"calls_running_{name}"
+        op.drop_index(index, "calls")
+        op.create_index(
+            index, "calls", [name, "owner"], sqlite_where=running, postgresql_where=running
+        )
+    has_key = sa.text("idempotency_key IS NOT NULL")
+    op.drop_index("calls_idempotency_key", "calls")
+    op.create_index(
+        "calls_idempotency_key",
+        "calls",
+        ["idempotency_key"],
+        unique=True,
+        sqlite_where=has_key,
+        postgresql_where=has_key,
+    )
 
 
 def _move_reservations() -> None:
