@@ -8,6 +8,7 @@ A parameter is named after the field that it is, or `b_` and that name.
 """
 
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from operator import attrgetter
@@ -18,10 +19,10 @@ from msgspec import Struct
 from sqlalchemy import Connection, Executable, Select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import ClauseElement
 
 from imagegate.ledger.batch import ROWS, in_one
+from imagegate.ledger.database import told
 
 Parameters: TypeAlias = Mapping[str, object]
 Row: TypeAlias = Mapping[str, Any]
@@ -59,7 +60,8 @@ class _Text(NamedTuple):
 
     `places` are its parameters in the order of its text, `constants` the values that stand in the
     statement itself, `lists` the parameters that are lists, `names` the columns that it returns.
-    `of_many` takes many rows at once, None where there is no such form.
+    `of_many` takes many rows at once, None where there is no such form; then `take` takes the
+    values of the parameters from a row.
     """
 
     sql: str
@@ -68,6 +70,7 @@ class _Text(NamedTuple):
     lists: tuple[str, ...]
     names: tuple[str, ...]
     of_many: str | None
+    take: Callable[[Struct], Sequence[object]]
 
 
 def execute(connection: Connection, statement: Executable, parameters: Parameters) -> Found:
@@ -83,7 +86,7 @@ def execute(connection: Connection, statement: Executable, parameters: Parameter
         cursor = driver.execute(text.sql, given)
         return Found(cursor.fetchall() if text.names else (), text.names)
     except connection.dialect.loaded_dbapi.Error as error:
-        raise _told(connection, text.sql, error) from error
+        raise told(connection, text.sql, error) from error
 
 
 def execute_many(connection: Connection, statement: Executable, rows: Sequence[Struct]) -> Changed:
@@ -94,11 +97,11 @@ def execute_many(connection: Connection, statement: Executable, rows: Sequence[S
     changed: Changed
     try:
         if text.of_many is None:
-            changed = driver.executemany(text.sql, map(_taker(text.places), rows))
+            changed = driver.executemany(text.sql, map(text.take, rows))
         else:
             changed = driver.execute(text.of_many, {ROWS: _json(rows)})
     except connection.dialect.loaded_dbapi.Error as error:
-        raise _told(connection, text.sql, error) from error
+        raise told(connection, text.sql, error) from error
     return changed
 
 
@@ -106,25 +109,15 @@ def _json(given: object) -> str:
     return msgspec.json.encode(given).decode()
 
 
-@cache
 def _taker(places: Sequence[str]) -> Callable[[Struct], Sequence[object]]:
-    """Return what takes the values of a statement's parameters from a row, in their order.
+    """Return what takes the values of parameters from a row, in their order.
 
     For a name SQLite's driver lets go of Python's lock and takes it again, for a place it does not.
     """
     fields = [name.removeprefix("b_") for name in places]
-    take = attrgetter(*fields)
-    return take if len(fields) > 1 else lambda row: (take(row),)
-
-
-def _told(connection: Connection, sql: str, error: Exception) -> Exception:
-    """Return what SQLAlchemy makes of an error; a connection that is gone is not used again."""
-    driver = connection.connection.dbapi_connection
-    is_gone = connection.dialect.is_disconnect(error, driver, None)  # type: ignore[arg-type]
-    if is_gone:
-        connection.invalidate(error)
-    kind = connection.dialect.loaded_dbapi.Error
-    return DBAPIError.instance(sql, None, error, kind, connection_invalidated=is_gone)
+    if len(fields) > 1:
+        return attrgetter(*fields)
+    return lambda row: [getattr(row, name) for name in fields]
 
 
 @cache
@@ -143,9 +136,18 @@ def _compiled(statement: Executable, is_file: bool) -> _Text:
         places=places,
         constants={name: value for name, value in constants.items() if value is not None},
         lists=lists,
-        names=tuple(statement.selected_columns.keys()) if isinstance(statement, Select) else (),
+        names=_names(statement),
         of_many=None if is_file or lists else in_one(sql, types),
+        take=_taker(places),
     )
+
+
+def _names(statement: Executable) -> tuple[str, ...]:
+    """Return the names of the columns; a record finds its fields at once by the very same texts."""
+    if not isinstance(statement, Select):
+        return ()
+    keys = statement.selected_columns.keys()
+    return tuple(sys.intern(str(name)) for name in keys)
 
 
 def _of_file(sql: str, places: Sequence[str]) -> tuple[str, Sequence[str]]:

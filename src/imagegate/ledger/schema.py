@@ -139,15 +139,16 @@ _NOT_DONE = text("state <> 'done'")
 Index(
     "calls_not_done", calls.c.state, calls.c.id, sqlite_where=_NOT_DONE, postgresql_where=_NOT_DONE
 )
-for _column in (calls.c.key_id, calls.c.team_id):
-    Index(
-        f"calls_running_{_column.name}",
-        _column,
-        calls.c.owner,
-        sqlite_where=_RUNNING,
-        postgresql_where=_RUNNING,
-    )
-    Index(f"calls_{_column.name}", _column, calls.c.id)
+Index(
+    "calls_running",
+    calls.c.team_id,
+    calls.c.key_id,
+    calls.c.owner,
+    sqlite_where=_RUNNING,
+    postgresql_where=_RUNNING,
+)
+Index("calls_key_id", calls.c.key_id, calls.c.id)
+Index("calls_team_id", calls.c.team_id, calls.c.id)
 _IS_KNOWN = text("end_user <> ''")
 Index(
     "calls_end_user",

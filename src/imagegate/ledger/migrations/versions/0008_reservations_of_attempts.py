@@ -18,11 +18,14 @@ def upgrade() -> None:
     op.drop_table("reservations")
     running = sa.text("state = 'running'")
     for name in ("key_id", "team_id"):
-        index = f"calls_running_{name}"
-        op.drop_index(index, "calls")
-        op.create_index(
-            index, "calls", [name, "owner"], sqlite_where=running, postgresql_where=running
-        )
+        op.drop_index(f"calls_running_{name}", "calls")
+    op.create_index(
+        "calls_running",
+        "calls",
+        ["team_id", "key_id", "owner"],
+        sqlite_where=running,
+        postgresql_where=running,
+    )
     has_key = sa.text("idempotency_key IS NOT NULL")
     op.drop_index("calls_idempotency_key", "calls")
     op.create_index(
