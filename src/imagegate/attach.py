@@ -195,11 +195,14 @@ class Desk:
     def _close_reopened(self, work: Work) -> None:
         terms = work.attach
         self.close(work)
-        if terms is None or not work.is_delivered:
-            return
-        self._tools.ledger.note(Delivered(work.id, clock.now_s()))
-        for left in self._left_calls(terms.fingerprint):
-            if left.call_id == work.id:
+        if terms is not None and work.is_delivered:
+            self.hand_over(work.id, terms.fingerprint)
+
+    def hand_over(self, call_id: str, fingerprint: str) -> None:
+        """Note that a caller has what an ended call brought: no twin comes for it any more."""
+        self._tools.ledger.note(Delivered(call_id, clock.now_s()))
+        for left in self._left_calls(fingerprint):
+            if left.call_id == call_id:
                 self._forget(left)
 
     def _left_calls(self, fingerprint: str) -> list[Left]:
