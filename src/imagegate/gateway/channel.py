@@ -2,20 +2,40 @@
 
 import asyncio
 import json
-from collections.abc import Coroutine, Iterable, Sequence
-from typing import Any, TypeAlias, cast
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias
 
-from starlette.types import Message, Receive, Send
+from starlette.types import Scope, Send
 
 from imagegate.types import Json
 
 SEND_IDLE_S = 120.0
 LIST_BYTES_MAX = 4096
+CONNECTION = "connection"
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 
 class CallerLeftError(Exception):
     """The caller closed the connection or stopped reading; nobody is left to answer to."""
+
+
+class Connection:
+    """A caller's connection, which carries one request after the other until it `is_lost`.
+
+    The server's protocol puts it into each request's state, as `CONNECTION`.
+    """
+
+    __slots__ = ("is_lost", "on_lost")
+
+    def __init__(self) -> None:
+        self.is_lost = False
+        self.on_lost: set[Callable[[], object]] = set()
+
+    def lose(self) -> None:
+        """Tell those who watch it that the caller has closed it."""
+        self.is_lost = True
+        for tell in tuple(self.on_lost):
+            tell()
 
 
 class Channel:
@@ -24,10 +44,10 @@ class Channel:
     `docs_url` is where errors that are told here send their reader.
     """
 
-    __slots__ = ("_receive", "_send", "docs_url", "is_head_sent")
+    __slots__ = ("_connection", "_send", "docs_url", "is_head_sent")
 
-    def __init__(self, receive: Receive, send: Send, docs_url: str) -> None:
-        self._receive = receive
+    def __init__(self, scope: Scope, send: Send, docs_url: str) -> None:
+        self._connection: Connection = scope["state"][CONNECTION]
         self._send = send
         self.docs_url = docs_url
         self.is_head_sent = False
@@ -62,7 +82,7 @@ class Channel:
             if previous is not None:
                 await self._send_chunk(previous, more=True)
                 _prolong(limit)
-            if self.has_left():
+            if self.has_left:
                 return False
             previous = chunk
         await self._send_chunk(previous or b"", more=more)
@@ -71,31 +91,27 @@ class Channel:
     async def _send_chunk(self, chunk: bytes, *, more: bool) -> None:
         await self._send({"type": "http.response.body", "body": chunk, "more_body": more})
 
-    async def left(self) -> None:
-        """Return when the caller has closed the connection; the body must have been read."""
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-
+    @property
     def has_left(self) -> bool:
-        """Return whether the caller has closed the connection, without waiting."""
-        message = received(self._receive)
-        return message is not None and message["type"] == "http.disconnect"
+        """Whether the caller has closed the connection."""
+        return self._connection.is_lost
 
+    async def left(self) -> None:
+        """Return when the caller has closed the connection."""
+        left = asyncio.Event()
+        self.watch(left.set)
+        await left.wait()
 
-def received(receive: Receive) -> Message | None:
-    """Return the next message if it is there already, None where it would have to be waited for.
+    def watch(self, tell: Callable[[], object]) -> None:
+        """Call `tell` when the caller closes the connection, at once where it has done so."""
+        if self.has_left:
+            tell()
+        else:
+            self._connection.on_lost.add(tell)
 
-    `receive` is driven by one step: it ends at once where there is something to report. A task
-    for that, or a cancel scope, would cost ten times as much.
-    """
-    step = cast("Coroutine[Any, Any, Message]", receive())
-    try:
-        step.send(None)
-    except StopIteration as ended:
-        message: Message = ended.value
-        return message
-    step.close()
-    return None
+    def close(self) -> None:
+        """Tell nobody any more: the next request on the connection is another's."""
+        self._connection.on_lost.clear()
 
 
 def ascii_list(items: Sequence[Json]) -> bytes:

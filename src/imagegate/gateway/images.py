@@ -29,14 +29,13 @@ from imagegate.gateway.traffic import Traffic
 from imagegate.gateway.webhooks import promise_message, read_url
 from imagegate.ledger.people import Account
 from imagegate.linker import Linker
-from imagegate.running import Outcome, RunningCall
+from imagegate.running import RunningCall
 from imagegate.runtime.snapshot import Snapshot
 from imagegate.runtime.webhooks import Courier
 from imagegate.trace import Trace, parse_traceparent
 from imagegate.types import ImageCall, Operation
 from imagegate.wire.openai_calls import build_answer
 
-WATCH_AFTER_S = 1.0  # most calls take longer; the quick ones need no task that watches the caller
 OVERLOADED_RETRY_S = 5.0
 
 
@@ -62,7 +61,7 @@ class ImageEndpoint:
         self, scope: Scope, receive: Receive, send: Send, operation: Operation, path_model: str
     ) -> None:
         """Answer one request; `path_model` is the model named by the path, `""` for none."""
-        channel = Channel(receive, send, self._docs_url)
+        channel = Channel(scope, send, self._docs_url)
         call_id = clock.new_id("call")
         request = Request(dict(scope["headers"]), receive, operation, path_model)
         trace = _trace_of(request, call_id)
@@ -76,7 +75,7 @@ class ImageEndpoint:
             preference = read_preference(scope, request.headers)
             url = read_url(request.headers, self._courier, account, preference)
             running = await self._start(request, trace, account, preference, channel.left)
-            running.has_hung_up = channel.has_left
+            channel.watch(running.hang_up)
             if url:
                 await promise_message(self._courier, running, url, account)
             await self._answer(channel, running, request.headers, _base_url(scope), preference)
@@ -91,6 +90,7 @@ class ImageEndpoint:
         except Exception as fault:  # the last resort: a bug still gets an answer
             await _send_error(channel, internal_error(fault, call_id), call_id)
         finally:
+            channel.close()
             self._traffic.request_count -= 1
             self._runtime.users.leave()
 
@@ -188,9 +188,9 @@ class ImageEndpoint:
         answer: Callable[[], Awaitable[bool]],
     ) -> bool:
         """Answer where the call ends while its caller waits, else tell where its answer will be."""
-        if preference.wait_s and await _has_ended_within(preference.wait_s, channel, running):
+        if preference.wait_s and await _has_ended_within(preference.wait_s, running):
             return await answer()
-        if channel.has_left():
+        if channel.has_left:
             return False
         running.promise()
         await send_accepted(channel, self._runtime, running.id, preference)
@@ -207,7 +207,7 @@ class ImageEndpoint:
 async def _answer_whole(
     channel: Channel, running: RunningCall, linker: Linker | None, echo_quality: bool
 ) -> bool:
-    outcome = await _wait_while_connected(channel, running)
+    outcome = await running.wait_while_connected()
     if outcome is None:
         return False
     now_s = clock.now_s()
@@ -216,28 +216,11 @@ async def _answer_whole(
     return await send_answer(channel, running, outcome, body)
 
 
-async def _wait_while_connected(channel: Channel, running: RunningCall) -> Outcome | None:
-    """Return the outcome, or None as soon as the caller has left."""
-    try:
-        async with asyncio.timeout(WATCH_AFTER_S):
-            return await running.wait()
-    except TimeoutError:
-        pass
-    outcome = asyncio.ensure_future(running.wait())
-    left = asyncio.ensure_future(channel.left())
-    try:
-        await asyncio.wait((outcome, left), return_when=asyncio.FIRST_COMPLETED)
-        return await outcome if outcome.done() else None
-    finally:
-        outcome.cancel()
-        left.cancel()
-
-
-async def _has_ended_within(wait_s: float, channel: Channel, running: RunningCall) -> bool:
+async def _has_ended_within(wait_s: float, running: RunningCall) -> bool:
     """Return whether the call ended, well or not, while its caller was there and waited."""
     with suppress(TimeoutError, ImageError):
         async with asyncio.timeout(wait_s):
-            await _wait_while_connected(channel, running)
+            await running.wait_while_connected()
     return running.has_ended
 
 
