@@ -9,7 +9,7 @@ from starlette.types import Message, Receive
 from imagegate.assets.spool import MEMORY_BYTES_MAX, CallSpool
 from imagegate.errors import BadRequestError, RequestTooLargeError
 from imagegate.gateway.channel import CallerLeftError
-from imagegate.wire.lift import Lift, Lifted, LiftError
+from imagegate.wire.lift import Lift, Lifted, LiftError, is_plain
 
 BODY_IDLE_S = 60.0
 # Behind so much the server stops reading until it is asked again: without that it would not notice
@@ -98,10 +98,13 @@ async def read_json(
 
     Raises `BadRequestError` or `RequestTooLargeError` where it is too deep or too long.
     """
+    chunk = await body.next_chunk()
+    if body.is_complete and is_plain(chunk):
+        return Lifted(chunk)
     # The call's id is random and new, so that no caller can write a placeholder of ours.
     lift = Lift(f"blob:{spool.call_id}:", skeleton_bytes_max=skeleton_bytes_max)
     try:
-        return await _lift_body(body, spool, lift)
+        return await _lift_body(chunk, body, spool, lift)
     except LiftError as error:
         message = f"The JSON body is not read any further: {error}."
         if error.reason == "skeleton":
@@ -109,8 +112,7 @@ async def read_json(
         raise BadRequestError(message, code="invalid_json") from error
 
 
-async def _lift_body(body: BodyReader, spool: CallSpool, lift: Lift) -> Lifted:
-    chunk = await body.next_chunk()
+async def _lift_body(chunk: bytes, body: BodyReader, spool: CallSpool, lift: Lift) -> Lifted:
     lift.feed(chunk)
     if body.is_complete and len(chunk) <= MEMORY_BYTES_MAX:
         return lift.finish(chunk)
@@ -127,10 +129,12 @@ def is_form(headers: Mapping[bytes, bytes]) -> bool:
 
     Raises `BadRequestError` (415) where it says that it is neither, or that it is compressed.
     """
-    encoding = headers.get(b"content-encoding", b"identity").decode("latin-1")
-    if encoding.strip().lower() not in ("", "identity"):
+    encoding = headers.get(b"content-encoding", b"").decode("latin-1")
+    if encoding and encoding.strip().lower() not in ("", "identity"):
         raise _unsupported(f"The body is compressed ({encoding!r}); send it as it is.")
     full_type = headers.get(b"content-type", b"").decode("latin-1")
+    if full_type in _JSON_TYPES:
+        return False
     media_type = full_type.partition(";")[0].strip().lower()
     if media_type == FORM_TYPE:
         return True
