@@ -69,7 +69,7 @@ class ImageEndpoint:
         self._runtime.users.enter()
         self._traffic.request_count += 1
         try:
-            account = await self._gatekeeper.identify(scope)
+            account = await self._gatekeeper.identify(scope, request.headers)
             self._check_room()
             trace.belong(account.key_id, account.team_id)
             preference = read_preference(scope, request.headers)
