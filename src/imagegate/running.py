@@ -197,6 +197,8 @@ class Work:
         if all(one.is_through for one in (*self._callers, *self._watchers)):
             self.is_over = True
             self._on_over(self)
+            # They know this work: without a circle all that a call had is freed at once.
+            self._callers.clear()
 
     def _tell(self, end: Outcome | ImageError) -> None:
         self._end = end
