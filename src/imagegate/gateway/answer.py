@@ -72,8 +72,10 @@ def echoes_quality(call: ImageCall, headers: Mapping[bytes, bytes]) -> bool:
     Codex decodes low, medium, high and auto only. It asks for `auto`, as everybody may who does
     not know the newer values; whoever asked for one by name knows it.
     """
+    if call.quality in (None, "auto"):
+        return False
     clients = headers.get(b"user-agent", b"") + headers.get(b"originator", b"")
-    return call.quality not in (None, "auto") and b"codex" not in clients.lower()
+    return b"codex" not in clients.lower()
 
 
 def _relayed(upstream_headers: Mapping[str, str]) -> Headers:

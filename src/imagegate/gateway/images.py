@@ -78,7 +78,7 @@ class ImageEndpoint:
             channel.watch(running.hang_up)
             if url:
                 await promise_message(self._courier, running, url, account)
-            await self._answer(channel, running, request.headers, _base_url(scope), preference)
+            await self._answer(channel, running, request.headers, scope, preference)
         except CallerLeftError:
             pass  # nothing was dispatched and there is nobody to tell
         except ImageError as error:
@@ -98,7 +98,7 @@ class ImageEndpoint:
         """Let the request in, or raise, by our state alone."""
         if self._traffic.stage == "draining":
             raise _stopped(is_started=False)
-        if self._traffic.count_others() >= self._calls_max:
+        if self._traffic.is_above(self._calls_max):
             raise OverloadedError(
                 f"{self._calls_max} calls are in work, which is the limit here (server."
                 "calls_max). Send the request again later.",
@@ -115,9 +115,7 @@ class ImageEndpoint:
     ) -> RunningCall:
         """Read the call and start it; from here on its files are its own."""
         options = read_options(request.headers, account)
-        options = msgspec.structs.replace(
-            options, trace=trace, has_left=has_left, is_later=preference is not None
-        )
+        terms = None
         spool = self._runtime.spool.open_call(trace.call_id)
         try:
             with trace.step("read"):
@@ -128,7 +126,13 @@ class ImageEndpoint:
                 if preference is not None:
                     preference.check(call)
                 terms = await attach_terms(call, request.headers, account)
-                options = msgspec.structs.replace(options, attach=terms)
+            options = msgspec.structs.replace(
+                options,
+                trace=trace,
+                has_left=has_left,
+                is_later=preference is not None,
+                attach=terms,
+            )
             return await self._runtime.pipeline.start(call, spool, options)
         except BaseException:
             spool.close()
@@ -151,7 +155,7 @@ class ImageEndpoint:
         channel: Channel,
         running: RunningCall,
         headers: Mapping[bytes, bytes],
-        reached_at: str,
+        scope: Scope,
         preference: Preference | None,
     ) -> None:
         """Answer when the call has ended; a caller who left leaves the call running."""
@@ -163,7 +167,7 @@ class ImageEndpoint:
             elif running.call.stream:
                 is_delivered = await send_events(channel, running, echo_quality=echo_quality)
             else:
-                linker = self._linker(running.call, reached_at)
+                linker = self._linker(running.call, scope)
                 answer = partial(_answer_whole, channel, running, linker, echo_quality)
                 if preference is None:
                     is_delivered = await answer()
@@ -196,12 +200,13 @@ class ImageEndpoint:
         await send_accepted(channel, self._runtime, running.id, preference)
         return True
 
-    def _linker(self, call: ImageCall, reached_at: str) -> Linker | None:
+    def _linker(self, call: ImageCall, scope: Scope) -> Linker | None:
         """Return what makes urls for a call that asked for them."""
         links, settings = self._runtime.tools.links, self._runtime.settings
         if links is None or call.response_format != "url":
             return None
-        return Linker(links, settings.server.public_url or reached_at, settings.assets.url_s)
+        base_url = settings.server.public_url or _base_url(scope)
+        return Linker(links, base_url, settings.assets.url_s)
 
 
 async def _answer_whole(
