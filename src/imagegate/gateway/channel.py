@@ -7,35 +7,16 @@ from typing import TypeAlias
 
 from starlette.types import Scope, Send
 
+from imagegate.gateway.connection import CONNECTION, Connection
 from imagegate.types import Json
 
 SEND_IDLE_S = 120.0
 LIST_BYTES_MAX = 4096
-CONNECTION = "connection"
 Headers: TypeAlias = list[tuple[bytes, bytes]]
 
 
 class CallerLeftError(Exception):
     """The caller closed the connection or stopped reading; nobody is left to answer to."""
-
-
-class Connection:
-    """A caller's connection, which carries one request after the other until it `is_lost`.
-
-    The server's protocol puts it into each request's state, as `CONNECTION`.
-    """
-
-    __slots__ = ("is_lost", "on_lost")
-
-    def __init__(self) -> None:
-        self.is_lost = False
-        self.on_lost: set[Callable[[], object]] = set()
-
-    def lose(self) -> None:
-        """Tell those who watch it that the caller has closed it."""
-        self.is_lost = True
-        for tell in tuple(self.on_lost):
-            tell()
 
 
 class Channel:
@@ -57,10 +38,17 @@ class Channel:
         self.is_head_sent = True
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
-    async def send_whole(self, status: int, headers: Headers, body: bytes) -> None:
-        """Send a small answer; its length is added to the headers."""
-        await self.send_head(status, [*headers, (b"content-length", b"%d" % len(body))])
-        await self._send({"type": "http.response.body", "body": body})
+    async def send_whole(self, status: int, headers: Headers, body: bytes) -> bool:
+        """Send a small answer, its length among the headers; return whether the caller was there.
+
+        Raises as `send_chunks` does.
+        """
+        if self._connection.write_head(status, headers, len(body)):
+            self.is_head_sent = True
+        else:
+            await self.send_head(status, [*headers, (b"content-length", b"%d" % len(body))])
+        await self._send_chunk(body, more=False)
+        return not self.has_left
 
     async def send_chunks(self, chunks: Iterable[bytes], *, more: bool) -> bool:
         """Send `chunks`; with `more` the body goes on after them.
@@ -68,20 +56,10 @@ class Channel:
         Return False, and stop, where the caller left before the last of them was handed over.
         Raises `CallerLeftError` where the caller took nothing for `SEND_IDLE_S`.
         """
-        try:
-            async with asyncio.timeout(SEND_IDLE_S) as limit:
-                return await self._send_chunks(chunks, limit, more=more)
-        except TimeoutError as error:
-            raise CallerLeftError from error
-
-    async def _send_chunks(
-        self, chunks: Iterable[bytes], limit: asyncio.Timeout, *, more: bool
-    ) -> bool:
         previous: bytes | None = None
         for chunk in chunks:
             if previous is not None:
                 await self._send_chunk(previous, more=True)
-                _prolong(limit)
             if self.has_left:
                 return False
             previous = chunk
@@ -89,7 +67,14 @@ class Channel:
         return True
 
     async def _send_chunk(self, chunk: bytes, *, more: bool) -> None:
-        await self._send({"type": "http.response.body", "body": chunk, "more_body": more})
+        sending = self._send({"type": "http.response.body", "body": chunk, "more_body": more})
+        if not self._connection.is_full:
+            return await sending
+        try:
+            async with asyncio.timeout(SEND_IDLE_S):
+                await sending
+        except TimeoutError as error:
+            raise CallerLeftError from error
 
     @property
     def has_left(self) -> bool:
@@ -125,13 +110,3 @@ def ascii_list(items: Sequence[Json]) -> bytes:
             break
         kept.append(text)
     return f"[{','.join(kept)}]".encode()
-
-
-def _prolong(limit: asyncio.Timeout) -> None:
-    """Let a timeout end `SEND_IDLE_S` from now, a second too early at most.
-
-    A new timer for each chunk would cost more than has to be known so exactly.
-    """
-    due_s = asyncio.get_running_loop().time() + SEND_IDLE_S
-    if due_s - (limit.when() or 0.0) > 1.0:
-        limit.reschedule(due_s)

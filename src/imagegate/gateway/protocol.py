@@ -4,11 +4,12 @@ import asyncio
 from http import HTTPStatus
 from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from imagegate.config.settings import DOCS_URL
 from imagegate.errors import ImageError
-from imagegate.gateway.channel import CONNECTION, Connection
+from imagegate.gateway.connection import CONNECTION, Connection
 from imagegate.gateway.errors import error_body, error_headers
 
 HEAD_BYTES_MAX = 32 * 1024
@@ -82,6 +83,10 @@ class GatewayProtocol(HttpToolsProtocol):
         self._is_head_open = False
         self._stop_clock()
         super().on_headers_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._connection.cycle = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_body(self, body: bytes) -> None:
         """Hand the first piece on as it is: gathering it would copy every byte twice."""
