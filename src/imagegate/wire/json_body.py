@@ -33,7 +33,10 @@ def build_json(value: Json) -> Body:
             return Raw(b'"data:%b;base64,%b"' % (item.blob.media_type.encode(), _PLACE))
         raise NotImplementedError(f"{type(item).__name__} has no place in JSON")
 
-    first, *others = msgspec.json.encode(value, enc_hook=place).split(_PLACE)
+    text = msgspec.json.encode(value, enc_hook=place)
+    if not blobs:
+        return (text,)
+    first, *others = text.split(_PLACE)
     body: list[bytes | Blob | Encoded] = [first]
     for blob, text in zip(blobs, others, strict=True):
         body += [Encoded(blob), text]
