@@ -8,8 +8,7 @@ A parameter is named after the field that it is, or `b_` and that name.
 """
 
 import re
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from operator import attrgetter
 from typing import Any, NamedTuple, Protocol, TypeAlias
@@ -25,28 +24,9 @@ from imagegate.ledger.batch import ROWS, in_one
 from imagegate.ledger.database import told
 
 Parameters: TypeAlias = Mapping[str, object]
-Row: TypeAlias = Mapping[str, Any]
+Rows: TypeAlias = Sequence[Sequence[Any]]
 
 _AMONG = re.compile(r"IN \(__\[POSTCOMPILE_(\w+)\]\)")
-
-
-class Found:
-    """The rows that a statement returned."""
-
-    def __init__(self, rows: Sequence[Sequence[Any]], names: Sequence[str]) -> None:
-        self._rows = rows
-        self._names = names
-
-    def __iter__(self) -> Iterator[Sequence[Any]]:
-        return iter(self._rows)
-
-    def mappings(self) -> list[Row]:
-        """Return each row by the names of its columns."""
-        return [dict(zip(self._names, row, strict=True)) for row in self._rows]
-
-    def scalars(self) -> list[Any]:
-        """Return the first column."""
-        return [row[0] for row in self._rows]
 
 
 class Changed(Protocol):
@@ -59,7 +39,7 @@ class _Text(NamedTuple):
     """A statement as a database takes it.
 
     `places` are its parameters in the order of its text, `constants` the values that stand in the
-    statement itself, `lists` the parameters that are lists, `names` the columns that it returns.
+    statement itself, `lists` the parameters that are lists; `has_rows` says whether it returns any.
     `of_many` takes many rows at once, None where there is no such form; then `take` takes the
     values of the parameters from a row.
     """
@@ -68,13 +48,16 @@ class _Text(NamedTuple):
     places: Sequence[str]
     constants: dict[str, object]
     lists: tuple[str, ...]
-    names: tuple[str, ...]
+    has_rows: bool
     of_many: str | None
     take: Callable[[Struct], Sequence[object]]
 
 
-def execute(connection: Connection, statement: Executable, parameters: Parameters) -> Found:
-    """Run `statement` once. A list stands where it says `in_(bindparam(expanding=True))`."""
+def execute(connection: Connection, statement: Executable, parameters: Parameters) -> Rows:
+    """Run `statement` once; return what it finds.
+
+    A list among the parameters stands where it says `in_(bindparam(expanding=True))`.
+    """
     is_file = connection.dialect.name == "sqlite"
     text = _compiled(statement, is_file)
     given: Any = {**text.constants, **parameters}
@@ -84,9 +67,10 @@ def execute(connection: Connection, statement: Executable, parameters: Parameter
     driver: Any = connection.connection.dbapi_connection
     try:
         cursor = driver.execute(text.sql, given)
-        return Found(cursor.fetchall() if text.names else (), text.names)
+        rows: Rows = cursor.fetchall() if text.has_rows else ()
     except connection.dialect.loaded_dbapi.Error as error:
         raise told(connection, text.sql, error) from error
+    return rows
 
 
 def execute_many(connection: Connection, statement: Executable, rows: Sequence[Struct]) -> Changed:
@@ -136,18 +120,10 @@ def _compiled(statement: Executable, is_file: bool) -> _Text:
         places=places,
         constants={name: value for name, value in constants.items() if value is not None},
         lists=lists,
-        names=_names(statement),
+        has_rows=isinstance(statement, Select),
         of_many=None if is_file or lists else in_one(sql, types),
         take=_taker(places),
     )
-
-
-def _names(statement: Executable) -> tuple[str, ...]:
-    """Return the names of the columns; a record finds its fields at once by the very same texts."""
-    if not isinstance(statement, Select):
-        return ()
-    keys = statement.selected_columns.keys()
-    return tuple(sys.intern(str(name)) for name in keys)
 
 
 def _of_file(sql: str, places: Sequence[str]) -> tuple[str, Sequence[str]]:

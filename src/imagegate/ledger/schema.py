@@ -132,7 +132,7 @@ _ATTEMPT_MAY_END = text(
     "(attempts.state = 'dispatched' OR attempts.state = 'answered' OR attempts.state = 'unknown')"
 )
 
-_RUNNING = text("state = 'running'")
+_RUNNING_FOR_A_KEY = text("state = 'running' AND key_id IS NOT NULL")
 _IS_UNKNOWN = text("attempts.cost_e10 IS NULL AND attempts.state IN ('unknown', 'settled')")
 _UNDER_WAY = text("state IN ('dispatched', 'answered')")
 _NOT_DONE = text("state <> 'done'")
@@ -144,11 +144,18 @@ Index(
     calls.c.team_id,
     calls.c.key_id,
     calls.c.owner,
-    sqlite_where=_RUNNING,
-    postgresql_where=_RUNNING,
+    sqlite_where=_RUNNING_FOR_A_KEY,
+    postgresql_where=_RUNNING_FOR_A_KEY,
 )
-Index("calls_key_id", calls.c.key_id, calls.c.id)
-Index("calls_team_id", calls.c.team_id, calls.c.id)
+for _column in (calls.c.key_id, calls.c.team_id):
+    _is_any = text(f"{_column.name} IS NOT NULL")
+    Index(
+        f"calls_{_column.name}",
+        _column,
+        calls.c.id,
+        sqlite_where=_is_any,
+        postgresql_where=_is_any,
+    )
 _IS_KNOWN = text("end_user <> ''")
 Index(
     "calls_end_user",
