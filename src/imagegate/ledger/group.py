@@ -84,7 +84,8 @@ _ENDINGS: tuple[Executable, ...] = (
     CHANGE_WEBHOOK,
     HASTEN_WEBHOOKS,
 )
-"""A group runs each statement once, in this order, whatever came first in it."""
+"""A group runs each statement once, in this order, whatever came first in it; between those that
+begin and those that end, its ends are booked by what the attempts were until now."""
 
 EXACT_WRITES = schema.EXACT_WRITES | {
     people_schema.CHANGE_TEAM,
@@ -132,11 +133,7 @@ def write_group(
     reserving = Reserving(connection, rooms, now_s)
     results = reserving.decide(commands)
     taken = [one for one, refusal in zip(commands, results, strict=True) if refusal is None]
-    batch = _Batch()
-    for command in taken:
-        _put(batch, command, now_s)
-    begun = batch.rows[schema.INSERT_ATTEMPT]
-    begun[:] = [reserving.begun(one) for one in begun]
+    batch = _batch_of(taken, reserving, now_s)
     _execute(connection, batch, _BEGINNINGS)
     booking = Booking(connection, rooms)
     booking.book([*batch.ends, *_orphans(connection, batch, now_s)])
@@ -171,6 +168,15 @@ def withdraw(connection: Connection, commands: Sequence[AnyCommand], now_s: floa
     }
     ends = [CallEnd(id=name, state="failed", finished_at=now_s) for name in sorted(calls)]
     write_group(connection, [*fails, *(CloseCall(end) for end in ends)], now_s)
+
+
+def _batch_of(commands: Sequence[AnyCommand], reserving: Reserving, now_s: float) -> _Batch:
+    batch = _Batch()
+    for command in commands:
+        _put(batch, command, now_s)
+    begun = batch.rows[schema.INSERT_ATTEMPT]
+    batch.rows[schema.INSERT_ATTEMPT] = [reserving.begun(one) for one in begun]
+    return batch
 
 
 def _execute(connection: Connection, batch: _Batch, statements: Iterable[Executable]) -> None:
