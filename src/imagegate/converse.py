@@ -44,11 +44,12 @@ async def _exchange(running: Work, attempt: Attempt, tools: Tools, limit_s: floa
         attempt.plan = await prepare_attempt(attempt.plan, spool, tools.worker)
     conversation = _open(running, attempt, tools)
     origin, hosts = deployment.target.base_url, deployment.provider.result_hosts
-    async with asyncio.timeout(limit_s), conversation:
-        with trace.step("upstream", above):
-            result = await run(attempt.exchange(), conversation, running.show)
-        with trace.step("collect", above):
-            result = await collect(result, origin, spool, tools.downloader, hosts=hosts)
+    async with asyncio.timeout(limit_s):
+        with conversation:
+            with trace.step("upstream", above):
+                result = await run(attempt.exchange(), conversation, running.show)
+            with trace.step("collect", above):
+                result = await collect(result, origin, spool, tools.downloader, hosts=hosts)
     result, attempt.plan = await encode_result(result, attempt.plan, spool, tools.worker)
     return result
 

@@ -38,7 +38,7 @@ async def conversing(
     transport = Transport(spool, {})
     files = spool.open_call("call_1")
     try:
-        async with LiveConversation(
+        with LiveConversation(
             transport, deployment, "att_1", files, is_logged=is_logged
         ) as conversation:
             yield conversation

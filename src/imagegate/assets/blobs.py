@@ -57,7 +57,10 @@ def body_chunks(body: Body) -> Iterator[bytes]:
 
 def body_bytes(body: Body) -> int:
     """Return a body's exact length in bytes, without reading the blobs."""
-    return sum(len(part) if isinstance(part, bytes) else part_bytes(part) for part in body)
+    size = 0
+    for part in body:
+        size += len(part) if isinstance(part, bytes) else part_bytes(part)
+    return size
 
 
 def part_bytes(part: Blob | Encoded) -> int:

@@ -117,7 +117,7 @@ class Transport:
 
 
 class LiveConversation:
-    """One exchange's sockets; an async context manager that closes what is still open.
+    """One exchange's sockets; a context manager that closes what is still open.
 
     `headers` are the last answer's; `files` hold large answers, for evidence of what went wrong.
     `traceparent` and `idempotency_key` go to the deployment's own place where they are set.
@@ -147,10 +147,10 @@ class LiveConversation:
         self.idempotency_key = ""
         self.files: list[SpoolFile] = []
 
-    async def __aenter__(self) -> Self:
+    def __enter__(self) -> Self:
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._events is not None:
             self._events.end()  # its adapter had what it wanted, or a refusal, before the end
         if self._response is not None and not self._response.closed:

@@ -22,10 +22,10 @@ LONG = 512
 """Strings up to this many bytes are never lifted."""
 SMALL = 4096
 """A document up to this many bytes is its own skeleton."""
-DEPTH_MAX = 64
 HEAD = 16 * 1024
 """So much of a string decides whether it is base64; decoding checks the rest, later."""
 TAIL_OF_KEY = 96
+DEPTH_MAX = 64
 
 _SLASH, _BACKSLASH, _QUOTE = b'/\\"'
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
@@ -152,6 +152,11 @@ class _Range(Struct):
         return Blob(source, self.offset, self.length, "base64", escaped, self.media_type, sound)
 
 
+def is_plain(document: bytes | bytearray, depth_max: int = DEPTH_MAX) -> bool:
+    """Whether a document is its own skeleton: small, and never too deep by its brackets."""
+    return len(document) <= SMALL and document.count(b"[") + document.count(b"{") <= depth_max
+
+
 class Lift:
     """Scans one document, chunk by chunk; what comes out does not depend on the cuts.
 
@@ -219,7 +224,7 @@ class Lift:
     def _take(self, chunk: bytes) -> None:
         if self._held is not None:
             self._held += chunk
-            if _is_plain(self._held, self._depth_max):
+            if is_plain(self._held, self._depth_max):
                 return
             self._flush()
         else:
@@ -357,17 +362,12 @@ def lift_whole(document: bytes, tag: str) -> Lifted:
 
     One beyond a bound is no answer of an image API; its start stays readable.
     """
-    if _is_plain(document, DEPTH_MAX):
+    if is_plain(document):
         return Lifted(document, (), tag)
     scanner = Lift(tag, checks=True)
     with suppress(LiftError):
         scanner.feed(document)
     return scanner.finish(document)
-
-
-def _is_plain(document: bytes | bytearray, depth_max: int) -> bool:
-    """Whether `document` is its own skeleton: small, and it cannot be too deep."""
-    return len(document) <= SMALL and document.count(b"[") + document.count(b"{") <= depth_max
 
 
 def _is_base64(head: bytes) -> bool:
