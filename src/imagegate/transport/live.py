@@ -32,7 +32,7 @@ from imagegate.transport.faults import broke_off, fault_of
 from imagegate.transport.gate import BodyGate
 from imagegate.transport.lane import Lanes
 from imagegate.transport.mask import Mask
-from imagegate.transport.pacing import PacedBody
+from imagegate.transport.pacing import PLAIN_BYTES, PacedBody
 from imagegate.transport.sandbox import SandboxUpstream
 from imagegate.transport.sigv4 import sign
 from imagegate.wire.exchange import Event, UpstreamRequest, UpstreamResponse
@@ -265,7 +265,7 @@ class LiveConversation:
     def _is_small(self, body: PacedBody, headers: Mapping[str, str]) -> bool:
         """Whether an answer is taken in one piece: most need no file, no turn and no scanner."""
         size = body.announced_bytes
-        limit = min(MASKED_BYTES_MAX, self._transport.answer_bytes_max)
+        limit = min(PLAIN_BYTES, self._transport.answer_bytes_max)
         return size is not None and size <= limit and "content-encoding" not in headers
 
     async def _take_pieces(
