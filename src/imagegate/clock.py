@@ -4,7 +4,7 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base32: no i, l, o, u
@@ -12,7 +12,6 @@ _PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
 _TICKS_A_S = 1_024_000  # a ULID's milliseconds, and ten bits below them
 _LETTERS = (_ALPHABET * 8).encode()  # of each byte
 _LETTER_COUNT = 14
-_HEX_COUNT = 16
 _POOL_COUNT = 256
 
 # Asked for dozens of times a call: a function of our own around them would double their cost.
@@ -56,12 +55,12 @@ def _second_text(number: int) -> str:
 
 def new_trace_id() -> str:
     """Return a W3C trace id: 32 hexadecimal digits."""
-    return _digits.draw() + _digits.draw()
+    return random.randbytes(16).hex()  # noqa: S311 - nobody is let in by it
 
 
 def chance_number() -> int:
-    """Return a random whole number of 64 bits."""
-    return int(_digits.draw(), 16)
+    """Return a random whole number of 64 bits; never for secrets."""
+    return random.getrandbits(64)
 
 
 class _Ticks:
@@ -71,16 +70,17 @@ class _Ticks:
         self._last = 0
 
     def draw(self) -> int:
-        self._last = max(int(time.time() * _TICKS_A_S), self._last + 1)
-        return self._last
+        tick = int(time.time() * _TICKS_A_S)
+        if tick <= self._last:
+            tick = self._last + 1
+        self._last = tick
+        return tick
 
 
-class _Pool:
-    """Random texts drawn from the system in bulk: one draw costs as much as a journal's line."""
+class _Letters:
+    """The chance in ids, from the system in bulk: one draw costs as much as a journal's line."""
 
-    def __init__(self, length: int, draw_text: Callable[[int], str]) -> None:
-        self._length = length
-        self._draw_text = draw_text
+    def __init__(self) -> None:
         self.forget()
         os.register_at_fork(after_in_child=self.forget)  # two processes never share an id
 
@@ -90,13 +90,11 @@ class _Pool:
     def draw(self) -> str:
         for text in self._texts:
             return text
-        size = self._length * _POOL_COUNT
-        fresh = self._draw_text(size)
-        starts = range(0, size, self._length)
-        self._texts = iter([fresh[start : start + self._length] for start in starts])
+        fresh = os.urandom(_LETTER_COUNT * _POOL_COUNT).translate(_LETTERS).decode()
+        starts = range(0, len(fresh), _LETTER_COUNT)
+        self._texts = iter([fresh[start : start + _LETTER_COUNT] for start in starts])
         return next(self._texts)
 
 
 _ticks = _Ticks()
-_letters = _Pool(_LETTER_COUNT, lambda count: os.urandom(count).translate(_LETTERS).decode())
-_digits = _Pool(_HEX_COUNT, lambda count: os.urandom(count // 2).hex())
+_letters = _Letters()

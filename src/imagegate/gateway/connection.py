@@ -44,10 +44,10 @@ class Connection:
         cycle = self.cycle
         if cycle.default_headers or not cycle.keep_alive or self.is_full or self.is_lost:
             return False
-        lines = [b"%b: %b\r\n" % header for header in headers]
-        head = b"".join((STATUS_LINE[status], *lines, b"content-length: %d\r\n\r\n" % size))
-        if head.count(b"\n") != len(lines) + 3:
+        lines = b"\r\n".join(map(b": ".join, headers))
+        if lines.count(b"\n") != len(headers) - 1:
             return False  # a value would end its line
+        head = b"%bcontent-length: %d\r\n%b\r\n\r\n" % (STATUS_LINE[status], size, lines)
         cycle.response_started, cycle.waiting_for_100_continue = True, False
         cycle.chunked_encoding, cycle.expected_content_length = False, size
         cycle.transport.write(head)
