@@ -43,10 +43,10 @@ class Channel:
 
         Raises as `send_chunks` does.
         """
-        if self._connection.write_head(status, headers, len(body)):
+        if self._connection.write_answer(status, headers, body):
             self.is_head_sent = True
-        else:
-            await self.send_head(status, [*headers, (b"content-length", b"%d" % len(body))])
+            return True
+        await self.send_head(status, [*headers, (b"content-length", b"%d" % len(body))])
         await self._send_chunk(body, more=False)
         return not self.has_left
 

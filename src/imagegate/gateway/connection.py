@@ -35,8 +35,10 @@ class Connection:
         """Whether the caller is slow to take what was sent: then the next piece waits for it."""
         return self.cycle.flow.write_paused
 
-    def write_head(self, status: int, headers: Sequence[tuple[bytes, bytes]], size: int) -> bool:
-        """Write the head of an answer of `size` bytes; return whether it was this simple.
+    def write_answer(
+        self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes
+    ) -> bool:
+        """Write a whole answer in one go; return whether it was this simple.
 
         The server's own way looks at each header by two patterns, which costs more than all the
         rest of a small answer. It is for connections that wait, end, or have more to say.
@@ -47,8 +49,10 @@ class Connection:
         lines = b"\r\n".join(map(b": ".join, headers))
         if lines.count(b"\n") != len(headers) - 1:
             return False  # a value would end its line
-        head = b"%bcontent-length: %d\r\n%b\r\n\r\n" % (STATUS_LINE[status], size, lines)
-        cycle.response_started, cycle.waiting_for_100_continue = True, False
-        cycle.chunked_encoding, cycle.expected_content_length = False, size
-        cycle.transport.write(head)
+        cycle.transport.write(
+            b"%bcontent-length: %d\r\n%b\r\n\r\n%b" % (STATUS_LINE[status], len(body), lines, body)
+        )
+        cycle.response_started = cycle.response_complete = True
+        cycle.message_event.set()
+        cycle.on_response()
         return True
