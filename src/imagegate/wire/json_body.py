@@ -30,7 +30,10 @@ def build_json(value: Json) -> Body:
         prefix = f"data:{item.blob.media_type};base64," if isinstance(item, DataUrl) else ""
         return Raw(b'"' + prefix.encode() + _PLACE + b'"')
 
-    first, *others = msgspec.json.encode(value, enc_hook=place).split(_PLACE)
+    text = msgspec.json.encode(value, enc_hook=place)
+    if not blobs:
+        return (text,)
+    first, *others = text.split(_PLACE)
     body: list[bytes | Blob | Encoded] = [first]
     for blob, text in zip(blobs, others, strict=True):
         body += [Encoded(blob), text]

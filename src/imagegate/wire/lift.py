@@ -6,6 +6,7 @@ who writes the JSON can forge one. A 6 MB body costs a few `bytes.find`, never a
 """
 
 import re
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import msgspec
@@ -354,6 +355,19 @@ class Lift:
         if self._lifting is not None:
             self._lifting.length = position - self._lifting.offset
             self._lifting = None
+
+
+def lift_whole(document: bytes, tag: str) -> Lifted:
+    """Return a document that is in memory lifted, its blobs decoded once.
+
+    One beyond a bound is no answer of an image API; its start stays readable.
+    """
+    if is_plain(document):
+        return Lifted(document, (), tag)
+    scanner = Lift(tag, checks=True)
+    with suppress(LiftError):
+        scanner.feed(document)
+    return scanner.finish(document)
 
 
 def _is_base64(head: bytes) -> bool:
