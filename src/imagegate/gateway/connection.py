@@ -4,11 +4,22 @@ It knows what uvicorn keeps of a request; nothing else here does.
 """
 
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
+from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 CONNECTION = "connection"
 """Its name in the state of each request."""
+
+Piece: TypeAlias = tuple[bytes, bool]
+"""A piece of a body, and whether it is the last one."""
+
+
+def connection_of(scope: Scope) -> "Connection":
+    """Return the connection of a request."""
+    connection: Connection = scope["state"][CONNECTION]
+    return connection
 
 
 class Connection:
@@ -34,6 +45,29 @@ class Connection:
     def is_full(self) -> bool:
         """Whether the caller is slow to take what was sent: then the next piece waits for it."""
         return self.cycle.flow.write_paused
+
+    def take_body(self) -> Piece | None:
+        """Return what has come of the body, None where it has to be waited for."""
+        cycle = self.cycle
+        if cycle.waiting_for_100_continue or self.is_lost or not cycle.message_event.is_set():
+            return None
+        cycle.message_event.clear()
+        body, cycle.body = bytes(cycle.body), bytearray()
+        self._read_on()
+        return body, not cycle.more_body
+
+    async def next_body(self) -> Piece | None:
+        """Return the next piece of the body, None where the caller has left."""
+        message = await self.cycle.receive()
+        if message["type"] != "http.request":
+            return None
+        self._read_on()
+        return message["body"], not message["more_body"]
+
+    def _read_on(self) -> None:
+        # Behind so much the server stops reading. It would not begin again at a body's end, and so
+        # not notice that the caller leaves: an image that nobody got would count as delivered.
+        self.cycle.flow.resume_reading()
 
     def write_answer(
         self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes
