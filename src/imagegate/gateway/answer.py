@@ -49,7 +49,8 @@ def outcome_headers(running: RunningCall, outcome: Outcome) -> Headers:
         headers.append((b"x-imagegate-warnings", ascii_list(outcome.warnings)))
     if outcome.verdicts:
         headers.append((b"x-imagegate-guardrails", ascii_list(verdict_list(outcome))))
-    headers.extend(_relayed(outcome.upstream_headers))
+    if outcome.upstream_headers:
+        headers += _relayed(outcome.upstream_headers)
     return headers
 
 

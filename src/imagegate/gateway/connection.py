@@ -72,10 +72,10 @@ class Connection:
     def write_answer(
         self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes
     ) -> bool:
-        """Write a whole answer in one go; return whether it was this simple.
+        """Write a whole answer in one go; return False, and do nothing, where it is not so simple.
 
-        The server's own way looks at each header by two patterns, which costs more than all the
-        rest of a small answer. It is for connections that wait, end, or have more to say.
+        The server's own way, which looks at each header by two patterns, costs more than all the
+        rest of a small answer. It is left to connections that wait or end.
         """
         cycle = self.cycle
         if cycle.default_headers or not cycle.keep_alive or self.is_full or self.is_lost:

@@ -230,8 +230,8 @@ async def _has_ended_within(wait_s: float, running: RunningCall) -> bool:
 
 
 def _trace_of(request: Request, call_id: str) -> Trace:
-    header = request.headers.get(b"traceparent", b"").decode("latin-1")
-    return Trace(call_id, parse_traceparent(header) if header else None)
+    header = request.headers.get(b"traceparent")
+    return Trace(call_id, parse_traceparent(header.decode("latin-1")) if header else None)
 
 
 def _stopped(*, is_started: bool) -> ImageError:
