@@ -55,6 +55,12 @@ def body_chunks(body: Body) -> Iterator[bytes]:
         yield b"".join(held)
 
 
+def read_body(body: Body) -> bytes:
+    """Return a small body as one value."""
+    parts = [part if isinstance(part, bytes) else b"".join(read_chunks(part)) for part in body]
+    return b"".join(parts)
+
+
 def body_bytes(body: Body) -> int:
     """Return a body's exact length in bytes, without reading the blobs."""
     return sum(len(part) if isinstance(part, bytes) else part_bytes(part) for part in body)
