@@ -89,25 +89,26 @@ class Work:
         """The idempotency key by which it is found, `""` for none."""
         return self.attach.scoped_key if self.attach else ""
 
+    # Asked for several times a call: a list of answers costs a third of a generator of them.
     @property
     def is_promised(self) -> bool:
         """Whether a caller was told to come for it later: then its images are kept."""
-        return any(one.is_promised for one in self._callers)
+        return True in [one.is_promised for one in self._callers]
 
     @property
     def is_delivered(self) -> bool:
         """Whether a caller has read the outcome to its end."""
-        return isinstance(self._end, Outcome) and any(one.has_read for one in self._callers)
+        return isinstance(self._end, Outcome) and True in [one.has_read for one in self._callers]
 
     @property
     def is_abandoned(self) -> bool:
         """Whether nobody has what it brought: all callers left, or it was not for them."""
-        return self.keeps_all or all(one.is_gone for one in self._callers)
+        return self.keeps_all or False not in [one.is_gone for one in self._callers]
 
     @property
     def is_attended(self) -> bool:
         """Whether one of its callers still waits, or will come, as far as can be told."""
-        return any(one.is_connected or one.is_promised for one in self._callers)
+        return True in [one.is_connected or one.is_promised for one in self._callers]
 
     @property
     def is_unknown(self) -> bool:
@@ -194,7 +195,7 @@ class Work:
         """Give the files back where the work and all callers are through."""
         if not self._is_finished or self.is_over:
             return
-        if all(one.is_through for one in (*self._callers, *self._watchers)):
+        if False not in [one.is_through for one in (*self._callers, *self._watchers)]:
             self.is_over = True
             self._on_over(self)
             # They know this work: without a circle all that a call had is freed at once.
