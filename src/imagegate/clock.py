@@ -46,12 +46,12 @@ def _id(prefix: str, number: int) -> str:
 
 def new_trace_id() -> str:
     """Return a W3C trace id: 32 hexadecimal digits."""
-    return (_chance.draw() + _chance.draw())[:16].hex()
+    return random.randbytes(16).hex()  # noqa: S311 - it guards nothing
 
 
-def chance_number() -> int:
-    """Return a random whole number of 64 bits."""
-    return int.from_bytes(_chance.draw()[:8], "big")
+def new_span_id() -> str:
+    """Return a W3C span id: 16 hexadecimal digits."""
+    return random.randbytes(8).hex()  # noqa: S311 - it guards nothing
 
 
 class _Chance:

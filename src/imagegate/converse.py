@@ -25,8 +25,8 @@ async def converse(
     """Run the attempt's exchange; whatever it brought is checked and in the spool."""
     limit_s = attempt.plan.deployment.timeout_s + settings.late_s
     try:
-        with running.trace.step("attempt", "", attempt.attributes()) as step:
-            attempt.span_id = step.span_id
+        with running.trace.step("attempt", attributes=attempt.attributes()) as step:
+            attempt.step_number = step.number
             return await _exchange(running, attempt, tools, limit_s)
     except TimeoutError as error:
         raise attempt.late(limit_s) from error
@@ -39,7 +39,7 @@ async def converse(
 
 async def _exchange(running: Work, attempt: Attempt, tools: Tools, limit_s: float) -> ImageResult:
     spool, deployment = running.spool, attempt.plan.deployment
-    trace, above = running.trace, attempt.span_id
+    trace, above = running.trace, attempt.step_number
     with trace.step("prepare", above):
         attempt.plan = await prepare_attempt(attempt.plan, spool, tools.worker)
     conversation = _open(running, attempt, tools)
@@ -61,7 +61,7 @@ def _open(running: Work, attempt: Attempt, tools: Tools) -> LiveConversation:
     deployment, trace = attempt.plan.deployment, running.trace
     conversation = LiveConversation(tools.transport, deployment, attempt.id, running.spool)
     if trace.is_sent_on or tools.sinks.is_traced:
-        conversation.traceparent = trace.traceparent(attempt.span_id)
+        conversation.traceparent = trace.traceparent(attempt.step_number)
     if deployment.provider.takes_idempotency_key:
         conversation.idempotency_key = attempt.idempotency_key(running.scoped_key)
     attempt.conversation = conversation

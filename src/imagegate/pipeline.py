@@ -62,6 +62,7 @@ class Pipeline:
         """
         trace = options.trace or Trace(call.id)
         trace.belong(options.account.key_id, options.account.team_id)
+        trace.tags = options.all_tags
         try:
             return await self._start_or_join(call, spool, options, trace)
         except ImageError as error:
