@@ -6,9 +6,8 @@ identical call's caller left or its end is unknown, or where the client says tha
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import TypeAlias
+from collections.abc import Callable
+from typing import Self, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -41,17 +40,40 @@ class KeyTakenError(OverloadedError):
 
 
 class Place:
-    """A request's place: at a call that was made before, or the only one to make it."""
+    """A request's place: at a call that was made before, or the only one to make it.
 
-    def __init__(self, desk: "Desk", terms: AttachTerms | None, joined: RunningCall | None) -> None:
-        self.joined = joined
+    Inside its `async with` block others with the same key wait for it.
+    """
+
+    joined: RunningCall | None = None
+
+    def __init__(self, desk: "Desk", call: ImageCall, options: CallOptions) -> None:
         self._desk = desk
-        self._terms = terms
+        self._call = call
+        self._options = options
+        self._key = options.attach.scoped_key if options.attach else ""
+
+    async def __aenter__(self) -> Self:
+        if self._key:
+            await self._desk.claim(self._key)
+        try:
+            self.joined = await self._desk.find(self._call, self._options)
+        except BaseException:
+            self._leave()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._leave()
 
     def enter(self, work: Work) -> None:
         """Let others find the call that was made."""
-        if self._terms is not None:
-            self._desk.enter(work, self._terms)
+        if self._options.attach is not None:
+            self._desk.enter(work, self._options.attach)
+
+    def _leave(self) -> None:
+        if self._key:
+            self._desk.unclaim(self._key)
 
 
 class Left(Struct, frozen=True):
@@ -91,23 +113,19 @@ class Desk:
                 self._leave(call.id, call.fingerprint or "", call.finished_at or clock.now_s())
             after = calls[-1].id
 
-    @asynccontextmanager
-    async def place(self, call: ImageCall, options: CallOptions) -> AsyncIterator[Place]:
-        """Give a request its place; while it makes its call, others with its key wait here.
+    def place(self, call: ImageCall, options: CallOptions) -> Place:
+        """Return a request's place, to be entered; that may raise what `find` does."""
+        return Place(self, call, options)
 
-        Raises `UnprocessableEntityError` where its key was used for another request.
-        """
-        terms = options.attach
-        key = terms.scoped_key if terms else ""
+    async def claim(self, key: str) -> None:
+        """Wait until nobody else makes a call with this key."""
         while key in self._claims:
             await self._claims[key].wait()
-        if key:
-            self._claims[key] = asyncio.Event()
-        try:
-            yield Place(self, terms, await self._find(call, options))
-        finally:
-            if key:
-                self._claims.pop(key).set()
+        self._claims[key] = asyncio.Event()
+
+    def unclaim(self, key: str) -> None:
+        """Let the next one with this key look for the call that was made."""
+        self._claims.pop(key).set()
 
     def enter(self, work: Work, terms: AttachTerms) -> None:
         """Let requests find a call that runs here."""
@@ -132,7 +150,11 @@ class Desk:
         if work.is_unknown or work.is_abandoned:
             self._leave(work.id, terms.fingerprint, clock.now_s())
 
-    async def _find(self, call: ImageCall, options: CallOptions) -> RunningCall | None:
+    async def find(self, call: ImageCall, options: CallOptions) -> RunningCall | None:
+        """Return a place at the call that was made before, None where there is none.
+
+        Raises `UnprocessableEntityError` where its key was used for another request.
+        """
         terms = options.attach
         if terms is None:
             return None
@@ -195,11 +217,14 @@ class Desk:
     def _close_reopened(self, work: Work) -> None:
         terms = work.attach
         self.close(work)
-        if terms is None or not work.is_delivered:
-            return
-        self._tools.ledger.note(Delivered(work.id, clock.now_s()))
-        for left in self._left_calls(terms.fingerprint):
-            if left.call_id == work.id:
+        if terms is not None and work.is_delivered:
+            self.hand_over(work.id, terms.fingerprint)
+
+    def hand_over(self, call_id: str, fingerprint: str) -> None:
+        """Note that a caller has what an ended call brought: no twin comes for it any more."""
+        self._tools.ledger.note(Delivered(call_id, clock.now_s()))
+        for left in self._left_calls(fingerprint):
+            if left.call_id == call_id:
                 self._forget(left)
 
     def _left_calls(self, fingerprint: str) -> list[Left]:

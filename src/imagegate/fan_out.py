@@ -242,11 +242,10 @@ def join_results(results: Sequence[ImageResult]) -> ImageResult:
     raw = [result.raw_usage for result in results if result.raw_usage]
     joined = msgspec.structs.replace(
         results[0],
-        images=tuple(itertools.chain.from_iterable(result.images for result in results)),
         usage=sum_usage(result.usage for result in results),
         raw_usage=sum_json(raw) if raw else None,
     )
-    return with_facts(joined)
+    return with_facts(joined, [image for result in results for image in result.images])
 
 
 def _distinct(items: Iterable[T]) -> tuple[T, ...]:

@@ -8,16 +8,20 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 
 import msgspec
+from msgspec.structs import astuple
 
 from imagegate.assets.blobs import CHUNK_BYTES, read_chunks
 from imagegate.types import Blob, FileId, ImageCall, Json
 
 DIGEST_CHARS = 24
+_FIELDS = ImageCall.__struct_fields__
 _UNCOUNTED = frozenset(("id", "stream", "images", "mask", "markup", "extra"))
-_PLAIN = tuple(name for name in ImageCall.__struct_fields__ if name not in _UNCOUNTED)
-_DEFAULTS = ImageCall(id="", operation="generate", model="")
+_DEFAULTS = {"prompt": "", "n": 1}  # of fields that are never None; they count as not given
+# Fields of which everybody sends the same few values; a prompt is never held here.
+_REPEATED = frozenset(("operation", "model", "size", "quality", "output_format", "response_format"))
 _HOLDER = ""  # no field has this name
 _canonical = msgspec.json.Encoder(order="deterministic")
 
@@ -27,20 +31,20 @@ async def fingerprint(call: ImageCall, holder: str) -> str:
 
     Raises `ValueError` where an input's base64 is none.
     """
-    fields = {name: value for name in _PLAIN if (value := getattr(call, name)) is not None}
-    fields = {
+    fields = dict(call.extra) | {
         name: value
-        for name, value in fields.items()
-        if name in ("operation", "model") or value != getattr(_DEFAULTS, name)
+        for name, value in zip(_FIELDS, astuple(call), strict=True)
+        if value is not None and name not in _UNCOUNTED
     }
-    fields |= {name: value for name, value in call.extra.items() if name not in fields}
-    inputs = [part for part in (*call.images, call.mask, call.markup) if isinstance(part, Blob)]
-    if sum(part.length for part in inputs) > CHUNK_BYTES:
-        fields |= await asyncio.to_thread(_inputs, call)
-    elif call.operation != "generate":
-        fields |= _inputs(call)
-    digests = {name: digest(value) for name, value in sorted(fields.items())}
-    return msgspec.json.encode({_HOLDER: holder, **digests}).decode()
+    for name, default in _DEFAULTS.items():
+        if fields[name] == default:
+            del fields[name]
+    if call.operation != "generate":
+        fields |= await _read_inputs(call)
+    digests = {_HOLDER: holder}
+    for name in sorted(fields):
+        digests[name] = (_repeated if name in _REPEATED else digest)(fields[name])
+    return msgspec.json.encode(digests).decode()
 
 
 def with_guardrails(text: str, guardrails: Json) -> str:
@@ -71,6 +75,18 @@ def digest(value: Json) -> str:
     except UnicodeEncodeError:  # half a surrogate pair, which JSON can write and UTF-8 cannot
         canonical = json.dumps(value, sort_keys=True, default=msgspec.to_builtins).encode()
     return hashlib.sha256(canonical).hexdigest()[:DIGEST_CHARS]
+
+
+@lru_cache(maxsize=1024)
+def _repeated(text: str) -> str:
+    return digest(text)
+
+
+async def _read_inputs(call: ImageCall) -> dict[str, Json]:
+    inputs = [part for part in (*call.images, call.mask, call.markup) if isinstance(part, Blob)]
+    if sum(part.length for part in inputs) > CHUNK_BYTES:
+        return await asyncio.to_thread(_inputs, call)
+    return _inputs(call)
 
 
 def _inputs(call: ImageCall) -> dict[str, Json]:

@@ -1,6 +1,6 @@
 """Keeps what an attempt brought: fetch urls, check each image once, make files assets."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from urllib.parse import urljoin
 
 import msgspec
@@ -34,24 +34,29 @@ async def collect(
     not those that were asked for. Raises `UpstreamEmptyError` where one of them is no whole
     image: an ambiguous fault.
     """
-    place = _Place(origin, tuple(hosts), downloader)
     if not result.images:  # a relayed response in words
         return result
-    images = tuple([await _collect_image(image, place, spool) for image in result.images])
-    created = result.created or int(clock.now_s())
-    return with_facts(msgspec.structs.replace(result, images=images, created=created))
+    place = _Place(origin, tuple(hosts), downloader)
+    images = []
+    for image in result.images:
+        blob = image.blob or await _fetch(image.url or "", place, spool)
+        images.append(Image(check_answer_blob(blob), None, image.revised_prompt))
+    return with_facts(result, images)
 
 
-def with_facts(result: ImageResult) -> ImageResult:
-    """Return the result with the size and format of its images; None where they differ.
+def with_facts(result: ImageResult, images: Sequence[Image]) -> ImageResult:
+    """Return the result with these images, their size and their format; None where they differ.
 
-    A drawing has no size in px: the upstream's own word for it stays.
+    A drawing has no size in px: the upstream's own word for it stays. Without a time of its own
+    it was created now.
     """
-    blobs = [image.blob for image in result.images if image.blob]
+    blobs = [image.blob for image in images if image.blob]
     sizes = {f"{blob.width_px}x{blob.height_px}" for blob in blobs if blob.width_px}
     formats = {blob.media_type.removeprefix("image/").removesuffix("+xml") for blob in blobs}
     return msgspec.structs.replace(
         result,
+        images=tuple(images),
+        created=result.created or int(clock.now_s()),
         size=_only(sizes) if sizes else result.size,
         output_format=_only(formats),
     )
@@ -67,13 +72,6 @@ class _Place(Struct, frozen=True, eq=False):
     origin: str
     hosts: tuple[str, ...]
     downloader: Downloader
-
-
-async def _collect_image(image: Image, place: _Place, spool: CallSpool) -> Image:
-    blob = image.blob
-    if blob is None:
-        blob = await _fetch(image.url or "", place, spool)
-    return msgspec.structs.replace(image, blob=check_answer_blob(blob), url=None)
 
 
 async def _fetch(url: str, place: _Place, spool: CallSpool) -> Blob:

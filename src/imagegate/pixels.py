@@ -71,7 +71,7 @@ async def encode_result(
     except (InputImageError, WorkerError, ImageError, OSError) as error:
         warning = f"The image stays as it came; it could not be re-encoded: {error}."
         return result, msgspec.structs.replace(plan, warnings=(*plan.warnings, warning))
-    return with_facts(msgspec.structs.replace(result, images=tuple(images))), plan
+    return with_facts(result, images), plan
 
 
 def _image_with_alpha(call: ImageCall) -> Blob | None:

@@ -197,6 +197,8 @@ class Work:
         if all(one.is_through for one in (*self._callers, *self._watchers)):
             self.is_over = True
             self._on_over(self)
+            # They know this work: without a circle all that a call had is freed at once.
+            self._callers.clear()
 
     def _tell(self, end: Outcome | ImageError) -> None:
         self._end = end
@@ -208,8 +210,8 @@ class RunningCall:
     """One caller's place at a call that was admitted. Whoever waits may leave; the work goes on.
 
     `release`, `abandon` or `promise` must be called once, when the caller has read all that it
-    wants, or waits no longer. `has_hung_up`, where it is set, says whether the caller is gone
-    though nobody has noticed yet. `on_through` is called at the end of the place.
+    wants, or waits no longer. `hang_up` says before that that the caller is gone. `on_through` is
+    called at the end of the place.
     """
 
     def __init__(self, work: Work, call: ImageCall) -> None:
@@ -218,15 +220,14 @@ class RunningCall:
         self.is_through = False
         self.is_gone = False
         self.is_promised = False
-        self.has_hung_up: Callable[[], bool] | None = None
+        self.has_hung_up = False
         self.on_through: Callable[[], None] | None = None
         self._work = work
         self._loop = asyncio.get_running_loop()
-        self._answer: asyncio.Future[Outcome] = self._loop.create_future()
-        self._answer.add_done_callback(_retrieve)
-        self._changed: asyncio.Event | None = None
+        self._end: Outcome | ImageError | None = None
+        self._waiters: list[asyncio.Future[None]] = []
+        self._told_at_end: list[Callable[[], object]] = []
         self._partial: PartialImage | None = None
-        self._hidden: PartialImage | None = None
         self._deadline: asyncio.TimerHandle | None = None
 
     @property
@@ -237,8 +238,7 @@ class RunningCall:
     @property
     def is_connected(self) -> bool:
         """Whether somebody still waits here, as far as can be told."""
-        has_hung_up = self.has_hung_up is not None and self.has_hung_up()
-        return not (self.is_through or self.is_gone or has_hung_up)
+        return not (self.is_through or self.is_gone or self.has_hung_up)
 
     def limit_wait(self, seconds: float, waited_s: float = 0.0) -> None:
         """End this caller's wait after `seconds` in all; the purchase goes on behind it."""
@@ -249,18 +249,27 @@ class RunningCall:
 
         Cancelling the waiter does not cancel the call. At the deadline `UpstreamTimeoutError`.
         """
-        return await asyncio.shield(self._answer)
+        while self._end is None:
+            await self._change()
+        return _outcome(self._end)
+
+    async def wait_while_connected(self) -> Outcome | None:
+        """Return None as soon as the caller has hung up, else what `wait` does."""
+        while self._end is None:
+            if self.has_hung_up:
+                return None
+            await self._change()
+        return _outcome(self._end)
 
     @property
     def has_ended(self) -> bool:
         """Whether there is an outcome or an error to wait for no longer."""
-        return self._answer.done()
+        return self._end is not None
 
     @property
     def error(self) -> ImageError | None:
         """The error that its caller was told, None where there is none."""
-        error = self._answer.exception() if self.has_ended else None
-        return error if isinstance(error, ImageError) else None
+        return self._end if isinstance(self._end, ImageError) else None
 
     async def partials(self) -> AsyncIterator[PartialImage]:
         """Yield partial images as they come, until the call has ended; a slow reader skips some."""
@@ -278,13 +287,20 @@ class RunningCall:
         return partial
 
     async def _silence(self, within_s: float) -> None:
-        self._changed = self._changed or asyncio.Event()
-        self._changed.clear()
-        timer = self._loop.call_later(max(within_s, 0.0), self._changed.set)
+        timer = self._loop.call_later(max(within_s, 0.0), self.wake)
         try:
-            await self._changed.wait()
+            await self._change()
         finally:
             timer.cancel()
+
+    async def _change(self) -> None:
+        """Wait until there is something new, or a `wake`."""
+        waiter = self._loop.create_future()
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        finally:
+            self._waiters.remove(waiter)
 
     def release(self) -> None:
         """The caller has read everything."""
@@ -295,14 +311,22 @@ class RunningCall:
                 self.on_through()
             self._work.close_if_over()
 
+    def hang_up(self) -> None:
+        """The caller is gone, which whoever waits for it should know."""
+        self.has_hung_up = True
+        self.wake()
+
     def abandon(self) -> None:
         """The caller left before it had everything; what comes is kept."""
         self.is_gone = self.is_gone or not self.is_through
         self.release()
 
-    def on_end(self, callback: Callable[[], None]) -> None:
+    def on_end(self, callback: Callable[[], object]) -> None:
         """Call `callback` when the caller's wait has ended, also where it waits no longer."""
-        self._answer.add_done_callback(lambda _: callback())
+        if self.has_ended:
+            callback()
+        else:
+            self._told_at_end.append(callback)
 
     def promise(self) -> None:
         """The caller was told to come for it later; what comes is kept."""
@@ -316,11 +340,10 @@ class RunningCall:
 
     def tell(self, end: Outcome | ImageError) -> None:
         """End the wait; too late is no error."""
-        if not self._answer.done():
-            if isinstance(end, Outcome):
-                self._answer.set_result(end)
-            else:
-                self._answer.set_exception(end)
+        if self._end is None:
+            self._end = end
+            for callback in self._told_at_end:
+                callback()
         self._end_wait()
 
     def _expire(self, seconds: float) -> None:
@@ -340,11 +363,12 @@ class RunningCall:
 
     def wake(self) -> None:
         """End the wait for a partial image, without one."""
-        if self._changed is not None:
-            self._changed.set()
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
 
-def _retrieve(answer: "asyncio.Future[Outcome]") -> None:
-    # Nobody may be left to wait; the error is in the ledger and in the log all the same.
-    if not answer.cancelled():
-        answer.exception()
+def _outcome(end: Outcome | ImageError) -> Outcome:
+    if isinstance(end, ImageError):
+        raise end
+    return end

@@ -229,7 +229,7 @@ def _open(books: Books) -> Iterable[str]:
     for what, query in (
         ("open attempts", "SELECT count(*) FROM attempts WHERE state IN ('dispatched','answered')"),
         ("open calls", "SELECT count(*) FROM calls WHERE state = 'running'"),
-        ("open reservations", "SELECT count(*) FROM reservations WHERE NOT is_held"),
+        ("open reservations", "SELECT count(*) FROM attempts WHERE reserved_until > 0"),
         ("reserved in budgets", "SELECT sum(reserved_e10) FROM budgets"),
     ):
         if found := books.number(query):

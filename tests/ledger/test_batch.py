@@ -17,20 +17,19 @@ def test_an_insert_an_update_and_a_delete_read_a_table_of_rows():
     assert 'SELECT given."id", ' in insert
     assert '"offset" bigint' in insert
     assert update == (
-        'UPDATE calls SET delivered_at=given."b_at" FROM json_to_recordset(%(rows)s::json)'
-        ' AS given("b_at" double precision, "b_id" text) WHERE calls.id = given."b_id"'
+        'UPDATE calls SET delivered_at=given."at" FROM json_to_recordset(%(rows)s::json)'
+        ' AS given("at" double precision, "call_id" text) WHERE calls.id = given."call_id"'
     )
-    assert delete.endswith(' AS given("b_file" text) WHERE assets.file = given."b_file"')
+    assert delete.endswith(' AS given("file" text) WHERE assets.file = given."file"')
 
 
 @pytest.mark.parametrize(
     "statement",
     [
-        *schema.WRITES,
+        *schema.BEGINNINGS,
+        *schema.ENDINGS,
         money_schema.INSERT_ENTRY,
-        money_schema.INSERT_RESERVATION,
-        money_schema.HOLD_RESERVATION,
-        money_schema.DELETE_RESERVATION,
+        money_schema.HOLD_RESERVED,
         money_schema.MOVE_BUDGET,
         money_schema.ADD_TO_DAY,
         money_schema.PUT_RATE,

@@ -6,6 +6,7 @@ entries and sums of the day have to say the same.
 
 import asyncio
 import itertools
+import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -199,7 +200,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.run(self.ledger.aclose())
         self.open()
         self.edit(f"UPDATE owners SET alive_until = 1 WHERE id <> '{self.owner}'")
-        self.edit("UPDATE reservations SET expires_at = 1")
+        self.edit("UPDATE attempts SET reserved_until = 1 WHERE reserved_until IS NOT NULL")
         self.commit(HoldOrphans())
         self.commit(HoldOrphans())
         for one in self.known.values():
@@ -233,8 +234,9 @@ class LedgerMachine(RuleBasedStateMachine):
         query = "SELECT spent_e10, reserved_e10 FROM budgets"
         assert self.rows(query) == [(spent, reserved)] * 2
         assert spent + reserved <= LIMIT_E10
-        open_rows = "SELECT coalesce(sum(amount_e10), 0) FROM reservations WHERE NOT is_held"
-        assert self.rows(open_rows) == [(2 * reserved,)]
+        open_rows = "SELECT estimate_e10, reserved FROM attempts WHERE reserved_until IS NOT NULL"
+        found = [amount * len(json.loads(budgets)) for amount, budgets in self.rows(open_rows)]
+        assert sum(found) == 2 * reserved
 
     @invariant()
     def entries_agree(self) -> None:

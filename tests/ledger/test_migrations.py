@@ -1,5 +1,6 @@
 """The schema: made once, and the same by the migrations as from the tables that we write to."""
 
+import asyncio
 import contextlib
 import re
 import sqlite3
@@ -16,7 +17,7 @@ from sqlalchemy import create_engine, inspect, make_url, text
 
 from imagegate.errors import ConfigError
 from imagegate.ledger import migrate, review_schema, schema
-from imagegate.ledger.records import AssetRecord, AttemptRecord, CallRecord
+from imagegate.ledger.records import AssetRecord, AttemptEnd, AttemptRecord, CallRecord, Settle
 from imagegate.ledger.review import AuditRecord, VerdictRecord
 from imagegate.ledger.store import open_ledger, upgrade
 from imagegate.running import AttachTerms
@@ -134,20 +135,61 @@ def test_neither_a_new_nor_a_current_ledger_needs_alembic(file):
     assert told == [b"False\n", b"False\n"]
 
 
-def test_idempotency_keys_of_before_become_hashes(file):
-    """A caller may have put anything into that header; its call is found by it all the same."""
+def made_before(file, revision: str, *statements: str) -> None:
+    """Make a ledger of an older version and write to it."""
     config = Config()
     config.set_main_option("script_location", str(migrate.MIGRATIONS))
     engine = create_engine(f"sqlite:///{file}")
     with engine.begin() as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, "0003")
-        connection.exec_driver_sql(
-            "INSERT INTO calls (id, operation, model, state, idempotency_key, end_user, created_at,"
-            " adjustments, error_code, owner) VALUES ('call_a', 'generate', 'img', 'done',"
-            " 'key:key_1/one', '', 1.0, '[]', '', 'own_1')"
-        )
+        command.upgrade(config, revision)
+        for statement in statements:
+            connection.exec_driver_sql(statement)
     engine.dispose()
+
+
+CALL = (
+    "INSERT INTO calls (id, operation, model, state, idempotency_key, end_user, created_at,"
+    " adjustments, error_code, owner) VALUES ('call_a', 'generate', 'img', 'running',"
+    " 'key:key_1/one', '', 1.0, '[]', '', 'own_1')"
+)
+ATTEMPT = (
+    "INSERT INTO attempts (id, call_id, number, deployment_id, provider, upstream_model, state,"
+    " dispatched_at, price, estimate_e10, error_code, error_text, upstream_request_id, owner)"
+    " VALUES ('{id}', 'call_a', {number}, 'dep', 'openai', 'img', '{state}', 1.0, '{{}}', 7, '',"
+    " '', '', 'own_1')"
+)
+BUDGET = (
+    "INSERT INTO budgets (id, subject, name, limit_e10, period, period_start, spent_e10,"
+    " reserved_e10, created_at) VALUES ('bud_a', 'model:img', '', 100, 'none', 0.0, 7, 7, 0.0)"
+)
+RESERVATION = "INSERT INTO reservations VALUES ('{id}', 'bud_a', 7, {is_held}, 0.5, 'own_1', 60.0)"
+
+
+def test_idempotency_keys_of_before_become_hashes(file):
+    """A caller may have put anything into that header; its call is found by it all the same."""
+    made_before(file, "0003", CALL)
     open_ledger(f"sqlite:///{file}").close()
     terms = AttachTerms("{}", holder="key:key_1", key="one")
     assert rows(file, "SELECT idempotency_key FROM calls") == [(terms.scoped_key,)]
+
+
+def test_what_was_set_aside_before_is_settled_all_the_same(file):
+    made_before(
+        file,
+        "0007",
+        CALL,
+        BUDGET,
+        ATTEMPT.format(id="att_open", number=1, state="dispatched"),
+        RESERVATION.format(id="att_open", is_held=False),
+        ATTEMPT.format(id="att_held", number=2, state="unknown"),
+        RESERVATION.format(id="att_held", is_held=True),
+    )
+    ledger = open_ledger(f"sqlite:///{file}")
+    reserved = "SELECT id, reserved, reserved_until FROM attempts ORDER BY id DESC"
+    starts = '{"bud_a": 0.5}'
+    assert rows(file, reserved) == [("att_open", starts, 60.0), ("att_held", starts, None)]
+    end = AttemptEnd(id="att_open", state="settled", ended_at=2.0, cost_e10=5)
+    asyncio.run(ledger.commit(Settle(end)))
+    assert rows(file, "SELECT spent_e10, reserved_e10 FROM budgets") == [(12, 0)]
+    ledger.close()

@@ -58,7 +58,7 @@ def test_a_call_is_reserved_then_spent_in_each_budget_it_counts_against(ledger_u
         assert (await budgets(ledger))[subject] == (0, PRICE_E10)
         await ledger.commit(settle("a", cost_e10=7))
         assert await budgets(ledger) == {subject: (7, 0), "model:other": (0, 0)}
-        assert await rows(ledger, "SELECT count(*) FROM reservations") == [(0,)]
+        assert await rows(ledger, "SELECT count(reserved) FROM attempts") == [(0,)]
 
     in_loop(ledger_url, test)
 
@@ -287,7 +287,9 @@ def test_a_reservation_of_a_process_that_died_is_held_and_of_a_living_one_is_not
         )
         await ledger.commit(HoldOrphans())
         assert await budgets(ledger) == {KEY: (0, 2 * PRICE_E10)}
-        async with _edited(ledger, "UPDATE reservations SET expires_at = 1"):
+        async with _edited(
+            ledger, "UPDATE attempts SET reserved_until = 1 WHERE reserved_until > 1"
+        ):
             await ledger.commit(HoldOrphans())
         assert await budgets(ledger) == {KEY: (PRICE_E10, PRICE_E10)}
         await ledger.commit(HoldOrphans())

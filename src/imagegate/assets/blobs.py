@@ -86,7 +86,12 @@ def text_bytes(blob: Blob) -> int:
 
 def read_bytes(blob: Blob) -> bytes:
     """Return the raw bytes as one value; for small blobs and for SDK callers who ask for them."""
-    return b"".join(read_chunks(blob))
+    if blob.length > CHUNK_BYTES:
+        return b"".join(read_chunks(blob))
+    stored = stored_bytes(blob, 0, blob.length)
+    if blob.encoding == "raw":
+        return stored
+    return _decode(stored.replace(b"\\", b"") if blob.escaped else stored)
 
 
 def head_and_tail(

@@ -4,6 +4,7 @@ Rates are whole numbers of 1e-10 USD a token, so that every product is exact.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
@@ -134,6 +135,7 @@ def _usage_charge(price: Price, call: ImageCall, usage: Usage) -> int | None:
     return _charge(price, _input_details(call, usage), _output_details(usage))
 
 
+@lru_cache(maxsize=1024)
 def format_usd(e10: int) -> str:
     """Return an amount of 1e-10 USD as exact decimal USD: `"0.0129"`, `"0"`, `"12.5"`."""
     whole, fraction = divmod(abs(e10), 10**_E10_DIGITS)

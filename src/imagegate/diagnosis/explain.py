@@ -9,7 +9,7 @@ from imagegate.diagnosis.facts import Seen, see
 from imagegate.diagnosis.observation import Confidence, Observation
 from imagegate.diagnosis.peel import peel
 from imagegate.diagnosis.redact import redact
-from imagegate.diagnosis.rules import Rules, Surface, load_rules
+from imagegate.diagnosis.rules import Rules, Surface, load_rules, rules_on
 from imagegate.errors import Finding
 
 _LAYERS_MAX = 4
@@ -65,7 +65,7 @@ def _finding(seen: Seen, via: tuple[str, ...], rules: Rules) -> Finding:
     surface = _speaker(seen, rules)
     seen = seen.on(surface.id)
     # What was cut off may lack the very word that matters: it is never judged by the rest.
-    fitting = () if "cut" in seen.facts["shape"] else rules.rule
+    fitting = () if "cut" in seen.facts["shape"] else rules_on(surface.id)
     rule = next((rule for rule in fitting if rule.fits(seen)), None)
     if rule is None:
         rule = next(rule for rule in rules.undecided if rule.fits(seen))
@@ -97,11 +97,11 @@ def _heard(seen: Seen) -> Confidence:
 
 def _speaker(seen: Seen, rules: Rules) -> Surface:
     """Return who spoke. What a provider says may be repeated by others; their own marks count."""
-    fitting = [surface for surface in rules.surface if surface.fits(seen)]
-    if fitting[0].id not in _REPEATED or fitting[0].fits_without_words(seen):
-        return fitting[0]
-    marked = (one for one in fitting if one.id in _REPEATED and one.fits_without_words(seen))
-    return next(marked, fitting[0])
+    first = next(surface for surface in rules.surface if surface.fits(seen))
+    if first.id not in _REPEATED or first.fits_without_words(seen):
+        return first
+    repeated = (surface for surface in rules.surface if surface.id in _REPEATED)
+    return next((one for one in repeated if one.fits_without_words(seen)), first)
 
 
 class _Filler:

@@ -1,17 +1,24 @@
 """The finding for an error of our own tree: what its upstream said, else what we say ourselves."""
 
 import datetime
+import functools
 import json
 
 from imagegate import clock
 from imagegate.diagnosis.explain import as_operators, explain
 from imagegate.diagnosis.observation import Observation
-from imagegate.errors import Finding, ImageError, NotFoundError, UpstreamWords
+from imagegate.errors import (
+    UPSTREAM_TEXT_BYTES_MAX,
+    Finding,
+    ImageError,
+    NotFoundError,
+    UpstreamWords,
+)
 
 
 def finding_for(error: ImageError) -> Finding:
     """Return what `error` means to whoever called the provider: here, imagegate's own user."""
-    return explain(observe(error))
+    return _finding_of(error, today_of())
 
 
 def finding_for_caller(error: ImageError, today: datetime.date | None = None) -> Finding:
@@ -19,7 +26,7 @@ def finding_for_caller(error: ImageError, today: datetime.date | None = None) ->
 
     To the provider the gateway is the caller; what is wrong with its deployments is its operator's.
     """
-    finding = explain(observe(error, today))
+    finding = _finding_of(error, today or today_of())
     if finding.owner != "caller" or error.owner != "operator":
         return finding
     return as_operators(finding)
@@ -29,9 +36,7 @@ def observe(error: ImageError, today: datetime.date | None = None) -> Observatio
     """Return what is known of a failure; the last attempt names the provider and its model."""
     today = today or today_of()
     if error.upstream is None or isinstance(error, NotFoundError):
-        return Observation(
-            status=error.http_status, body=_own_body(error), provider="imagegate", today=today
-        )
+        return _own_words(error.http_status, _own_body(error), today)
     last = error.attempts[-1] if error.attempts else None
     provider = last.provider if last else error.llm_provider
     model = last.model if last else error.model
@@ -43,6 +48,23 @@ def observe(error: ImageError, today: datetime.date | None = None) -> Observatio
         sent={"model": model} if model else {},
         today=today,
     )
+
+
+def _finding_of(error: ImageError, today: datetime.date) -> Finding:
+    seen = observe(error, today)
+    if seen.provider != "imagegate" or len(seen.body) > UPSTREAM_TEXT_BYTES_MAX:
+        return explain(seen)
+    return _own_finding(seen.status, seen.body, today)
+
+
+# A flood of refusals says the same thing again and again.
+@functools.lru_cache(maxsize=256)
+def _own_finding(status: int, body: str, today: datetime.date) -> Finding:
+    return explain(_own_words(status, body, today))
+
+
+def _own_words(status: int, body: str, today: datetime.date) -> Observation:
+    return Observation(status=status, body=body, provider="imagegate", today=today)
 
 
 def today_of() -> datetime.date:

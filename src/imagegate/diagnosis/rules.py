@@ -3,9 +3,10 @@
 import functools
 import re
 import tomllib
-from collections.abc import Collection, Mapping
-from fnmatch import fnmatchcase
+from collections.abc import Mapping
+from fnmatch import translate
 from importlib import resources
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -82,33 +83,53 @@ def load_rules() -> Rules:
     return msgspec.convert(surfaces | rules | {"rule": own["rule"] + rules["rule"]}, Rules)
 
 
+@functools.cache
+def rules_on(surface: str) -> tuple[Rule, ...]:
+    """Return the rules that can fit where `surface` spoke, in their order."""
+    facts = {"surface": frozenset((surface,))}
+    return tuple(
+        rule for rule in load_rules().rule if any(_fits_surface(case, facts) for case in rule.when)
+    )
+
+
+def _fits_surface(case: Case, facts: Facts) -> bool:
+    names = ("surface", "not_surface")
+    return all(_fits(name, case[name], facts) for name in names if name in case)
+
+
 def _holds(case: Case, seen: Seen) -> bool:
     """Structure is looked at first; words only where it fits."""
-    patterns = {name: wanted for name, wanted in case.items() if name != "words"}
-    if not all(_fits(name, wanted, seen.facts) for name, wanted in patterns.items()):
-        return False
+    for name, wanted in case.items():
+        if name != "words" and not _fits(name, wanted, seen.facts):
+            return False
     return "words" not in case or seen.says(_compiled(case["words"]))
 
 
 def _fits(name: str, wanted: str, facts: Facts) -> bool:
     if name.startswith("not_"):
         return not _fits(name.removeprefix("not_"), wanted, facts)
-    words = facts.get(name, ())
+    words, patterns = facts.get(name, ()), _patterns(wanted)
     if name == "code":  # relays change its case
-        plain = {word.casefold() for word in words}
-        return any(_is_one(one, plain, words) for one in _split(wanted))
-    return any(fnmatchcase(word, one) for one in _split(wanted) for word in words)
+        is_named = any(word.casefold() in patterns.folded for word in words)
+    else:
+        is_named = not patterns.plain.isdisjoint(words)
+    return is_named or any(one.match(word) is not None for one in patterns.wild for word in words)
 
 
-def _is_one(pattern: str, plain: set[str], words: Collection[str]) -> bool:
-    if _WILD.isdisjoint(pattern):
-        return pattern.casefold() in plain
-    return any(fnmatchcase(word, pattern) for word in words)
+class _Patterns(NamedTuple):
+    """What stands in a case for one fact, of which one must fit."""
+
+    plain: frozenset[str]
+    folded: frozenset[str]
+    wild: tuple[re.Pattern[str], ...]
 
 
 @functools.cache
-def _split(wanted: str) -> tuple[str, ...]:
-    return tuple(one.strip() for one in wanted.split("|"))
+def _patterns(wanted: str) -> _Patterns:
+    each = [one.strip() for one in wanted.split("|")]
+    plain = frozenset(one for one in each if _WILD.isdisjoint(one))
+    wild = tuple(re.compile(translate(one)) for one in each if one not in plain)
+    return _Patterns(plain, frozenset(one.casefold() for one in plain), wild)
 
 
 @functools.cache

@@ -12,14 +12,17 @@ from imagegate.gateway.errors import JSON_TYPE
 from imagegate.running import Outcome, RunningCall
 from imagegate.types import Adjustment, Body, ImageCall, Json
 
+WHOLE_BYTES_MAX = 64 * 1024
 _UNSAFE = re.compile(r"[^\t\x20-\x7e]")
 
 
 async def send_answer(channel: Channel, running: RunningCall, outcome: Outcome, body: Body) -> bool:
     """Send the whole answer; return whether the caller was there to take it."""
-    size = b"%d" % body_bytes(body)
-    headers = [JSON_TYPE, (b"content-length", size), *outcome_headers(running, outcome)]
-    await channel.send_head(200, headers)
+    size = body_bytes(body)
+    headers = [JSON_TYPE, *outcome_headers(running, outcome)]
+    if size <= WHOLE_BYTES_MAX:
+        return await channel.send_whole(200, headers, b"".join(body_chunks(body)))
+    await channel.send_head(200, [*headers, (b"content-length", b"%d" % size)])
     return await channel.send_chunks(body_chunks(body), more=False)
 
 
@@ -72,8 +75,10 @@ def echoes_quality(call: ImageCall, headers: Mapping[bytes, bytes]) -> bool:
     Codex decodes low, medium, high and auto only. It asks for `auto`, as everybody may who does
     not know the newer values; whoever asked for one by name knows it.
     """
+    if call.quality in (None, "auto"):
+        return False
     clients = headers.get(b"user-agent", b"") + headers.get(b"originator", b"")
-    return call.quality not in (None, "auto") and b"codex" not in clients.lower()
+    return b"codex" not in clients.lower()
 
 
 def _relayed(upstream_headers: Mapping[str, str]) -> Headers:

@@ -246,7 +246,9 @@ def _guarded(resource: Resource, gateway: Gateway) -> Handler:
         front = gateway.front
         front.snapshot.users.enter()
         try:
-            account = request.state.account = await front.gatekeeper.identify(request.scope)
+            headers = dict(request.headers.raw)
+            account = await front.gatekeeper.identify(request.scope, headers)
+            request.state.account = account
             if account.role not in resource.roles:
                 raise PermissionDeniedError(
                     f"A key of the role {account.role!r} may not {request.method} {resource.path}."

@@ -1,8 +1,7 @@
 """Who calls: the master key's holder, a virtual key's, or, without one, a program on this host."""
 
-import hashlib
-import hmac
 import re
+from collections.abc import Mapping
 
 from starlette.types import Scope
 
@@ -10,7 +9,7 @@ from imagegate import clock
 from imagegate.config.settings import ServerSettings
 from imagegate.errors import AuthenticationError, PermissionDeniedError
 from imagegate.ledger.keyring import KeyRing
-from imagegate.ledger.keys import prefix_of
+from imagegate.ledger.keys import is_same, read_key
 from imagegate.ledger.people import OPERATOR, Account
 
 _LOOPBACK_NAMES = frozenset((b"localhost", b"127.0.0.1", b"[::1]"))
@@ -25,52 +24,45 @@ class Gatekeeper:
         self._keys = keys
         # The one credential that is not an upstream's: only its hash is held from here on.
         key = settings.master_key.reveal()
-        self._key_hash = hashlib.sha256(key.encode()).digest() if key else b""
+        self._sha256 = read_key(key.encode()).sha256 if key else ""
         self._hosts = _LOOPBACK_NAMES | {_bracketed(settings.host)}
 
-    async def identify(self, scope: Scope) -> Account:
+    async def identify(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Account:
         """Return the account of a request that may spend money here.
 
         Raises `AuthenticationError` for a missing or wrong key, `PermissionDeniedError` for a
         blocked team and, where no master key is set, for what a web page could have sent.
         """
-        headers: list[tuple[bytes, bytes]] = scope["headers"]
-        found = dict(headers)
-        given = (found.get(b"api-key", b""), _bearer(found.get(b"authorization", b"")))
-        keys = [key for key in given if key]
-        if not self._key_hash:
-            self._check_is_local(headers)
+        given = (headers.get(b"api-key", b""), _bearer(headers.get(b"authorization", b"")))
+        keys = [read_key(key) for key in given if key]
+        if not self._sha256:
+            self._check_is_local(scope, headers)
         elif not keys:
             raise AuthenticationError(
                 "No key was given. Send the gateway's key as 'Authorization: Bearer <key>' or as "
                 "'api-key: <key>'."
             )
-        elif any(self._is_master_key(key) for key in keys):
+        elif any(is_same(key, self._sha256) for key in keys):
             return OPERATOR
         for key in keys:
-            if prefix_of(key) is not None:
+            if key.prefix is not None:
                 return await self._keys.find(key, clock.now_s())
-        if self._key_hash:
+        if self._sha256:
             raise AuthenticationError(
                 "That is not a key of this gateway. Send its master key or a virtual key, not a "
                 "provider's."
             )
         return OPERATOR
 
-    def _is_master_key(self, key: bytes) -> bool:
-        # Hashes are of one length, so the comparison tells neither the key's content nor its size.
-        return hmac.compare_digest(hashlib.sha256(key).digest(), self._key_hash)
-
-    def _check_is_local(self, headers: list[tuple[bytes, bytes]]) -> None:
+    def _check_is_local(self, scope: Scope, headers: Mapping[bytes, bytes]) -> None:
         """Without a key the only caller is a program on this host, never a page in its browser."""
-        hosts = [value for name, value in headers if name == b"host"]
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
         if len(hosts) != 1 or not self._is_this_host(hosts[0].lower()):
             raise _refusal("Host", b", ".join(hosts))
-        found = dict(headers)
-        origin = found.get(b"origin")
+        origin = headers.get(b"origin")
         if origin is not None and not self._is_this_origin(origin.lower()):
             raise _refusal("Origin", origin)
-        if found.get(b"sec-fetch-site") == b"cross-site":
+        if headers.get(b"sec-fetch-site") == b"cross-site":
             raise _refusal("Sec-Fetch-Site", b"cross-site")
 
     def _is_this_host(self, host: bytes) -> bool:

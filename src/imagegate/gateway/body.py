@@ -1,14 +1,15 @@
 """Reads a request's body, piece by piece, into memory or into the call's spool."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
+from typing import Any, cast
 
 from starlette.types import Message, Receive
 
 from imagegate.assets.spool import MEMORY_BYTES_MAX, CallSpool
 from imagegate.errors import BadRequestError, RequestTooLargeError
-from imagegate.gateway.channel import CallerLeftError, received
-from imagegate.wire.lift import Lift, Lifted, LiftError
+from imagegate.gateway.channel import CallerLeftError
+from imagegate.wire.lift import Lift, Lifted, LiftError, is_plain
 
 BODY_IDLE_S = 60.0
 # Behind so much the server stops reading until it is asked again: without that it would not notice
@@ -48,12 +49,12 @@ class BodyReader:
                 self._seen_bytes += len(chunk)
                 self._check_size(self._seen_bytes)
                 if self.is_complete and self._seen_bytes > PAUSED_BYTES:
-                    received(self._receive)
+                    _received(self._receive)
                 return chunk
         return b""
 
     async def _next_message(self) -> Message:
-        if (message := received(self._receive)) is not None:
+        if (message := _received(self._receive)) is not None:
             return message
         try:
             async with asyncio.timeout(BODY_IDLE_S):
@@ -74,6 +75,22 @@ class BodyReader:
             )
 
 
+def _received(receive: Receive) -> Message | None:
+    """Return the next message if it is there already, None where it would have to be waited for.
+
+    `receive` is driven by one step: it ends at once where there is something to report. A task
+    for that, or a cancel scope, would cost ten times as much.
+    """
+    step = cast("Coroutine[Any, Any, Message]", receive())
+    try:
+        step.send(None)
+    except StopIteration as ended:
+        message: Message = ended.value
+        return message
+    step.close()
+    return None
+
+
 async def read_json(
     body: BodyReader, spool: CallSpool, *, skeleton_bytes_max: int = SKELETON_BYTES_MAX
 ) -> Lifted:
@@ -81,10 +98,13 @@ async def read_json(
 
     Raises `BadRequestError` or `RequestTooLargeError` where it is too deep or too long.
     """
+    chunk = await body.next_chunk()
+    if body.is_complete and is_plain(chunk):
+        return Lifted(chunk)
     # The call's id is random and new, so that no caller can write a placeholder of ours.
     lift = Lift(f"blob:{spool.call_id}:", skeleton_bytes_max=skeleton_bytes_max)
     try:
-        return await _lift_body(body, spool, lift)
+        return await _lift_body(chunk, body, spool, lift)
     except LiftError as error:
         message = f"The JSON body is not read any further: {error}."
         if error.reason == "skeleton":
@@ -92,8 +112,7 @@ async def read_json(
         raise BadRequestError(message, code="invalid_json") from error
 
 
-async def _lift_body(body: BodyReader, spool: CallSpool, lift: Lift) -> Lifted:
-    chunk = await body.next_chunk()
+async def _lift_body(chunk: bytes, body: BodyReader, spool: CallSpool, lift: Lift) -> Lifted:
     lift.feed(chunk)
     if body.is_complete and len(chunk) <= MEMORY_BYTES_MAX:
         return lift.finish(chunk)
@@ -110,10 +129,12 @@ def is_form(headers: Mapping[bytes, bytes]) -> bool:
 
     Raises `BadRequestError` (415) where it says that it is neither, or that it is compressed.
     """
-    encoding = headers.get(b"content-encoding", b"identity").decode("latin-1")
-    if encoding.strip().lower() not in ("", "identity"):
+    encoding = headers.get(b"content-encoding", b"").decode("latin-1")
+    if encoding and encoding.strip().lower() not in ("", "identity"):
         raise _unsupported(f"The body is compressed ({encoding!r}); send it as it is.")
     full_type = headers.get(b"content-type", b"").decode("latin-1")
+    if full_type in _JSON_TYPES:
+        return False
     media_type = full_type.partition(";")[0].strip().lower()
     if media_type == FORM_TYPE:
         return True

@@ -3,7 +3,8 @@
 An image that its caller never got is fetched here.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -75,7 +76,8 @@ async def get_call(request: Request) -> Response:
         return JSONResponse(fields)
     asked = ImageCall(id=stored.call.id, operation=stored.call.operation, model=stored.call.model)
     opened = await open_stored(stored, runtime.tools.ledger, runtime.tools.store, asked)
-    return _send(build_json(fields | _end(request, stored, opened)), opened)
+    body = build_json(fields | _end(request, stored, opened))
+    return _send(body, opened, partial(_hand_over, request, stored.call, opened))
 
 
 async def get_image(request: Request) -> Response:
@@ -146,15 +148,23 @@ def _asked_for_urls(call: CallRecord) -> bool:
     return call.fingerprint is not None and asked_for(call.fingerprint, "response_format", "url")
 
 
-def _send(body: Body, opened: Opened) -> Response:
+def _hand_over(request: Request, call: CallRecord, opened: Opened) -> None:
+    """Note that the key which made the call has its images; anybody else may only have looked."""
+    is_own = call.key_id is not None and call.key_id == request.state.account.key_id
+    if is_own and call.delivered_at is None and isinstance(opened.end, Outcome):
+        _runtime(request).pipeline.desk.hand_over(call.id, call.fingerprint or "")
+
+
+def _send(body: Body, opened: Opened, sent: Callable[[], None]) -> Response:
     headers = {"content-length": str(body_bytes(body)), "content-type": "application/json"}
-    return StreamingResponse(_chunks(body, opened), headers=headers)
+    return StreamingResponse(_chunks(body, opened, sent), headers=headers)
 
 
-async def _chunks(body: Body, opened: Opened) -> AsyncIterator[bytes]:
+async def _chunks(body: Body, opened: Opened, sent: Callable[[], None]) -> AsyncIterator[bytes]:
     try:
         for chunk in body_chunks(body):
             yield chunk
+        sent()
     finally:
         opened.close()
 

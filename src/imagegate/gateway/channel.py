@@ -2,11 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import Coroutine, Iterable, Sequence
-from typing import Any, TypeAlias, cast
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias
 
-from starlette.types import Message, Receive, Send
+from starlette.types import Scope, Send
 
+from imagegate.gateway.connection import CONNECTION, Connection
 from imagegate.types import Json
 
 SEND_IDLE_S = 120.0
@@ -24,10 +25,10 @@ class Channel:
     `docs_url` is where errors that are told here send their reader.
     """
 
-    __slots__ = ("_receive", "_send", "docs_url", "is_head_sent")
+    __slots__ = ("_connection", "_send", "docs_url", "is_head_sent")
 
-    def __init__(self, receive: Receive, send: Send, docs_url: str) -> None:
-        self._receive = receive
+    def __init__(self, scope: Scope, send: Send, docs_url: str) -> None:
+        self._connection: Connection = scope["state"][CONNECTION]
         self._send = send
         self.docs_url = docs_url
         self.is_head_sent = False
@@ -37,10 +38,17 @@ class Channel:
         self.is_head_sent = True
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
-    async def send_whole(self, status: int, headers: Headers, body: bytes) -> None:
-        """Send a small answer; its length is added to the headers."""
-        await self.send_head(status, [*headers, (b"content-length", b"%d" % len(body))])
-        await self._send({"type": "http.response.body", "body": body})
+    async def send_whole(self, status: int, headers: Headers, body: bytes) -> bool:
+        """Send a small answer, its length among the headers; return whether the caller was there.
+
+        Raises as `send_chunks` does.
+        """
+        if self._connection.write_head(status, headers, len(body)):
+            self.is_head_sent = True
+        else:
+            await self.send_head(status, [*headers, (b"content-length", b"%d" % len(body))])
+        await self._send_chunk(body, more=False)
+        return not self.has_left
 
     async def send_chunks(self, chunks: Iterable[bytes], *, more: bool) -> bool:
         """Send `chunks`; with `more` the body goes on after them.
@@ -48,54 +56,47 @@ class Channel:
         Return False, and stop, where the caller left before the last of them was handed over.
         Raises `CallerLeftError` where the caller took nothing for `SEND_IDLE_S`.
         """
-        try:
-            async with asyncio.timeout(SEND_IDLE_S) as limit:
-                return await self._send_chunks(chunks, limit, more=more)
-        except TimeoutError as error:
-            raise CallerLeftError from error
-
-    async def _send_chunks(
-        self, chunks: Iterable[bytes], limit: asyncio.Timeout, *, more: bool
-    ) -> bool:
         previous: bytes | None = None
         for chunk in chunks:
             if previous is not None:
                 await self._send_chunk(previous, more=True)
-                _prolong(limit)
-            if self.has_left():
+            if self.has_left:
                 return False
             previous = chunk
         await self._send_chunk(previous or b"", more=more)
         return True
 
     async def _send_chunk(self, chunk: bytes, *, more: bool) -> None:
-        await self._send({"type": "http.response.body", "body": chunk, "more_body": more})
+        sending = self._send({"type": "http.response.body", "body": chunk, "more_body": more})
+        if not self._connection.is_full:
+            return await sending
+        try:
+            async with asyncio.timeout(SEND_IDLE_S):
+                await sending
+        except TimeoutError as error:
+            raise CallerLeftError from error
+
+    @property
+    def has_left(self) -> bool:
+        """Whether the caller has closed the connection."""
+        return self._connection.is_lost
 
     async def left(self) -> None:
-        """Return when the caller has closed the connection; the body must have been read."""
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
+        """Return when the caller has closed the connection."""
+        left = asyncio.Event()
+        self.watch(left.set)
+        await left.wait()
 
-    def has_left(self) -> bool:
-        """Return whether the caller has closed the connection, without waiting."""
-        message = received(self._receive)
-        return message is not None and message["type"] == "http.disconnect"
+    def watch(self, tell: Callable[[], object]) -> None:
+        """Call `tell` when the caller closes the connection, at once where it has done so."""
+        if self.has_left:
+            tell()
+        else:
+            self._connection.on_lost.add(tell)
 
-
-def received(receive: Receive) -> Message | None:
-    """Return the next message if it is there already, None where it would have to be waited for.
-
-    `receive` is driven by one step: it ends at once where there is something to report. A task
-    for that, or a cancel scope, would cost ten times as much.
-    """
-    step = cast("Coroutine[Any, Any, Message]", receive())
-    try:
-        step.send(None)
-    except StopIteration as ended:
-        message: Message = ended.value
-        return message
-    step.close()
-    return None
+    def close(self) -> None:
+        """Tell nobody any more: the next request on the connection is another's."""
+        self._connection.on_lost.clear()
 
 
 def ascii_list(items: Sequence[Json]) -> bytes:
@@ -109,13 +110,3 @@ def ascii_list(items: Sequence[Json]) -> bytes:
             break
         kept.append(text)
     return f"[{','.join(kept)}]".encode()
-
-
-def _prolong(limit: asyncio.Timeout) -> None:
-    """Let a timeout end `SEND_IDLE_S` from now, a second too early at most.
-
-    A new timer for each chunk would cost more than has to be known so exactly.
-    """
-    due_s = asyncio.get_running_loop().time() + SEND_IDLE_S
-    if due_s - (limit.when() or 0.0) > 1.0:
-        limit.reschedule(due_s)

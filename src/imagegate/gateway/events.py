@@ -1,7 +1,5 @@
 """`stream: true`: a call as OpenAI's event stream, whether or not its model can stream."""
 
-import asyncio
-
 from imagegate import clock
 from imagegate.assets.spool import body_chunks
 from imagegate.errors import ImageError
@@ -51,20 +49,15 @@ class EventStream:
     async def send_partials(self) -> bool:
         """Send partial images until the call has ended; return whether the caller stayed."""
         running = self._running
-        left = asyncio.ensure_future(self._channel.left())
-        left.add_done_callback(lambda _: running.wake())
-        try:
-            while not left.done():
-                partial = await running.next_partial(self._speak_at_s - clock.monotonic_s())
-                if partial is not None:
-                    await self.send_partial(partial)
-                elif running.has_ended:
-                    return True
-                elif clock.monotonic_s() >= self._speak_at_s:
-                    await self.send((KEEPALIVE,), more=True)
-            return False
-        finally:
-            left.cancel()
+        while not running.has_hung_up:
+            partial = await running.next_partial(self._speak_at_s - clock.monotonic_s())
+            if partial is not None:
+                await self.send_partial(partial)
+            elif running.has_ended:
+                return True
+            elif clock.monotonic_s() >= self._speak_at_s:
+                await self.send((KEEPALIVE,), more=True)
+        return False
 
     async def send_partial(self, partial: PartialImage) -> None:
         """Send one partial image."""

@@ -29,14 +29,13 @@ from imagegate.gateway.traffic import Traffic
 from imagegate.gateway.webhooks import promise_message, read_url
 from imagegate.ledger.people import Account
 from imagegate.linker import Linker
-from imagegate.running import Outcome, RunningCall
+from imagegate.running import RunningCall
 from imagegate.runtime.snapshot import Snapshot
 from imagegate.runtime.webhooks import Courier
 from imagegate.trace import Trace, parse_traceparent
 from imagegate.types import ImageCall, Operation
 from imagegate.wire.openai_calls import build_answer
 
-WATCH_AFTER_S = 1.0  # most calls take longer; the quick ones need no task that watches the caller
 OVERLOADED_RETRY_S = 5.0
 
 
@@ -62,7 +61,7 @@ class ImageEndpoint:
         self, scope: Scope, receive: Receive, send: Send, operation: Operation, path_model: str
     ) -> None:
         """Answer one request; `path_model` is the model named by the path, `""` for none."""
-        channel = Channel(receive, send, self._docs_url)
+        channel = Channel(scope, send, self._docs_url)
         call_id = clock.new_id("call")
         request = Request(dict(scope["headers"]), receive, operation, path_model)
         trace = _trace_of(request, call_id)
@@ -70,16 +69,16 @@ class ImageEndpoint:
         self._runtime.users.enter()
         self._traffic.request_count += 1
         try:
-            account = await self._gatekeeper.identify(scope)
+            account = await self._gatekeeper.identify(scope, request.headers)
             self._check_room()
             trace.belong(account.key_id, account.team_id)
             preference = read_preference(scope, request.headers)
             url = read_url(request.headers, self._courier, account, preference)
             running = await self._start(request, trace, account, preference, channel.left)
-            running.has_hung_up = channel.has_left
+            channel.watch(running.hang_up)
             if url:
                 await promise_message(self._courier, running, url, account)
-            await self._answer(channel, running, request.headers, _base_url(scope), preference)
+            await self._answer(channel, running, request.headers, scope, preference)
         except CallerLeftError:
             pass  # nothing was dispatched and there is nobody to tell
         except ImageError as error:
@@ -91,6 +90,7 @@ class ImageEndpoint:
         except Exception as fault:  # the last resort: a bug still gets an answer
             await _send_error(channel, internal_error(fault, call_id), call_id)
         finally:
+            channel.close()
             self._traffic.request_count -= 1
             self._runtime.users.leave()
 
@@ -98,7 +98,7 @@ class ImageEndpoint:
         """Let the request in, or raise, by our state alone."""
         if self._traffic.stage == "draining":
             raise _stopped(is_started=False)
-        if self._traffic.count_others() >= self._calls_max:
+        if self._traffic.is_above(self._calls_max):
             raise OverloadedError(
                 f"{self._calls_max} calls are in work, which is the limit here (server."
                 "calls_max). Send the request again later.",
@@ -115,9 +115,7 @@ class ImageEndpoint:
     ) -> RunningCall:
         """Read the call and start it; from here on its files are its own."""
         options = read_options(request.headers, account)
-        options = msgspec.structs.replace(
-            options, trace=trace, has_left=has_left, is_later=preference is not None
-        )
+        terms = None
         spool = self._runtime.spool.open_call(trace.call_id)
         try:
             with trace.step("read"):
@@ -128,7 +126,13 @@ class ImageEndpoint:
                 if preference is not None:
                     preference.check(call)
                 terms = await attach_terms(call, request.headers, account)
-                options = msgspec.structs.replace(options, attach=terms)
+            options = msgspec.structs.replace(
+                options,
+                trace=trace,
+                has_left=has_left,
+                is_later=preference is not None,
+                attach=terms,
+            )
             return await self._runtime.pipeline.start(call, spool, options)
         except BaseException:
             spool.close()
@@ -151,7 +155,7 @@ class ImageEndpoint:
         channel: Channel,
         running: RunningCall,
         headers: Mapping[bytes, bytes],
-        reached_at: str,
+        scope: Scope,
         preference: Preference | None,
     ) -> None:
         """Answer when the call has ended; a caller who left leaves the call running."""
@@ -163,7 +167,7 @@ class ImageEndpoint:
             elif running.call.stream:
                 is_delivered = await send_events(channel, running, echo_quality=echo_quality)
             else:
-                linker = self._linker(running.call, reached_at)
+                linker = self._linker(running.call, scope)
                 answer = partial(_answer_whole, channel, running, linker, echo_quality)
                 if preference is None:
                     is_delivered = await answer()
@@ -188,26 +192,27 @@ class ImageEndpoint:
         answer: Callable[[], Awaitable[bool]],
     ) -> bool:
         """Answer where the call ends while its caller waits, else tell where its answer will be."""
-        if preference.wait_s and await _has_ended_within(preference.wait_s, channel, running):
+        if preference.wait_s and await _has_ended_within(preference.wait_s, running):
             return await answer()
-        if channel.has_left():
+        if channel.has_left:
             return False
         running.promise()
         await send_accepted(channel, self._runtime, running.id, preference)
         return True
 
-    def _linker(self, call: ImageCall, reached_at: str) -> Linker | None:
+    def _linker(self, call: ImageCall, scope: Scope) -> Linker | None:
         """Return what makes urls for a call that asked for them."""
         links, settings = self._runtime.tools.links, self._runtime.settings
         if links is None or call.response_format != "url":
             return None
-        return Linker(links, settings.server.public_url or reached_at, settings.assets.url_s)
+        base_url = settings.server.public_url or _base_url(scope)
+        return Linker(links, base_url, settings.assets.url_s)
 
 
 async def _answer_whole(
     channel: Channel, running: RunningCall, linker: Linker | None, echo_quality: bool
 ) -> bool:
-    outcome = await _wait_while_connected(channel, running)
+    outcome = await running.wait_while_connected()
     if outcome is None:
         return False
     now_s = clock.now_s()
@@ -216,28 +221,11 @@ async def _answer_whole(
     return await send_answer(channel, running, outcome, body)
 
 
-async def _wait_while_connected(channel: Channel, running: RunningCall) -> Outcome | None:
-    """Return the outcome, or None as soon as the caller has left."""
-    try:
-        async with asyncio.timeout(WATCH_AFTER_S):
-            return await running.wait()
-    except TimeoutError:
-        pass
-    outcome = asyncio.ensure_future(running.wait())
-    left = asyncio.ensure_future(channel.left())
-    try:
-        await asyncio.wait((outcome, left), return_when=asyncio.FIRST_COMPLETED)
-        return await outcome if outcome.done() else None
-    finally:
-        outcome.cancel()
-        left.cancel()
-
-
-async def _has_ended_within(wait_s: float, channel: Channel, running: RunningCall) -> bool:
+async def _has_ended_within(wait_s: float, running: RunningCall) -> bool:
     """Return whether the call ended, well or not, while its caller was there and waited."""
     with suppress(TimeoutError, ImageError):
         async with asyncio.timeout(wait_s):
-            await _wait_while_connected(channel, running)
+            await running.wait_while_connected()
     return running.has_ended
 
 

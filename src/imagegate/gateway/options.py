@@ -11,8 +11,10 @@ from imagegate.types import AdjustPolicy
 END_USER_CHARS_MAX = 256
 TAGS_MAX = 16
 TAG_CHARS_MAX = 64
-_PREFIX = b"x-imagegate-"
+_ADJUST, _MAX_COST = b"x-imagegate-adjust", b"x-imagegate-max-cost"
+_END_USER, _TAGS = b"x-imagegate-end-user", b"x-imagegate-tags"
 _LITELLM_TAGS = b"x-litellm-tags"
+_NAMES = frozenset((_ADJUST, _MAX_COST, _END_USER, _TAGS, _LITELLM_TAGS))
 _USD = re.compile(r"([0-9]{1,7})(?:\.([0-9]{1,10}))?")
 _NO_OPTIONS = CallOptions()
 
@@ -22,18 +24,14 @@ def read_options(headers: Mapping[bytes, bytes], account: Account = OPERATOR) ->
 
     Raises `BadRequestError` whose `param` is the header, where a value means nothing.
     """
-    if not any(name.startswith(_PREFIX) for name in headers) and _LITELLM_TAGS not in headers:
+    if _NAMES.isdisjoint(headers):
         return _NO_OPTIONS if account is OPERATOR else CallOptions(account=account)
-    given = {
-        name: value.decode("latin-1").strip()
-        for name, value in headers.items()
-        if name.startswith(_PREFIX) or name == _LITELLM_TAGS
-    }
+    given = {name: headers[name].decode("latin-1").strip() for name in _NAMES & headers.keys()}
     return CallOptions(
-        adjust=_adjust(given.get(b"x-imagegate-adjust")),
-        max_cost_e10=_max_cost_e10(given.get(b"x-imagegate-max-cost")),
-        end_user=_end_user(given.get(b"x-imagegate-end-user", "")),
-        tags=_tags(given.get(b"x-imagegate-tags") or given.get(_LITELLM_TAGS, "")),
+        adjust=_adjust(given.get(_ADJUST)),
+        max_cost_e10=_max_cost_e10(given.get(_MAX_COST)),
+        end_user=_end_user(given.get(_END_USER, "")),
+        tags=_tags(given.get(_TAGS) or given.get(_LITELLM_TAGS, "")),
         account=account,
     )
 

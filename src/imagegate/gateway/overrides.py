@@ -28,8 +28,8 @@ _NAMES = {
     "fallbacks": ("x-imagegate-fallbacks", "fallbacks"),
     "no_fallbacks": ("x-imagegate-disable-fallbacks", "disable_fallbacks"),
 }
-_HEADERS = tuple(
-    (name, name.encode()) for names in _NAMES.values() for name in names if name.startswith("x-")
+_HEADERS = frozenset(
+    name.encode() for names in _NAMES.values() for name in names if name[:2] == "x-"
 )
 _FIELDS = frozenset(name for names in _NAMES.values() for name in names if name[:2] != "x-")
 
@@ -42,13 +42,13 @@ def take_overrides(
     Raises `BadRequestError` whose `param` is the field or header, where a value means nothing;
     `NotFoundError` and `PermissionDeniedError` where a fallback is not the caller's to use.
     """
+    if _FIELDS.isdisjoint(call.extra) and _HEADERS.isdisjoint(headers):
+        return call, options
     said = {name: call.extra[name] for name in _FIELDS & call.extra.keys()}
     if said:
         extra = {name: value for name, value in call.extra.items() if name not in said}
         call = msgspec.structs.replace(call, extra=extra)
-    said |= {name: headers[raw].decode("latin-1") for name, raw in _HEADERS if raw in headers}
-    if not said:
-        return call, options
+    said |= {raw.decode(): headers[raw].decode("latin-1") for raw in _HEADERS & headers.keys()}
     return call, _with(call, options, settings, _Said(said))
 
 

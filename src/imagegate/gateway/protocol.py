@@ -4,10 +4,12 @@ import asyncio
 from http import HTTPStatus
 from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from imagegate.config.settings import DOCS_URL
 from imagegate.errors import ImageError
+from imagegate.gateway.connection import CONNECTION, Connection
 from imagegate.gateway.errors import error_body, error_headers
 
 HEAD_BYTES_MAX = 32 * 1024
@@ -36,6 +38,8 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._connection = Connection()
+        self.app_state = {**self.app_state, CONNECTION: self._connection}
         self._is_head_open = True
         self._head_bytes = 0
         self._is_refused = False
@@ -47,9 +51,10 @@ class GatewayProtocol(HttpToolsProtocol):
         self._start_clock()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock."""
+        """Stop the clock, and tell whose request is at work."""
         super().connection_lost(exc)
         self._stop_clock()
+        self._connection.lose()
 
     def data_received(self, data: bytes) -> None:
         """Count what belongs to a head only; the piece in which a head ends is not counted."""
@@ -78,6 +83,10 @@ class GatewayProtocol(HttpToolsProtocol):
         self._is_head_open = False
         self._stop_clock()
         super().on_headers_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._connection.cycle = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_body(self, body: bytes) -> None:
         """Hand the first piece on as it is: gathering it would copy every byte twice."""

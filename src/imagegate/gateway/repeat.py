@@ -24,8 +24,8 @@ async def attach_terms(
         fingerprint=await fingerprint(call, account.key_id or ""),
         holder=account.team_id or account.key_id or "",
         key=_key(headers.get(b"idempotency-key")),
-        is_retry=_retry_count(headers.get(b"x-stainless-retry-count", b"0")) > 0,
-        is_new=_is_new(headers.get(b"x-imagegate-new-call", b"false")),
+        is_retry=_retry_count(headers.get(b"x-stainless-retry-count", b"")) > 0,
+        is_new=_is_new(headers.get(b"x-imagegate-new-call")),
     )
 
 
@@ -45,7 +45,9 @@ def _retry_count(value: bytes) -> int:
     return int(value) if value.isdigit() and len(value) < 4 else 0
 
 
-def _is_new(value: bytes) -> bool:
+def _is_new(value: bytes | None) -> bool:
+    if value is None:
+        return False
     text = value.decode("latin-1").strip().lower()
     if text not in ("true", "false"):
         raise BadRequestError(

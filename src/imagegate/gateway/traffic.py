@@ -23,6 +23,6 @@ class Traffic:
         """How many calls are at work, those whose caller has left included."""
         return max(self.request_count, self._supervisor.running_count)
 
-    def count_others(self) -> int:
-        """Return how many calls are at work besides a request that has just come in."""
-        return max(self.request_count - 1, self._supervisor.running_count)
+    def is_above(self, calls_max: int) -> bool:
+        """Whether a request that has just come in is one too many."""
+        return self.request_count > calls_max or self._supervisor.running_count >= calls_max

@@ -20,7 +20,7 @@ _TYPES: dict[type[TypeEngine[Any]], str] = {
     Boolean: "boolean",
     Text: "text",
 }
-_PLACE = re.compile(r"%\((\w+)\)s(?:::[A-Z]+)?")
+_PLACE = re.compile(r"%\((?:b_)?(\w+)\)s(?:::[A-Z]+)?")
 _VALUES = re.compile(r" VALUES \(([^)]*)\)")
 
 
@@ -31,7 +31,8 @@ def in_one(sql: str, types: Mapping[str, TypeEngine[Any]]) -> str | None:
     """
     if not all(type(kind) in _TYPES for kind in types.values()):
         return None
-    columns = ", ".join(f'"{name}" {_TYPES[type(kind)]}' for name, kind in types.items())
+    fields = {name.removeprefix("b_"): _TYPES[type(kind)] for name, kind in types.items()}
+    columns = ", ".join(f'"{name}" {kind}' for name, kind in fields.items())
     table = f"json_to_recordset(%({ROWS})s::json) AS given({columns})"
     sql = _PLACE.sub(r'given."\1"', sql)
     if sql.startswith("INSERT"):

@@ -1,4 +1,4 @@
-"""Books how attempts ended: entries, what budgets spent, what is given back, the sums of the day.
+"""Books how attempts end: entries, what budgets spend, what is given back, the sums of the day.
 
 It runs in the transaction that ends the attempts. A known cost is charged. Where nobody knows yet
 whether an attempt is billed, what was set aside is held: it counts as spent until a later end
@@ -8,16 +8,20 @@ says better. An entry moves an amount from one account to another, so that all a
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Literal, NamedTuple, TypeAlias
 
+import msgspec
+from msgspec import Struct
 from sqlalchemy import Connection
 
 from imagegate.catalogue.price import format_usd
 from imagegate.ledger import money_schema as schema
-from imagegate.ledger.budget import day_of, period_at
-from imagegate.ledger.execute import Row, execute
-from imagegate.ledger.records import AttemptState, is_free
+from imagegate.ledger.budget import Room, day_of
+from imagegate.ledger.execute import execute, execute_many
+from imagegate.ledger.records import AttemptEnd, ConflictError, is_free
+from imagegate.ledger.rooms import Rooms
 from imagegate.telemetry import BUDGET_SOFT_LIMIT, LOGGER
 
 EntryKind: TypeAlias = Literal["charge", "hold", "unhold"]
@@ -25,13 +29,45 @@ EntryKind: TypeAlias = Literal["charge", "hold", "unhold"]
 _log = logging.getLogger(LOGGER)
 
 
-class Ended(NamedTuple):
-    """How an attempt ended; `cost_e10` is None where it is unknown."""
+class _Place(NamedTuple):
+    """By what an attempt is looked up in the sums of a day; `tags` is a JSON list."""
 
-    attempt_id: str
-    state: AttemptState
-    at: float
-    cost_e10: int | None
+    provider: str
+    model: str
+    key_id: str | None
+    team_id: str | None
+    end_user: str
+    tags: str
+
+    @property
+    def payer(self) -> str:
+        if self.team_id:
+            return f"team:{self.team_id}"
+        return f"key:{self.key_id}" if self.key_id else "gateway"
+
+    def dimensions(self) -> Iterator[tuple[str, str]]:
+        yield "key", self.key_id or ""
+        yield "model", self.model
+        yield "provider", self.provider
+        if self.end_user:
+            yield "end_user", self.end_user
+        if self.tags != "[]":
+            yield from (("tag", tag) for tag in json.loads(self.tags))
+
+
+class _Ending(NamedTuple):
+    """An attempt that ends, as it was before: what was set aside for it, or held."""
+
+    place: _Place
+    estimate_e10: int | None
+    reserved: str | None
+    reserved_until: float | None
+    hold_at: float | None
+    hold_e10: int | None
+
+    @property
+    def is_held(self) -> bool:
+        return self.reserved_until is None
 
 
 class _Verdict(NamedTuple):
@@ -42,169 +78,165 @@ class _Verdict(NamedTuple):
     amount_e10: int | None
 
 
+class _Entry(Struct):
+    """A row of `entries`."""
+
+    attempt_id: str
+    kind: EntryKind
+    debit: str
+    credit: str
+    amount_e10: int | None
+    at: float
+
+
+class _Day(Struct):
+    """What is added to a row of `spend_days`."""
+
+    dimension: str
+    value: str
+    day: str
+    team_id: str
+    charged_e10: int = 0
+    held_e10: int = 0
+    attempts: int = 0
+    unknown: int = 0
+
+    def add(self, charged_e10: int, held_e10: int, attempts: int, unknown: int) -> None:
+        self.charged_e10 += charged_e10
+        self.held_e10 += held_e10
+        self.attempts += attempts
+        self.unknown += unknown
+
+
+class _Held(Struct):
+    """What an attempt has reserved from now on, which counts as spent."""
+
+    id: str
+    reserved: str
+
+
 class Booking:
     """The ends of one group."""
 
-    def __init__(self, connection: Connection, now_s: float) -> None:
+    def __init__(self, connection: Connection, rooms: Rooms) -> None:
         self._connection = connection
-        self._now_s = now_s
-        self._entries: list[dict[str, object]] = []
-        self._days: dict[tuple[str, str, str, str], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
-        self._moves: dict[str, list[int]] = defaultdict(lambda: [0, 0])
-        self._reserved: dict[str, list[Row]] = defaultdict(list)
-        self._held: list[dict[str, object]] = []
-        self._gone: list[dict[str, object]] = []
-        self._rolled: dict[str, float] = {}
+        self._rooms = rooms
+        self._entries: list[_Entry] = []
+        self._sums: dict[tuple[_Place, str], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+        self._held: list[_Held] = []
+        self._counting: dict[str, dict[Room, float]] = {}
 
-    def book(self, ends: Sequence[Ended]) -> None:
-        """Write everything that follows from the ends."""
+    def book(self, ends: Sequence[AttemptEnd]) -> None:
+        """Decide what follows from the ends, which are not written yet.
+
+        Raises `ConflictError` where an attempt is missing, or ends twice.
+        """
         if not ends:
             return
-        ids = {"b_ids": [end.attempt_id for end in ends]}
-        for row in execute(self._connection, schema.SELECT_RESERVED, ids).mappings():
-            self._reserved[row["attempt_id"]].append(row)
-        attempts = execute(self._connection, schema.SELECT_ENDED, ids).mappings()
-        by_id = {row["id"]: row for row in attempts}
+        found = self._load([end.id for end in ends])
+        if len(found) != len(ends):
+            raise ConflictError("an attempt that is to end is missing, or ends twice")
+        self._load_counting({ending.reserved for ending in found.values() if ending.reserved})
         for end in ends:
-            self._book(end, by_id[end.attempt_id])
-        self._write()
+            ending = found[end.id]
+            verdict = _verdict(end, ending)
+            self._enter(end, ending, verdict)
+            if ending.reserved:
+                self._turn(end.id, ending, verdict)
 
-    def _book(self, end: Ended, attempt: Row) -> None:
-        verdict = _verdict(end, attempt)
-        self._enter(end, attempt, verdict)
-        for row in self._reserved.get(end.attempt_id, ()):
-            self._turn(row, verdict)
+    def write(self) -> None:
+        """Write what was decided; the ends are written by now."""
+        for statement, rows in (
+            (schema.INSERT_ENTRY, self._entries),
+            (schema.ADD_TO_DAY, self._days()),
+            (schema.HOLD_RESERVED, self._held),
+        ):
+            if rows:
+                execute_many(self._connection, statement, rows)
+
+    def _load(self, ids: Sequence[str]) -> dict[str, _Ending]:
+        rows = execute(self._connection, schema.SELECT_ENDED, {"b_ids": ids})
+        return {row[0]: _Ending(_Place(*row[6:]), *row[1:6]) for row in rows}
+
+    def _load_counting(self, texts: Collection[str]) -> None:
+        """Load the rooms of the budgets that attempts name; mostly they all name the same."""
+        starts = {one: msgspec.json.decode(one, type=dict[str, float]) for one in texts}
+        self._rooms.load(frozenset(chain.from_iterable(starts.values())))
+        for one, start_of in starts.items():
+            rooms = [room for room in map(self._rooms.get, start_of) if room is not None]
+            self._counting[one] = {room: start_of[room.budget.id] for room in rooms}
 
     # --- entries and sums ---
 
-    def _enter(self, end: Ended, attempt: Row, verdict: _Verdict) -> None:
-        was_held = attempt["hold_at"] is not None
-        payer, provider = _payer(attempt), attempt["provider"]
-        if was_held and not verdict.is_held:
-            held_e10 = attempt["hold_e10"]
-            self._add(end, "unhold", f"held:{provider}", payer, held_e10)
-            self._sum(attempt, attempt["hold_at"], held_e10, times=-1, is_held=True)
+    def _enter(self, end: AttemptEnd, ending: _Ending, verdict: _Verdict) -> None:
+        place, held_since = ending.place, ending.hold_at
+        held = f"held:{place.provider}"
+        if held_since is not None and not verdict.is_held:
+            self._add(end, "unhold", held, place.payer, ending.hold_e10)
+            self._sum(place, held_since, ending.hold_e10, times=-1, is_held=True)
         if verdict.is_charged:
-            self._add(end, "charge", payer, f"provider:{provider}", verdict.amount_e10)
-            self._sum(attempt, end.at, verdict.amount_e10, times=1, is_held=False)
-        elif verdict.is_held and not was_held:
-            self._add(end, "hold", payer, f"held:{provider}", verdict.amount_e10)
-            self._sum(attempt, end.at, verdict.amount_e10, times=1, is_held=True)
+            payee = f"provider:{place.provider}"
+            self._add(end, "charge", place.payer, payee, verdict.amount_e10)
+            self._sum(place, end.ended_at, verdict.amount_e10, times=1, is_held=False)
+        elif verdict.is_held and held_since is None:
+            self._add(end, "hold", place.payer, held, verdict.amount_e10)
+            self._sum(place, end.ended_at, verdict.amount_e10, times=1, is_held=True)
 
     def _add(
-        self, end: Ended, kind: EntryKind, debit: str, credit: str, amount_e10: int | None
+        self, end: AttemptEnd, kind: EntryKind, debit: str, credit: str, amount_e10: int | None
     ) -> None:
-        self._entries.append(
-            {
-                "attempt_id": end.attempt_id,
-                "kind": kind,
-                "debit": debit,
-                "credit": credit,
-                "amount_e10": amount_e10,
-                "at": end.at,
-            }
-        )
+        self._entries.append(_Entry(end.id, kind, debit, credit, amount_e10, end.ended_at))
 
     def _sum(
-        self, attempt: Row, at: float, amount_e10: int | None, *, times: int, is_held: bool
+        self, place: _Place, at: float, amount_e10: int | None, *, times: int, is_held: bool
     ) -> None:
-        day, team = day_of(at), attempt["team_id"] or ""
-        for dimension, value in _dimensions(attempt):
-            sums = self._days[dimension, team, day, value]
-            sums[is_held] += times * (amount_e10 or 0)
-            sums[2] += times
-            sums[3] += times * (amount_e10 is None)
+        sums = self._sums[place, day_of(at)]
+        sums[is_held] += times * (amount_e10 or 0)
+        sums[2] += times
+        sums[3] += times * (amount_e10 is None)
+
+    def _days(self) -> list[_Day]:
+        days: dict[tuple[str, str, str, str], _Day] = {}
+        for (place, day), sums in self._sums.items():
+            for dimension, value in place.dimensions():
+                key = (dimension, value, day, place.team_id or "")
+                days.setdefault(key, _Day(*key)).add(*sums)
+        return list(days.values())
 
     # --- budgets ---
 
-    def _turn(self, row: Row, verdict: _Verdict) -> None:
-        """Turn a reservation into spend, hold it, or give it back."""
-        key = {"b_attempt_id": row["attempt_id"], "b_budget_id": row["budget_id"]}
-        move, amount_e10 = self._moves[row["budget_id"]], row["amount_e10"]
-        period_start = self._period_start(row)
+    def _turn(self, name: str, ending: _Ending, verdict: _Verdict) -> None:
+        """Turn what is reserved into spend, hold it, or give it back."""
+        counting = self._counting[ending.reserved or ""]
+        spent_e10, set_aside_e10 = verdict.amount_e10 or 0, ending.estimate_e10 or 0
+        if not ending.is_held:
+            _spend(counting, spent_e10, set_aside_e10)
+        elif not verdict.is_held:
+            # What was held in an earlier period was counted in that one.
+            present = {room: at for room, at in counting.items() if at == room.budget.period_start}
+            _spend(present, spent_e10 - set_aside_e10, 0)
         if verdict.is_held:
-            if row["is_held"]:
-                return
-            self._held.append(key | {"b_period_start": period_start})
-            spent_e10 = amount_e10
-        else:
-            self._gone.append(key)
-            spent_e10 = verdict.amount_e10 or 0
-        if not row["is_held"]:
-            move[1] -= amount_e10
-        elif row["period_start"] == period_start:
-            spent_e10 -= amount_e10
-        else:
-            spent_e10 = 0  # it was counted in the period in which it was held
-        self._tell_soft(row, spent_e10)
-        move[0] += spent_e10
-
-    def _period_start(self, row: Row) -> float:
-        """Return the start of the budget's period, which is begun anew where its time is up."""
-        budget_id, resets_at = row["budget_id"], row["resets_at"]
-        if resets_at is None or self._now_s < resets_at:
-            return float(row["budget_period_start"])
-        if budget_id not in self._rolled:
-            start, next_at = period_at(row["period"], self._now_s)
-            self._rolled[budget_id] = start
-            parameters = {"b_id": budget_id, "b_period_start": start, "b_resets_at": next_at}
-            execute(self._connection, schema.ROLL_BUDGET, parameters)
-        return self._rolled[budget_id]
-
-    def _tell_soft(self, row: Row, spent_e10: int) -> None:
-        """Log once when what was spent passes the soft limit."""
-        soft_e10 = row["soft_e10"]
-        before_e10 = 0 if row["budget_id"] in self._rolled else row["spent_e10"]
-        before_e10 += self._moves[row["budget_id"]][0]
-        if soft_e10 is not None and before_e10 < soft_e10 <= before_e10 + spent_e10:
-            told = {"budget": row["budget_id"], "name_of_budget": row["name"]}
-            usd = {"spent_usd": format_usd(before_e10 + spent_e10)}
-            _log.warning(BUDGET_SOFT_LIMIT, extra=told | usd)
-
-    def _write(self) -> None:
-        moves = [
-            {"b_id": budget_id, "b_spent_e10": spent, "b_reserved_e10": reserved}
-            for budget_id, (spent, reserved) in self._moves.items()
-        ]
-        days = [
-            {
-                **dict(zip(("dimension", "team_id", "day", "value"), place, strict=True)),
-                **dict(zip(("charged_e10", "held_e10", "attempts", "unknown"), sums, strict=True)),
-            }
-            for place, sums in self._days.items()
-        ]
-        for statement, rows in (
-            (schema.INSERT_ENTRY, self._entries),
-            (schema.ADD_TO_DAY, days),
-            (schema.MOVE_BUDGET, moves),
-            (schema.HOLD_RESERVATION, self._held),
-            (schema.DELETE_RESERVATION, self._gone),
-        ):
-            if rows:
-                execute(self._connection, statement, rows)
+            starts = {room.budget.id: room.budget.period_start for room in counting}
+            reserved = ending.reserved if ending.is_held else msgspec.json.encode(starts).decode()
+            self._held.append(_Held(name, reserved or ""))
 
 
-def _verdict(end: Ended, attempt: Row) -> _Verdict:
+def _verdict(end: AttemptEnd, ending: _Ending) -> _Verdict:
     """Return what becomes of the money: charged, held as long as nobody knows, or given back."""
     if is_free(end.state, end.cost_e10):
         return _Verdict(is_charged=False, is_held=False, amount_e10=0)
     if end.cost_e10 is not None:
         return _Verdict(is_charged=True, is_held=False, amount_e10=end.cost_e10)
-    return _Verdict(is_charged=False, is_held=True, amount_e10=attempt["estimate_e10"])
+    return _Verdict(is_charged=False, is_held=True, amount_e10=ending.estimate_e10)
 
 
-def _payer(attempt: Row) -> str:
-    if attempt["team_id"]:
-        return f"team:{attempt['team_id']}"
-    return f"key:{attempt['key_id']}" if attempt["key_id"] else "gateway"
+def _spend(rooms: Iterable[Room], spent_e10: int, given_back_e10: int) -> None:
+    for room in rooms:
+        if room.end(spent_e10, given_back_e10):
+            _tell_soft(room)
 
 
-def _dimensions(attempt: Row) -> Iterator[tuple[str, str]]:
-    """Yield by what an attempt can be looked up in the sums of a day."""
-    yield "key", attempt["key_id"] or ""
-    yield "model", attempt["model"]
-    yield "provider", attempt["provider"]
-    if attempt["end_user"]:
-        yield "end_user", attempt["end_user"]
-    if attempt["tags"] != "[]":
-        yield from (("tag", tag) for tag in json.loads(attempt["tags"]))
+def _tell_soft(room: Room) -> None:
+    spent_e10 = room.budget.spent_e10 + room.move.spent_e10
+    told = {"budget": room.budget.id, "name_of_budget": room.budget.name}
+    _log.warning(BUDGET_SOFT_LIMIT, extra=told | {"spent_usd": format_usd(spent_e10)})

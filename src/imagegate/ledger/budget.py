@@ -2,7 +2,9 @@
 
 import datetime
 from collections.abc import Iterator
+from functools import lru_cache
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from imagegate.catalogue.price import format_usd
@@ -70,16 +72,34 @@ def _bounds(start: datetime.datetime, end: datetime.datetime) -> tuple[float, fl
 
 def day_of(at_s: float) -> str:
     """Return the day (UTC) of a time as `2026-11-20`."""
-    return datetime.datetime.fromtimestamp(at_s, datetime.UTC).date().isoformat()
+    return _day(int(at_s // DAY_S))
+
+
+@lru_cache(maxsize=4)
+def _day(number: int) -> str:
+    return (datetime.date(1970, 1, 1) + datetime.timedelta(days=number)).isoformat()
+
+
+class Move(Struct):
+    """What one transaction adds to a budget."""
+
+    id: str
+    spent_e10: int = 0
+    reserved_e10: int = 0
+
+    @property
+    def is_any(self) -> bool:
+        """Return whether it adds anything."""
+        return self.spent_e10 != 0 or self.reserved_e10 != 0
 
 
 class Room:
-    """A budget within one transaction: what is left of it, and what is being set aside."""
+    """A budget within one transaction: what is left of it, and what is being added to it."""
 
     def __init__(self, budget: BudgetRecord) -> None:
         self.budget = budget
+        self.move = Move(budget.id)
         self._taken_e10 = budget.spent_e10 + budget.reserved_e10
-        self.added_e10 = 0
 
     def check(self, amount_e10: int, given_back_e10: int = 0) -> None:
         """Pass if `amount_e10` fits once `given_back_e10` is. Raises `BudgetDeniedError`."""
@@ -87,9 +107,17 @@ class Room:
             raise BudgetDeniedError(self.budget.subject, self._refusal(amount_e10))
 
     def take(self, amount_e10: int, given_back_e10: int = 0) -> None:
-        """Set `amount_e10` aside; what is given back is written by who ends its attempt."""
+        """Set `amount_e10` aside; what is given back is moved by who ends its attempt."""
         self._taken_e10 += amount_e10 - given_back_e10
-        self.added_e10 += amount_e10
+        self.move.reserved_e10 += amount_e10
+
+    def end(self, spent_e10: int, given_back_e10: int) -> bool:
+        """Count what an attempt spent; return whether that passes the soft limit."""
+        before_e10 = self.budget.spent_e10 + self.move.spent_e10
+        self.move.spent_e10 += spent_e10
+        self.move.reserved_e10 -= given_back_e10
+        soft_e10 = self.budget.soft_e10
+        return soft_e10 is not None and before_e10 < soft_e10 <= before_e10 + spent_e10
 
     def _refusal(self, amount_e10: int) -> str:
         budget = self.budget

@@ -1,15 +1,16 @@
 """Writes a group of commands within the transaction that it is given: decide, write, book."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeAlias, assert_never
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any, assert_never
 
 from msgspec import Struct
-from msgspec.structs import asdict
+from msgspec.structs import replace
 from sqlalchemy import Connection, Executable
 
 from imagegate.ledger import money_schema, people_schema, review_schema, schema
-from imagegate.ledger.book import Booking, Ended
-from imagegate.ledger.execute import execute
+from imagegate.ledger.book import Booking
+from imagegate.ledger.execute import execute, execute_many
 from imagegate.ledger.people import (
     AddBudget,
     AddKey,
@@ -27,8 +28,8 @@ from imagegate.ledger.people import (
 from imagegate.ledger.records import (
     Admit,
     AttemptEnd,
-    AttemptState,
     CallEnd,
+    CallRecord,
     CloseCall,
     ConflictError,
     Delivered,
@@ -47,6 +48,7 @@ from imagegate.ledger.records import (
 )
 from imagegate.ledger.reserve import LEASE_S, Reserving
 from imagegate.ledger.review import DropHeld, Judge, Reconcile, Release, Review
+from imagegate.ledger.rooms import Rooms
 from imagegate.ledger.webhook_schema import (
     CHANGE_WEBHOOK,
     HASTEN_WEBHOOKS,
@@ -55,10 +57,7 @@ from imagegate.ledger.webhook_schema import (
 )
 from imagegate.ledger.webhooks import AddWebhook, ChangeWebhook, HastenWebhooks
 
-_Parameters: TypeAlias = dict[str, object]
-_Write: TypeAlias = tuple[Executable, _Parameters]
-
-WRITES: tuple[Executable, ...] = (
+_BEGINNINGS: tuple[Executable, ...] = (
     people_schema.INSERT_TEAM,
     people_schema.CHANGE_TEAM,
     people_schema.INSERT_KEY,
@@ -66,13 +65,15 @@ WRITES: tuple[Executable, ...] = (
     people_schema.END_SECRETS,
     people_schema.INSERT_SECRET,
     people_schema.PUT_END_USER,
-    money_schema.DELETE_RESERVATIONS_OF,
     people_schema.REMOVE_LIKE_IT,
     people_schema.REMOVE_BUDGET,
     people_schema.INSERT_BUDGET,
     people_schema.CHANGE_BUDGET,
     people_schema.CHANGE_LIKE_IT,
-    *schema.WRITES,
+    *schema.BEGINNINGS,
+)
+_ENDINGS: tuple[Executable, ...] = (
+    *schema.ENDINGS,
     review_schema.INSERT_VERDICT,
     review_schema.RELEASE_ASSET,
     review_schema.RELEASE_ATTEMPT,
@@ -83,7 +84,7 @@ WRITES: tuple[Executable, ...] = (
     CHANGE_WEBHOOK,
     HASTEN_WEBHOOKS,
 )
-"""A group runs each of them once, in this order, whatever came first in it."""
+"""A group runs each statement once, in this order, whatever came first in it."""
 
 EXACT_WRITES = schema.EXACT_WRITES | {
     people_schema.CHANGE_TEAM,
@@ -97,6 +98,29 @@ EXACT_WRITES = schema.EXACT_WRITES | {
 }
 
 
+class _Batch:
+    """A group in SQL: its rows by statement, and what is to be booked."""
+
+    def __init__(self) -> None:
+        self.rows: dict[Executable, list[Any]] = defaultdict(list)
+        self.ends: list[AttemptEnd] = []
+        self.orphans_max = 0
+
+
+class _Owner(Struct):
+    """A process that gave a sign of life."""
+
+    id: str
+    alive_until: float
+
+
+class _OtherSecrets(Struct):
+    """Those of a key beside a new one."""
+
+    key_id: str
+    others_end_at: float
+
+
 def write_group(
     connection: Connection, commands: Sequence[AnyCommand], now_s: float
 ) -> list[LedgerError | None]:
@@ -104,16 +128,22 @@ def write_group(
 
     Raises `ConflictError` where one does not fit the rows; then the transaction is to be undone.
     """
-    reserving = Reserving(connection, now_s)
+    rooms = Rooms(connection, now_s)
+    reserving = Reserving(connection, rooms, now_s)
     results = reserving.decide(commands)
     taken = [one for one, refusal in zip(commands, results, strict=True) if refusal is None]
-    batch: dict[Executable, list[_Parameters]] = {one: [] for one in WRITES}
+    batch = _Batch()
     for command in taken:
-        for statement, parameters in _writes(command, now_s):
-            batch[statement].append(parameters)
-    _execute(connection, batch)
+        _put(batch, command, now_s)
+    begun = batch.rows[schema.INSERT_ATTEMPT]
+    begun[:] = [reserving.begun(one) for one in begun]
+    _execute(connection, batch, _BEGINNINGS)
+    booking = Booking(connection, rooms)
+    booking.book([*batch.ends, *_orphans(connection, batch, now_s)])
+    _execute(connection, batch, _ENDINGS)
+    booking.write()
     reserving.write()
-    Booking(connection, now_s).book(_ends_of(connection, taken, now_s))
+    rooms.write()
     return results
 
 
@@ -143,157 +173,158 @@ def withdraw(connection: Connection, commands: Sequence[AnyCommand], now_s: floa
     write_group(connection, [*fails, *(CloseCall(end) for end in ends)], now_s)
 
 
-def _execute(connection: Connection, batch: Mapping[Executable, list[_Parameters]]) -> None:
-    for statement, rows in batch.items():
-        if not rows:
-            continue
-        result = execute(connection, statement, rows)
-        if statement in EXACT_WRITES and result.rowcount != len(rows):
+def _execute(connection: Connection, batch: _Batch, statements: Iterable[Executable]) -> None:
+    changed = {
+        statement: execute_many(connection, statement, batch.rows[statement])
+        for statement in statements
+        if batch.rows.get(statement)
+    }
+    for statement in EXACT_WRITES.intersection(changed):
+        if changed[statement].rowcount != len(batch.rows[statement]):
             raise ConflictError("what is to be changed is missing, or has ended already")
 
 
-def _ends_of(connection: Connection, commands: Sequence[AnyCommand], now_s: float) -> list[Ended]:
-    """Return the attempts that end with these commands, orphans that are held included."""
-    ends = []
-    for one in (each.command if isinstance(each, Audited) else each for each in commands):
-        if isinstance(one, Settle | Fail):
-            ends.append(_ended(one.attempt))
-        elif isinstance(one, Redispatch) and one.ended is not None:
-            ends.append(_ended(one.ended))
-        elif isinstance(one, Reconcile):
-            state: AttemptState = "settled" if one.cost_e10 else "refused"
-            ends.append(Ended(one.attempt_id, state, one.at, one.cost_e10))
-        elif isinstance(one, HoldOrphans):
-            parameters = {"b_now": now_s, "b_limit": one.limit}
-            rows = execute(connection, money_schema.SELECT_ORPHANS, parameters)
-            ends += [Ended(attempt_id, "unknown", now_s, None) for attempt_id in rows.scalars()]
-    return ends
+def _orphans(connection: Connection, batch: _Batch, now_s: float) -> list[AttemptEnd]:
+    """Return the orphans to be held, as ends of which nobody knows more."""
+    if not batch.orphans_max:
+        return []
+    ended = {end.id for end in batch.ends}
+    parameters = {"b_now": now_s, "b_limit": batch.orphans_max}
+    return [
+        AttemptEnd(id=name, state="unknown", ended_at=now_s)
+        for name in execute(connection, money_schema.SELECT_ORPHANS, parameters).scalars()
+        if name not in ended
+    ]
 
 
-def _ended(end: AttemptEnd) -> Ended:
-    return Ended(end.id, end.state, end.ended_at, end.cost_e10)
-
-
-def _writes(command: AnyCommand | Review, now_s: float) -> Iterator[_Write]:
-    """Yield what `command` is in SQL; what depends on money comes from elsewhere."""
+def _put(batch: _Batch, command: AnyCommand | Review, now_s: float) -> None:
+    """Add what `command` is in SQL; what depends on money comes from elsewhere."""
     match command:
-        case Audited(done, record):
-            yield from () if done is None else _writes(done, now_s)
-            yield review_schema.INSERT_AUDIT, asdict(record)
-        case Release() | DropHeld() | Reconcile():
-            yield from _reviewed(command)
-        case Delivered() | FreeKey() | ForgetFile():
-            yield _after_the_end(command)
-        case KeepAlive() | HoldOrphans() | Stored():
-            yield from _upkeep(command, now_s)
+        case Delivered():
+            batch.rows[schema.MARK_DELIVERED].append(command)
         case Admit() | Redispatch() | Settle() | Fail() | CloseCall() | Keep() | Judge():
-            yield from _of_call(command)
+            _put_of_call(batch, command)
+        case Audited(done, record):
+            if done is not None:
+                _put(batch, done, now_s)
+            batch.rows[review_schema.INSERT_AUDIT].append(record)
+        case KeepAlive() | HoldOrphans() | Stored() | FreeKey() | ForgetFile():
+            _put_upkeep(batch, command, now_s)
+        case Release() | DropHeld() | Reconcile():
+            _put_reviewed(batch, command)
         case AddWebhook() | ChangeWebhook() | HastenWebhooks():
-            yield write_of(command)
+            statement, row = write_of(command)
+            batch.rows[statement].append(row)
         case _:
-            yield from _changes(command)
+            _put_change(batch, command)
 
 
-def _of_call(
-    command: Admit | Redispatch | Settle | Fail | CloseCall | Keep | Judge,
-) -> Iterator[_Write]:
+def _put_of_call(
+    batch: _Batch, command: Admit | Redispatch | Settle | Fail | CloseCall | Keep | Judge
+) -> None:
     match command:
-        case Admit(call, attempt, parts):
-            yield schema.INSERT_CALL, asdict(call) | {"end_user": storable(call.end_user)}
-            yield from ((schema.INSERT_ATTEMPT, asdict(one)) for one in (attempt, *parts))
+        case Admit():
+            batch.rows[schema.INSERT_CALL].append(_storable_call(command.call))
+            batch.rows[schema.INSERT_ATTEMPT] += (command.attempt, *command.parts)
+            batch.rows[review_schema.INSERT_VERDICT] += command.verdicts
+        case Settle():
+            _put_ends(batch, command.attempt, command.call)
+            batch.rows[schema.INSERT_ASSET] += command.assets
+            batch.rows[review_schema.INSERT_VERDICT] += command.verdicts
+        case Fail():
+            _put_ends(batch, command.attempt, command.call)
+            batch.rows[review_schema.INSERT_VERDICT] += command.verdicts
         case Redispatch(attempt, ended, parts):
-            yield from () if ended is None else (_end_attempt(ended),)
-            yield from ((schema.INSERT_ATTEMPT, asdict(one)) for one in (attempt, *parts))
-        case Settle(end, assets, call_end):
-            yield from _ends(end, call_end)
-            yield from ((schema.INSERT_ASSET, asdict(asset)) for asset in assets)
-        case Fail(end, call_end):
-            yield from _ends(end, call_end)
+            _put_ends(batch, ended, None)
+            batch.rows[schema.INSERT_ATTEMPT] += (attempt, *parts)
         case CloseCall(call_end):
-            yield _end_call(call_end)
+            _put_ends(batch, None, call_end)
         case Keep(assets):
-            yield from ((schema.INSERT_ASSET, asdict(asset)) for asset in assets)
-    if isinstance(command, Admit | Settle | Fail | Judge):
-        yield from ((review_schema.INSERT_VERDICT, asdict(one)) for one in command.verdicts)
+            batch.rows[schema.INSERT_ASSET] += assets
+        case Judge(verdicts):
+            batch.rows[review_schema.INSERT_VERDICT] += verdicts
 
 
-def _reviewed(command: Review) -> Iterator[_Write]:
+def _put_ends(batch: _Batch, attempt: AttemptEnd | None, call: CallEnd | None) -> None:
+    if attempt is not None:
+        batch.ends.append(attempt)
+        batch.rows[schema.END_ATTEMPT].append(_storable_end(attempt))
+    if call is not None:
+        batch.rows[schema.END_CALL].append(call)
+
+
+def _put_upkeep(batch: _Batch, command: Upkeep | FreeKey | ForgetFile, now_s: float) -> None:
+    match command:
+        case KeepAlive(owner):
+            batch.rows[money_schema.KEEP_ALIVE].append(_Owner(owner, now_s + LEASE_S))
+        case HoldOrphans(limit):
+            batch.orphans_max = limit
+        case Stored():
+            batch.rows[schema.STORE_ASSET].append(command)
+        case FreeKey():
+            batch.rows[schema.FREE_KEY].append(command)
+        case ForgetFile():
+            batch.rows[schema.FORGET_FILE].append(command)
+
+
+def _put_reviewed(batch: _Batch, command: Review) -> None:
     match command:
         case Release():
-            yield review_schema.RELEASE_ASSET, _prefixed(command, "attempt_id", "answer")
-            told: _Parameters = {"b_attempt_id": command.attempt_id, "b_answer": command.answer}
-            yield review_schema.RELEASE_ATTEMPT, told
-        case DropHeld(asset_id):
-            yield review_schema.DROP_HELD, {"b_asset_id": asset_id}
-        case Reconcile(attempt_id, cost_e10):
-            yield schema.RECONCILE, {"b_id": attempt_id, "b_cost_e10": cost_e10}
+            batch.rows[review_schema.RELEASE_ASSET].append(command)
+            batch.rows[review_schema.RELEASE_ATTEMPT].append(command)
+        case DropHeld():
+            batch.rows[review_schema.DROP_HELD].append(command)
+        case Reconcile():
+            batch.ends.append(_reconciled(command))
+            batch.rows[schema.RECONCILE].append(command)
 
 
-def _after_the_end(command: Delivered | FreeKey | ForgetFile) -> _Write:
-    match command:
-        case Delivered(call_id, at):
-            return schema.MARK_DELIVERED, {"b_id": call_id, "b_at": at}
-        case FreeKey(call_id):
-            return schema.FREE_KEY, {"b_id": call_id}
-        case ForgetFile(file):
-            return schema.FORGET_FILE, {"b_file": file}
-
-
-def _upkeep(command: Upkeep, now_s: float) -> Iterator[_Write]:
-    """Yield a sign of life or a move; orphans are looked for when the group is booked."""
-    if isinstance(command, Stored):
-        yield schema.STORE_ASSET, _prefixed(command, "asset_id") | {"b_id": command.asset_id}
-    elif isinstance(command, KeepAlive):
-        yield money_schema.KEEP_ALIVE, {"id": command.owner, "alive_until": now_s + LEASE_S}
-
-
-def _changes(change: Change) -> Iterator[_Write]:
-    """Yield what a change of people or budgets is in SQL."""
+def _put_change(batch: _Batch, change: Change) -> None:
+    """Add what a change of people or budgets is in SQL."""
     match change:
         case AddTeam(team):
-            yield people_schema.INSERT_TEAM, asdict(team)
+            batch.rows[people_schema.INSERT_TEAM].append(team)
         case ChangeTeam(team):
-            yield people_schema.CHANGE_TEAM, _prefixed(team, "created_at")
+            batch.rows[people_schema.CHANGE_TEAM].append(team)
         case AddKey(key, secret):
-            yield people_schema.INSERT_KEY, asdict(key)
-            yield people_schema.INSERT_SECRET, asdict(secret)
+            batch.rows[people_schema.INSERT_KEY].append(key)
+            batch.rows[people_schema.INSERT_SECRET].append(secret)
         case ChangeKey(key):
-            yield people_schema.CHANGE_KEY, _prefixed(key, "created_at", "team_id")
+            batch.rows[people_schema.CHANGE_KEY].append(key)
         case RotateKey(secret, others_end_at):
-            ending: _Parameters = {"b_key_id": secret.key_id, "b_end_at": others_end_at}
-            yield people_schema.END_SECRETS, ending
-            yield people_schema.INSERT_SECRET, asdict(secret)
+            others = _OtherSecrets(secret.key_id, others_end_at)
+            batch.rows[people_schema.END_SECRETS].append(others)
+            batch.rows[people_schema.INSERT_SECRET].append(secret)
         case PutEndUser(end_user):
-            yield people_schema.PUT_END_USER, asdict(end_user)
+            batch.rows[people_schema.PUT_END_USER].append(end_user)
         case AddBudget(budget):
-            yield people_schema.INSERT_BUDGET, asdict(budget)
+            batch.rows[people_schema.INSERT_BUDGET].append(budget)
         case ChangeBudget():
-            yield people_schema.CHANGE_BUDGET, _prefixed(change)
-            yield people_schema.CHANGE_LIKE_IT, _prefixed(change, "name")
-        case RemoveBudget(budget_id):
-            yield money_schema.DELETE_RESERVATIONS_OF, {"b_budget_id": budget_id}
-            yield people_schema.REMOVE_LIKE_IT, {"b_id": budget_id}
-            yield people_schema.REMOVE_BUDGET, {"b_id": budget_id}
+            batch.rows[people_schema.CHANGE_BUDGET].append(change)
+            batch.rows[people_schema.CHANGE_LIKE_IT].append(change)
+        case RemoveBudget():
+            batch.rows[people_schema.REMOVE_LIKE_IT].append(change)
+            batch.rows[people_schema.REMOVE_BUDGET].append(change)
         case _:
             assert_never(change)
 
 
-def _ends(attempt: AttemptEnd, call: CallEnd | None) -> Iterator[_Write]:
-    yield _end_attempt(attempt)
-    if call is not None:
-        yield _end_call(call)
+def _storable_call(call: CallRecord) -> CallRecord:
+    end_user = storable(call.end_user)
+    return call if end_user == call.end_user else replace(call, end_user=end_user)
 
 
-def _end_attempt(end: AttemptEnd) -> _Write:
-    parameters = _prefixed(end)
-    parameters["b_error_text"] = storable(end.error_text)
-    parameters["b_upstream_request_id"] = storable(end.upstream_request_id)
-    return schema.END_ATTEMPT, parameters
+def _storable_end(end: AttemptEnd) -> AttemptEnd:
+    if not (end.error_text or end.upstream_request_id):
+        return end
+    text, request_id = storable(end.error_text), storable(end.upstream_request_id)
+    return replace(end, error_text=text, upstream_request_id=request_id)
 
 
-def _end_call(end: CallEnd) -> _Write:
-    return schema.END_CALL, _prefixed(end)
-
-
-def _prefixed(record: Struct, *left_out: str) -> dict[str, Any]:
-    return {f"b_{name}": value for name, value in asdict(record).items() if name not in left_out}
+def _reconciled(command: Reconcile) -> AttemptEnd:
+    return AttemptEnd(
+        id=command.attempt_id,
+        state="settled" if command.cost_e10 else "refused",
+        ended_at=command.at,
+        cost_e10=command.cost_e10,
+    )

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from imagegate.errors import AuthenticationError, OverloadedError, PermissionDeniedError
 from imagegate.ledger.budget import subject
-from imagegate.ledger.keys import is_same, prefix_of
+from imagegate.ledger.keys import GivenKey, is_same
 from imagegate.ledger.people import (
     Account,
     KeyOwner,
@@ -40,20 +40,20 @@ class KeyRing:
         self._monotonic_s = monotonic_s
         self._entries: dict[str, _Entry] = {}
 
-    async def find(self, given: bytes, now_s: float) -> Account:
+    async def find(self, given: GivenKey, now_s: float) -> Account:
         """Return the account of the key that a caller sent.
 
         Raises `AuthenticationError` for a key that is unknown, expired or revoked,
         `PermissionDeniedError` for a blocked team, `OverloadedError` where nobody can say.
         """
-        prefix = prefix_of(given)
+        prefix = given.prefix
         if prefix is None:
             raise _unknown()
         entry = self._entries.get(prefix)
         if entry is None or self._monotonic_s() - entry.read_at_s > FRESH_S:
             entry = await self._read(prefix)
         owner, account = entry.owner, entry.account
-        if owner is None or account is None or not is_same(given, owner.secret):
+        if owner is None or account is None or not is_same(given, owner.secret.sha256):
             raise _unknown()
         _check(owner, now_s)
         return account

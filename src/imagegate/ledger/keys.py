@@ -9,12 +9,21 @@ import hmac
 import re
 import secrets
 
+from msgspec import Struct
+
 from imagegate.ledger.people import SecretRecord
 
 KEY_MARK = "sk-ig-"
 _PREFIX_BYTES = 6
 _SECRET_BYTES = 32
 _SHAPE = re.compile(rb"sk-ig-([0-9a-f]{12})-[A-Za-z0-9_-]{43}")
+
+
+class GivenKey(Struct, frozen=True):
+    """A key as somebody sent it. `prefix` is None where it is none of ours by its shape."""
+
+    prefix: str | None
+    sha256: str
 
 
 def new_secret(key_id: str, now_s: float) -> tuple[str, SecretRecord]:
@@ -25,12 +34,12 @@ def new_secret(key_id: str, now_s: float) -> tuple[str, SecretRecord]:
     return whole, SecretRecord(prefix=prefix, key_id=key_id, sha256=digest, created_at=now_s)
 
 
-def prefix_of(given: bytes) -> str | None:
-    """Return by what a key is looked up, None where it is none of ours by its shape."""
+def read_key(given: bytes) -> GivenKey:
+    """Return by what a key is looked up and compared."""
     match = _SHAPE.fullmatch(given)
-    return match[1].decode() if match else None
+    return GivenKey(match[1].decode() if match else None, hashlib.sha256(given).hexdigest())
 
 
-def is_same(given: bytes, record: SecretRecord) -> bool:
-    """Return whether `given` is the key; how long that takes tells nothing."""
-    return hmac.compare_digest(hashlib.sha256(given).hexdigest(), record.sha256)
+def is_same(given: GivenKey, sha256: str) -> bool:
+    """Return whether `given` has this hash; how long that takes tells nothing."""
+    return hmac.compare_digest(given.sha256, sha256)

@@ -1,12 +1,11 @@
-"""The tables of money (reservations, entries, sums a day, rates, owners), and their statements.
+"""The tables of money (entries, sums a day, rates, owners), and their statements.
 
-`reserved_e10` of a budget is the sum of its reservations that are not held; the entries of a
-subject sum up to what it spent. Both hold after each transaction.
+`reserved_e10` of a budget is the sum of the estimates of the attempts that are `reserved` in it and
+not held; the entries of a subject sum up to what it spent. Both hold after each transaction.
 """
 
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     Column,
     Double,
     ForeignKey,
@@ -14,33 +13,19 @@ from sqlalchemy import (
     Integer,
     Table,
     Text,
-    TextClause,
     bindparam,
-    delete,
     func,
     insert,
+    null,
     select,
     text,
     update,
 )
 
 from imagegate.ledger.people_schema import budgets, end_users
-from imagegate.ledger.schema import attempts, calls, metadata
+from imagegate.ledger.schema import ATTEMPT_IS_OPEN, attempts, calls, metadata, typed
 
 # SQLite keeps these in the order of their keys, without a second tree for them.
-reservations = Table(
-    "reservations",
-    metadata,
-    Column("attempt_id", Text, ForeignKey("attempts.id"), primary_key=True),
-    Column("budget_id", Text, ForeignKey("budgets.id"), primary_key=True),
-    Column("amount_e10", BigInteger, nullable=False),
-    Column("is_held", Boolean, nullable=False),
-    Column("period_start", Double, nullable=False),
-    Column("owner", Text, nullable=False),
-    Column("expires_at", Double, nullable=False),
-    sqlite_with_rowid=False,
-)
-
 entries = Table(
     "entries",
     metadata,
@@ -84,13 +69,6 @@ owners = Table(
     Column("alive_until", Double, nullable=False),
 )
 
-_IS_OPEN = text("NOT is_held")
-Index(
-    "reservations_expiry",
-    reservations.c.expires_at,
-    sqlite_where=_IS_OPEN,
-    postgresql_where=_IS_OPEN,
-)
 Index(
     "spend_days_team",
     spend_days.c.dimension,
@@ -107,29 +85,12 @@ Index(
 )
 _IS_HOLD = text("kind = 'hold'")
 Index("entries_hold", entries.c.attempt_id, sqlite_where=_IS_HOLD, postgresql_where=_IS_HOLD)
-Index("reservations_budget", reservations.c.budget_id)
 
-INSERT_RESERVATION = insert(reservations).inline()
 INSERT_ENTRY = insert(entries).inline()
-HOLD_RESERVATION = (
-    update(reservations)
-    .where(
-        reservations.c.attempt_id == bindparam("b_attempt_id"),
-        reservations.c.budget_id == bindparam("b_budget_id"),
-    )
-    .values(is_held=True, period_start=bindparam("b_period_start"))
-)
-DELETE_RESERVATION = delete(reservations).where(
-    reservations.c.attempt_id == bindparam("b_attempt_id"),
-    reservations.c.budget_id == bindparam("b_budget_id"),
-)
-DELETE_RESERVATIONS_OF = delete(reservations).where(
-    reservations.c.budget_id.in_(
-        select(budgets.c.id).where(
-            (budgets.c.id == bindparam("b_budget_id"))
-            | (budgets.c.template_id == bindparam("b_budget_id"))
-        )
-    )
+HOLD_RESERVED = (
+    update(attempts)
+    .where(attempts.c.id == bindparam("b_id"))
+    .values(reserved=bindparam("b_reserved"), reserved_until=null())
 )
 ROLL_BUDGET = (
     update(budgets)
@@ -148,13 +109,7 @@ MOVE_BUDGET = (
 )
 
 
-def _typed(table: Table, sql: str) -> TextClause:
-    """Return a statement whose parameters are columns: the same words on both databases, where
-    SQLAlchemy has a class for each."""
-    return text(sql).bindparams(*(bindparam(column.name, type_=column.type) for column in table.c))
-
-
-ADD_TO_DAY = _typed(
+ADD_TO_DAY = typed(
     spend_days,
     "INSERT INTO spend_days"
     " (dimension, value, day, team_id, charged_e10, held_e10, attempts, unknown)"
@@ -165,22 +120,22 @@ ADD_TO_DAY = _typed(
     " attempts = spend_days.attempts + excluded.attempts,"
     " unknown = spend_days.unknown + excluded.unknown",
 )
-PUT_RATE = _typed(
+PUT_RATE = typed(
     rates,
     "INSERT INTO rates (subject, minute, requests, images)"
     " VALUES (:subject, :minute, :requests, :images) ON CONFLICT (subject) DO UPDATE SET"
     " minute = excluded.minute, requests = excluded.requests, images = excluded.images",
 )
-KEEP_ALIVE = text(
+KEEP_ALIVE = typed(
+    owners,
     "INSERT INTO owners (id, alive_until) VALUES (:id, :alive_until)"
-    " ON CONFLICT (id) DO UPDATE SET alive_until = excluded.alive_until"
+    " ON CONFLICT (id) DO UPDATE SET alive_until = excluded.alive_until",
 )
 
-SELECT_BUDGETS_OF = (
-    select(budgets)
-    .where(budgets.c.subject.in_(bindparam("b_subjects", expanding=True)))
-    .order_by(budgets.c.id)
+SELECT_BUDGETS_OF = select(budgets).where(
+    budgets.c.subject.in_(bindparam("b_subjects", expanding=True))
 )
+SELECT_BUDGETS = select(budgets).where(budgets.c.id.in_(bindparam("b_ids", expanding=True)))
 SELECT_BLOCKED = select(end_users.c.id).where(
     end_users.c.is_blocked, end_users.c.id.in_(bindparam("b_ids", expanding=True))
 )
@@ -202,7 +157,7 @@ SELECT_IN_FLIGHT_OF_TEAMS = (
 )
 SELECT_ORPHANED_ATTEMPTS = (
     select(attempts)
-    .where(text("attempts.state IN ('dispatched', 'answered')"), attempts.c.owner.in_(_GONE))
+    .where(ATTEMPT_IS_OPEN, attempts.c.owner.in_(_GONE))
     .order_by(attempts.c.id)
     .limit(bindparam("b_limit"))
 )
@@ -216,52 +171,39 @@ _HOLD = entries.alias("hold")
 SELECT_ENDED = (
     select(
         attempts.c.id,
-        attempts.c.provider,
         attempts.c.estimate_e10,
+        attempts.c.reserved,
+        attempts.c.reserved_until,
+        _HOLD.c.at,
+        _HOLD.c.amount_e10,
+        attempts.c.provider,
         calls.c.model,
         calls.c.key_id,
         calls.c.team_id,
         calls.c.end_user,
         calls.c.tags,
-        _HOLD.c.at.label("hold_at"),
-        _HOLD.c.amount_e10.label("hold_e10"),
     )
     .select_from(
         attempts.join(calls).outerjoin(
-            _HOLD, (_HOLD.c.attempt_id == attempts.c.id) & (_HOLD.c.kind == "hold")
+            _HOLD, (_HOLD.c.attempt_id == attempts.c.id) & text("hold.kind = 'hold'")
         )
     )
     .where(attempts.c.id.in_(bindparam("b_ids", expanding=True)))
 )
-SELECT_RESERVED = (
-    select(
-        reservations.c.attempt_id,
-        reservations.c.budget_id,
-        reservations.c.amount_e10,
-        reservations.c.is_held,
-        reservations.c.period_start,
-        budgets.c.period,
-        budgets.c.period_start.label("budget_period_start"),
-        budgets.c.resets_at,
-        budgets.c.name,
-        budgets.c.spent_e10,
-        budgets.c.soft_e10,
-    )
-    .select_from(reservations.join(budgets))
-    .where(reservations.c.attempt_id.in_(bindparam("b_ids", expanding=True)))
+SELECT_RESERVED = select(attempts.c.id, attempts.c.estimate_e10, attempts.c.reserved).where(
+    attempts.c.reserved_until.is_not(None), attempts.c.id.in_(bindparam("b_ids", expanding=True))
 )
 SELECT_CALLS = select(
     calls.c.id, calls.c.key_id, calls.c.team_id, calls.c.end_user, calls.c.model
 ).where(calls.c.id.in_(bindparam("b_ids", expanding=True)))
 SELECT_ORPHANS = (
-    select(reservations.c.attempt_id)
+    select(attempts.c.id)
     .where(
-        text("NOT reservations.is_held"),
-        reservations.c.expires_at <= bindparam("b_now"),
-        reservations.c.owner.not_in(
+        ATTEMPT_IS_OPEN,
+        attempts.c.reserved_until <= bindparam("b_now"),
+        attempts.c.owner.not_in(
             select(owners.c.id).where(owners.c.alive_until > bindparam("b_now"))
         ),
     )
-    .distinct()
     .limit(bindparam("b_limit"))
 )

@@ -20,7 +20,7 @@ from sqlalchemy import (
     update,
 )
 
-from imagegate.ledger.schema import metadata
+from imagegate.ledger.schema import metadata, typed
 
 teams = Table(
     "teams",
@@ -127,15 +127,15 @@ END_SECRETS = (
     update(secrets)
     .where(
         secrets.c.key_id == bindparam("b_key_id"),
-        text("(secrets.expires_at IS NULL OR secrets.expires_at > :b_end_at)"),
+        secrets.c.expires_at.is_(None) | (secrets.c.expires_at > bindparam("b_others_end_at")),
     )
-    .values(expires_at=bindparam("b_end_at"))
+    .values(expires_at=bindparam("b_others_end_at"))
 )
-# The same words on both databases; SQLAlchemy has a class of its own for each of them.
-PUT_END_USER = text(
+PUT_END_USER = typed(
+    end_users,
     "INSERT INTO end_users (id, is_blocked, note, created_at)"
     " VALUES (:id, :is_blocked, :note, :created_at) ON CONFLICT (id)"
-    " DO UPDATE SET is_blocked = excluded.is_blocked, note = excluded.note"
+    " DO UPDATE SET is_blocked = excluded.is_blocked, note = excluded.note",
 )
 CHANGE_BUDGET = (
     update(budgets)

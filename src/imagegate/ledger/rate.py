@@ -10,7 +10,7 @@ from msgspec import Struct
 from sqlalchemy import Connection
 
 from imagegate.ledger import money_schema as schema
-from imagegate.ledger.execute import execute
+from imagegate.ledger.execute import execute, execute_many
 from imagegate.ledger.records import Admit, Limit, RateDeniedError
 
 MINUTE_S = 60
@@ -20,6 +20,8 @@ IN_FLIGHT_RETRY_S = 5.0
 class _Rate(Struct):
     """What a subject did in this minute, and how many of its calls are under way."""
 
+    subject: str
+    minute: int
     requests: int = 0
     images: int = 0
     in_flight: int = 0
@@ -41,7 +43,8 @@ class Rates:
         limits = [limit for one in admissions for limit in one.limits]
         if not limits:
             return
-        self._rates = {limit.subject: _Rate() for limit in limits}
+        subjects = {limit.subject for limit in limits}
+        self._rates = {name: _Rate(name, self._minute) for name in subjects}
         self._load_minute()
         counted = {limit.subject for limit in limits if limit.calls_in_flight is not None}
         self._load_in_flight("key:", counted)
@@ -60,24 +63,15 @@ class Rates:
 
     def write(self) -> None:
         """Write the counters that changed."""
-        rows = [
-            {
-                "subject": name,
-                "minute": self._minute,
-                "requests": rate.requests,
-                "images": rate.images,
-            }
-            for name, rate in self._rates.items()
-            if rate.is_changed
-        ]
+        rows = [rate for rate in self._rates.values() if rate.is_changed]
         if rows:
-            execute(self._connection, schema.PUT_RATE, rows)
+            execute_many(self._connection, schema.PUT_RATE, rows)
 
     def _load_minute(self) -> None:
         rows = execute(self._connection, schema.SELECT_RATES, {"b_subjects": sorted(self._rates)})
         for name, minute, requests, images in rows:
             if minute == self._minute:
-                self._rates[name] = _Rate(requests, images)
+                self._rates[name] = _Rate(name, minute, requests, images)
 
     def _load_in_flight(self, prefix: str, subjects: set[str]) -> None:
         ids = sorted(name.removeprefix(prefix) for name in subjects if name.startswith(prefix))
@@ -95,26 +89,23 @@ class Rates:
     def _check(self, limit: Limit, rate: _Rate, images: int) -> None:
         """Raise where one call for `images` is more than `limit` allows now."""
         whose = limit.subject
-        if _is_over(rate.in_flight + 1, limit.calls_in_flight):
+        if limit.calls_in_flight is not None and rate.in_flight >= limit.calls_in_flight:
             raise RateDeniedError(
                 f"{whose} has {rate.in_flight} calls in flight, which is its limit.",
                 IN_FLIGHT_RETRY_S,
             )
-        if _is_over(rate.requests + 1, limit.requests_per_minute):
+        if limit.requests_per_minute is not None and rate.requests >= limit.requests_per_minute:
             raise RateDeniedError(
                 f"{whose} has made {rate.requests} requests in this minute, which is its limit.",
                 self._left_s,
             )
-        if _is_over(rate.images + images, limit.images_per_minute):
+        images_max = limit.images_per_minute
+        if images_max is not None and rate.images + images > images_max:
             raise RateDeniedError(
                 f"{whose} has asked for {rate.images} images in this minute and may ask for "
-                f"{limit.images_per_minute}; this call is for {images}.",
+                f"{images_max}; this call is for {images}.",
                 self._left_s,
             )
-
-
-def _is_over(count: int, most: int | None) -> bool:
-    return most is not None and count > most
 
 
 def _counts_minutes(limit: Limit) -> bool:

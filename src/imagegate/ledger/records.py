@@ -96,6 +96,10 @@ class AttemptRecord(Struct, frozen=True, kw_only=True):
     `price` is the JSON snapshot of the price at admission, which is also that of settlement.
     `estimate_e10` is the dearest that is reserved for it, None where nobody can say; then no
     budget lets it pass. `usage` is the upstream's JSON, `answer` that of `answers.py`.
+
+    `reserved` is what budgets its estimate counts against, a JSON object of their ids and of the
+    start of the period; the ledger writes it. It is safe until `reserved_until` without a sign of
+    life of its owner; None where it is held, which counts as spent.
     """
 
     id: str
@@ -117,6 +121,8 @@ class AttemptRecord(Struct, frozen=True, kw_only=True):
     upstream_status: int | None = None
     owner: str
     answer: str | None = None
+    reserved: str | None = None
+    reserved_until: float | None = None
 
 
 class AssetRecord(Struct, frozen=True, kw_only=True):

@@ -1,70 +1,71 @@
 """Decides within one transaction for which calls of a group there is room, and sets money aside.
 
-The budgets and counters of the group are read once; each call is decided by itself, in order, on
-what the ones before it have left; what was decided is written once. That is exact because nobody
-else writes meanwhile: SQLite has one writer, and on Postgres each writer holds a lock.
+Each call is decided by itself, in order, on what the ones before it have left.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
+from itertools import chain
 from typing import NamedTuple
 
-from msgspec.structs import asdict, replace
+import msgspec
+from msgspec.structs import replace
 from sqlalchemy import Connection
 
-from imagegate import clock
 from imagegate.ledger import money_schema as schema
-from imagegate.ledger.budget import (
-    EVERY_END_USER,
-    Room,
-    like,
-    period_at,
-    subject,
-    subjects_of,
-    unpriced,
-)
+from imagegate.ledger.budget import Room, subject, subjects_of, unpriced
 from imagegate.ledger.execute import execute
-from imagegate.ledger.people import AnyCommand, BudgetRecord
-from imagegate.ledger.people_schema import INSERT_BUDGET
+from imagegate.ledger.people import AnyCommand
 from imagegate.ledger.rate import Rates
 from imagegate.ledger.records import (
     Admit,
     AttemptRecord,
     BlockedError,
-    CallRecord,
     LedgerError,
     Redispatch,
     is_free,
     storable,
 )
+from imagegate.ledger.rooms import Rooms
 
-_END_USER = subject("end_user", "")
 LEASE_S = 60.0
 """How long a reservation is safe without a sign of life of its owner."""
 
 
+class _Caller(NamedTuple):
+    """Who asks for what. With a provider that says whose budgets count an attempt."""
+
+    key_id: str | None
+    team_id: str | None
+    end_user: str
+    model: str
+
+
 class _Demand(NamedTuple):
-    """Attempts that are to begin together, and whose budgets they all count against."""
+    """Attempts that are to begin together, and the one that they replace and that was for free."""
 
     attempts: tuple[AttemptRecord, ...]
-    subjects: tuple[str, ...]
-    ended_id: str
+    caller: _Caller | None
+    ended_id: str = ""
 
-    def subjects_for(self, attempt: AttemptRecord) -> tuple[str, ...]:
-        return (*self.subjects, subject("provider", attempt.provider))
+
+class _Counting(NamedTuple):
+    """The budgets that count an attempt, and what its row says of them."""
+
+    rooms: list[Room]
+    reserved: str | None
 
 
 class Reserving:
     """The admissions of one group."""
 
-    def __init__(self, connection: Connection, now_s: float) -> None:
+    def __init__(self, connection: Connection, rooms: Rooms, now_s: float) -> None:
         self._connection = connection
-        self._now_s = now_s
-        self._rooms: dict[str, list[Room]] = defaultdict(list)
-        self._given_back: dict[tuple[str, str], int] = {}
+        self._rooms = rooms
+        self._until = now_s + LEASE_S
+        self._counting: dict[tuple[_Caller | None, str], _Counting] = {}
+        self._given_back: dict[str, dict[str, int]] = {}
         self._blocked: frozenset[str] = frozenset()
-        self._reservations: list[dict[str, object]] = []
-        self._budgets: list[dict[str, object]] = []
+        self._reserved: dict[str, str | None] = {}
         self._rates = Rates(connection, now_s)
 
     def decide(self, commands: Sequence[AnyCommand]) -> list[LedgerError | None]:
@@ -73,165 +74,101 @@ class Reserving:
         if not demands:
             return [None] * len(commands)
         self._load_rooms(demands.values())
-        self._load_blocked([one.call for one in commands if isinstance(one, Admit)])
+        self._load_blocked(demands.values())
         self._rates.load([one for one in commands if isinstance(one, Admit)])
         return [self._decide(one, demands.get(id(one))) for one in commands]
 
+    def begun(self, attempt: AttemptRecord) -> AttemptRecord:
+        """Return an attempt with what is set aside for it."""
+        reserved = self._reserved.get(attempt.id)
+        if reserved is None:
+            return attempt
+        return replace(attempt, reserved=reserved, reserved_until=self._until)
+
     def write(self) -> None:
-        """Write what was set aside; the attempts have their rows by now."""
-        if self._budgets:
-            execute(self._connection, INSERT_BUDGET, self._budgets)
-        if self._reservations:
-            execute(self._connection, schema.INSERT_RESERVATION, self._reservations)
-        taken = [
-            {"b_id": room.budget.id, "b_spent_e10": 0, "b_reserved_e10": room.added_e10}
-            for rooms in self._rooms.values()
-            for room in rooms
-            if room.added_e10
-        ]
-        if taken:
-            execute(self._connection, schema.MOVE_BUDGET, taken)
+        """Write what was counted."""
         self._rates.write()
 
     def _demands(self, commands: Sequence[AnyCommand]) -> dict[int, _Demand]:
         found = {}
-        moves = [one for one in commands if isinstance(one, Redispatch)]
-        subjects = self._subjects_of_calls(moves)
+        callers = self._callers([one for one in commands if isinstance(one, Redispatch)])
         for one in commands:
             if isinstance(one, Admit):
                 call = one.call
-                whose = subjects_of(call.key_id, call.team_id, storable(call.end_user), call.model)
-                found[id(one)] = _Demand((one.attempt, *one.parts), tuple(whose), "")
+                who = _Caller(call.key_id, call.team_id, storable(call.end_user), call.model)
+                found[id(one)] = _Demand((one.attempt, *one.parts), who)
             elif isinstance(one, Redispatch):
-                ended = one.ended
+                ended, caller = one.ended, callers.get(one.attempt.call_id)
                 gives_back = ended is not None and is_free(ended.state, ended.cost_e10)
-                found[id(one)] = _Demand(
-                    (one.attempt, *one.parts),
-                    subjects.get(one.attempt.call_id, ()),
-                    ended.id if ended is not None and gives_back else "",
-                )
+                ended_id = ended.id if ended is not None and gives_back else ""
+                found[id(one)] = _Demand((one.attempt, *one.parts), caller, ended_id)
         return found
 
-    def _subjects_of_calls(self, moves: Sequence[Redispatch]) -> dict[str, tuple[str, ...]]:
+    def _callers(self, moves: Sequence[Redispatch]) -> dict[str, _Caller]:
         if not moves:
             return {}
         ids = [one.attempt.call_id for one in moves]
         rows = execute(self._connection, schema.SELECT_CALLS, {"b_ids": ids})
-        return {row[0]: tuple(subjects_of(*row[1:])) for row in rows}
+        return {name: _Caller(*caller) for name, *caller in rows}
 
-    def _load_rooms(self, demands: Iterable[_Demand]) -> None:
-        asked = {
-            name
-            for demand in demands
-            for attempt in demand.attempts
-            for name in demand.subjects_for(attempt)
-        }
-        end_users = [name for name in asked if name.startswith(_END_USER)]
-        if end_users:
-            asked.add(EVERY_END_USER)
-        rows = execute(self._connection, schema.SELECT_BUDGETS_OF, {"b_subjects": sorted(asked)})
-        templates = []
-        for row in rows.mappings():
-            budget = BudgetRecord(**row)
-            if budget.subject == EVERY_END_USER:
-                templates.append(budget)
-            else:
-                budget = roll(self._connection, budget, self._now_s)
-                self._rooms[budget.subject].append(Room(budget))
-        for name in end_users if templates else ():
-            if name not in self._rooms:
-                self._add_rooms_like(templates, name)
-        ended = [demand.ended_id for demand in demands if demand.ended_id]
-        if ended and self._rooms:
+    def _load_rooms(self, demands: Collection[_Demand]) -> None:
+        places = {(one.caller, attempt.provider) for one in demands for attempt in one.attempts}
+        subjects = {place: _subjects(*place) for place in places}
+        found = self._rooms.of_subjects(frozenset(chain.from_iterable(subjects.values())))
+        for place, names in subjects.items():
+            rooms = [room for name in names for room in found.get(name, ())]
+            starts = {room.budget.id: room.budget.period_start for room in rooms}
+            reserved = msgspec.json.encode(starts).decode() if rooms else None
+            self._counting[place] = _Counting(rooms, reserved)
+        ended = [one.ended_id for one in demands if one.ended_id]
+        if ended and found:
             self._load_given_back(ended)
 
-    def _add_rooms_like(self, templates: Sequence[BudgetRecord], end_user: str) -> None:
-        for template in templates:
-            name = clock.new_id("bud")
-            budget = like(template, end_user, budget_id=name, now_s=self._now_s)
-            self._rooms[end_user].append(Room(budget))
-            self._budgets.append(asdict(budget))
-
-    def _load_blocked(self, calls: Sequence[CallRecord]) -> None:
-        names = sorted({storable(call.end_user) for call in calls if call.end_user})
+    def _load_blocked(self, demands: Collection[_Demand]) -> None:
+        names = {one.caller.end_user for one in demands if one.caller and one.caller.end_user}
         if names:
-            rows = execute(self._connection, schema.SELECT_BLOCKED, {"b_ids": names})
+            rows = execute(self._connection, schema.SELECT_BLOCKED, {"b_ids": sorted(names)})
             self._blocked = frozenset(rows.scalars())
 
     def _load_given_back(self, ended: Sequence[str]) -> None:
-        rows = execute(self._connection, schema.SELECT_RESERVED, {"b_ids": ended}).mappings()
-        for row in rows:
-            if not row["is_held"]:
-                self._given_back[row["attempt_id"], row["budget_id"]] = row["amount_e10"]
+        rows = execute(self._connection, schema.SELECT_RESERVED, {"b_ids": ended})
+        for name, amount_e10, reserved in rows:
+            self._given_back[name] = dict.fromkeys(msgspec.json.decode(reserved), amount_e10)
 
     def _decide(self, command: AnyCommand, demand: _Demand | None) -> LedgerError | None:
         if demand is None:
             return None
+        back_e10 = self._given_back.get(demand.ended_id, {})
         try:
             if isinstance(command, Admit) and storable(command.call.end_user) in self._blocked:
                 raise BlockedError(f"The end user {command.call.end_user!r} is blocked.")
-            needs = self._check_budgets(demand)
+            needs = self._needs(demand)
+            for room, amount_e10 in needs.items():
+                room.check(amount_e10, back_e10.get(room.budget.id, 0))
             if isinstance(command, Admit):
                 self._rates.take(command)
         except LedgerError as refusal:
             return refusal
-        self._take(demand, needs)
+        for room, amount_e10 in needs.items():
+            room.take(amount_e10, back_e10.get(room.budget.id, 0))
         return None
 
-    def _check_budgets(self, demand: _Demand) -> dict[str, int]:
-        """Return what each budget has to set aside. Raises `BudgetDeniedError`."""
-        needs: dict[str, int] = defaultdict(int)
-        rooms = {}
+    def _needs(self, demand: _Demand) -> dict[Room, int]:
+        """Return what each budget has to set aside, and keep it for the rows of the attempts.
+
+        Raises `BudgetDeniedError`.
+        """
+        needs: dict[Room, int] = {}
         for attempt in demand.attempts:
-            for room in self._rooms_for(demand, attempt):
+            rooms, reserved = self._counting[demand.caller, attempt.provider]
+            for room in rooms:
                 if attempt.estimate_e10 is None:
                     raise unpriced(room.budget, attempt)
-                needs[room.budget.id] += attempt.estimate_e10
-                rooms[room.budget.id] = room
-        for budget_id, room in rooms.items():
-            room.check(needs[budget_id], self._given_back.get((demand.ended_id, budget_id), 0))
+                needs[room] = needs.get(room, 0) + attempt.estimate_e10
+            self._reserved[attempt.id] = reserved
         return needs
 
-    def _take(self, demand: _Demand, needs: dict[str, int]) -> None:
-        seen = set()
-        for attempt in demand.attempts:
-            for room in self._rooms_for(demand, attempt):
-                budget = room.budget
-                if budget.id not in seen:
-                    seen.add(budget.id)
-                    back = self._given_back.get((demand.ended_id, budget.id), 0)
-                    room.take(needs[budget.id], back)
-                self._reservations.append(self._reservation(attempt, budget))
 
-    def _rooms_for(self, demand: _Demand, attempt: AttemptRecord) -> list[Room]:
-        if not self._rooms:
-            return []
-        names = demand.subjects_for(attempt)
-        return [room for name in names if name in self._rooms for room in self._rooms[name]]
-
-    def _reservation(self, attempt: AttemptRecord, budget: BudgetRecord) -> dict[str, object]:
-        return {
-            "attempt_id": attempt.id,
-            "budget_id": budget.id,
-            "amount_e10": attempt.estimate_e10,
-            "is_held": False,
-            "period_start": budget.period_start,
-            "owner": attempt.owner,
-            "expires_at": self._now_s + LEASE_S,
-        }
-
-
-def roll(connection: Connection, budget: BudgetRecord, now_s: float) -> BudgetRecord:
-    """Return the budget in the period that `now_s` is in, begun anew in the database if need be.
-
-    What is reserved stays so: it is spent in the period in which it is settled.
-    """
-    if budget.resets_at is None or now_s < budget.resets_at:
-        return budget
-    start, resets_at = period_at(budget.period, now_s)
-    execute(
-        connection,
-        schema.ROLL_BUDGET,
-        {"b_id": budget.id, "b_period_start": start, "b_resets_at": resets_at},
-    )
-    return replace(budget, spent_e10=0, period_start=start, resets_at=resets_at)
+def _subjects(caller: _Caller | None, provider: str) -> tuple[str, ...]:
+    """Return whose budgets an attempt counts against."""
+    return (*(subjects_of(*caller) if caller else ()), subject("provider", provider))

@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     Column,
+    ColumnClause,
     Double,
     ForeignKey,
     Index,
@@ -11,8 +12,10 @@ from sqlalchemy import (
     Text,
     bindparam,
     delete,
+    false,
     func,
     insert,
+    literal_column,
     select,
     text,
     update,
@@ -49,7 +52,9 @@ audit = Table(
 INSERT_VERDICT = insert(verdicts).inline()
 INSERT_AUDIT = insert(audit).inline()
 
-# Literals, not parameters: SQLite uses a partial index only for the very same words.
+# Literals, not parameters: a row fills all parameters of a statement that is run for many, and
+# SQLite uses a partial index only for the very same words.
+_EMPTY: ColumnClause[str] = literal_column("''")
 _IS_HELD = text("substr(assets.file, 1, 5) = 'held/'")
 _HELD = text("substr(file, 1, 5) = 'held/'")
 Index("assets_held", assets.c.id, sqlite_where=_HELD, postgresql_where=_HELD)
@@ -58,19 +63,19 @@ RELEASE_ASSET = (
     .where(assets.c.id == bindparam("b_asset_id"), _IS_HELD)
     .values(
         file=bindparam("b_file"),
-        offset=0,
+        offset=literal_column("0"),
         length=bindparam("b_length"),
-        encoding="raw",
-        escaped=False,
-        object="",
-        sha256="",
+        encoding=literal_column("'raw'"),
+        escaped=false(),
+        object=_EMPTY,
+        sha256=_EMPTY,
         expires_at=bindparam("b_expires_at"),
     )
 )
 RELEASE_ATTEMPT = (
     update(attempts)
     .where(attempts.c.id == bindparam("b_attempt_id"), text("attempts.state = 'settled'"))
-    .values(error_code="", error_text="", answer=bindparam("b_answer"))
+    .values(error_code=_EMPTY, error_text=_EMPTY, answer=bindparam("b_answer"))
 )
 DROP_HELD = delete(assets).where(assets.c.id == bindparam("b_asset_id"), _IS_HELD)
 

@@ -1,9 +1,11 @@
 """The tables, and each statement once, built at import.
 
 A change here is a migration in `migrations/versions/` and a new `REVISION`; a test compares
-both. Bind names of updates carry a prefix: SQLAlchemy takes an extra parameter named like a
-column for a value to set.
+both. Parameters are named as the field of a record that fills them; those of updates carry a
+prefix: SQLAlchemy takes an extra parameter named like a column for a value to set.
 """
+
+from collections.abc import Collection
 
 from sqlalchemy import (
     BigInteger,
@@ -18,6 +20,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    TextClause,
     UniqueConstraint,
     Update,
     asc,
@@ -32,7 +35,7 @@ from sqlalchemy import (
     update,
 )
 
-REVISION = "0007"
+REVISION = "0008"
 VERSION_TABLE = "imagegate_version"
 
 metadata = MetaData()
@@ -81,6 +84,8 @@ attempts = Table(
     Column("upstream_status", Integer),
     Column("owner", Text, nullable=False),
     Column("answer", Text),
+    Column("reserved", Text),
+    Column("reserved_until", Double),
     UniqueConstraint("call_id", "number", name="attempts_call_number"),
 )
 
@@ -106,11 +111,26 @@ assets = Table(
     UniqueConstraint("call_id", "attempt_id", "index", name="assets_call_attempt_index"),
 )
 
+
+def typed(table: Table, sql: str) -> TextClause:
+    """Return a statement whose parameters are columns: the same words on both databases, where
+    SQLAlchemy has a class for each."""
+    return text(sql).bindparams(*(bindparam(column.name, type_=column.type) for column in table.c))
+
+
+def _insert(table: Table, *, without: Collection[str]) -> Insert:
+    names = [column.name for column in table.c if column.name not in without]
+    return insert(table).values({name: bindparam(name) for name in names}).inline()
+
+
 # Literals, not parameters: SQLite uses a partial index only for the very same words.
 _CALL_IS_OPEN = text("calls.state = 'running' AND calls.state <> 'done'")
-_ATTEMPT_IS_OPEN = text("attempts.state IN ('dispatched', 'answered')")
+ATTEMPT_IS_OPEN = text("attempts.state IN ('dispatched', 'answered')")
 _CALL_MAY_END = text("calls.state IN ('running', 'unknown')")
-_ATTEMPT_MAY_END = text("attempts.state IN ('dispatched', 'answered', 'unknown')")
+# Not IN: SQLite makes a table of three words, for each row anew.
+_ATTEMPT_MAY_END = text(
+    "(attempts.state = 'dispatched' OR attempts.state = 'answered' OR attempts.state = 'unknown')"
+)
 
 _RUNNING = text("state = 'running'")
 _IS_UNKNOWN = text("attempts.cost_e10 IS NULL AND attempts.state IN ('unknown', 'settled')")
@@ -121,7 +141,11 @@ Index(
 )
 for _column in (calls.c.key_id, calls.c.team_id):
     Index(
-        f"calls_running_{_column.name}", _column, sqlite_where=_RUNNING, postgresql_where=_RUNNING
+        f"calls_running_{_column.name}",
+        _column,
+        calls.c.owner,
+        sqlite_where=_RUNNING,
+        postgresql_where=_RUNNING,
     )
     Index(f"calls_{_column.name}", _column, calls.c.id)
 _IS_KNOWN = text("end_user <> ''")
@@ -133,16 +157,26 @@ Index(
     postgresql_where=_IS_KNOWN,
 )
 Index("attempts_open", attempts.c.id, sqlite_where=_UNDER_WAY, postgresql_where=_UNDER_WAY)
-# A key names one call, whoever of several processes admits it. Null is no key.
-Index("calls_idempotency_key", calls.c.idempotency_key, unique=True)
+# A key names one call, whoever of several processes admits it.
+_HAS_KEY = text("idempotency_key IS NOT NULL")
+Index(
+    "calls_idempotency_key",
+    calls.c.idempotency_key,
+    unique=True,
+    sqlite_where=_HAS_KEY,
+    postgresql_where=_HAS_KEY,
+)
 Index("calls_fingerprint", calls.c.fingerprint, calls.c.id)
 Index("assets_file", assets.c.file)
 Index("assets_expiry", assets.c.expires_at)
 _IN_FOLDER = text("object = ''")
 Index("assets_in_folder", assets.c.id, sqlite_where=_IN_FOLDER, postgresql_where=_IN_FOLDER)
 
-INSERT_CALL = insert(calls).inline()
-INSERT_ATTEMPT = insert(attempts).inline()
+# What only an end says is left out: SQLite's driver is slow to bind a None.
+INSERT_CALL = _insert(calls, without=("finished_at", "delivered_at"))
+INSERT_ATTEMPT = _insert(
+    attempts, without=("ended_at", "cost_e10", "usage", "upstream_status", "answer")
+)
 INSERT_ASSET = insert(assets).inline()
 
 END_ATTEMPT = (
@@ -158,6 +192,8 @@ END_ATTEMPT = (
         upstream_request_id=bindparam("b_upstream_request_id"),
         upstream_status=bindparam("b_upstream_status"),
         answer=bindparam("b_answer"),
+        reserved=null(),
+        reserved_until=null(),
     )
 )
 END_CALL = (
@@ -171,29 +207,28 @@ END_CALL = (
     )
 )
 MARK_DELIVERED = (
-    update(calls).where(calls.c.id == bindparam("b_id")).values(delivered_at=bindparam("b_at"))
+    update(calls).where(calls.c.id == bindparam("b_call_id")).values(delivered_at=bindparam("b_at"))
 )
 FREE_KEY = (
     update(calls)
-    .where(calls.c.id == bindparam("b_id"), text("calls.state = 'failed'"))
+    .where(calls.c.id == bindparam("b_call_id"), text("calls.state = 'failed'"))
     .values(idempotency_key=null())
 )
 RECONCILE = (
     update(attempts)
-    .where(attempts.c.id == bindparam("b_id"), _IS_UNKNOWN)
-    .values(cost_e10=bindparam("b_cost_e10"))
+    .where(attempts.c.id == bindparam("b_attempt_id"), _IS_UNKNOWN)
+    .values(cost_e10=bindparam("b_cost_e10"), reserved=null())
 )
 FORGET_FILE = delete(assets).where(assets.c.file == bindparam("b_file"))
 
 STORE_ASSET = (
     update(assets)
-    .where(assets.c.id == bindparam("b_id"), assets.c.file == bindparam("b_file"))
+    .where(assets.c.id == bindparam("b_asset_id"), assets.c.file == bindparam("b_file"))
     .values(object=bindparam("b_object"), sha256=bindparam("b_sha256"))
 )
 
-WRITES: tuple[Insert | Update | Delete, ...] = (
-    INSERT_CALL,
-    INSERT_ATTEMPT,
+BEGINNINGS: tuple[Insert, ...] = (INSERT_CALL, INSERT_ATTEMPT)
+ENDINGS: tuple[Insert | Update | Delete, ...] = (
     END_ATTEMPT,
     END_CALL,
     INSERT_ASSET,
@@ -268,7 +303,7 @@ SELECT_OPEN_CALLS = (
 SELECT_OPEN_ATTEMPTS = (
     select(attempts)
     .where(
-        _ATTEMPT_IS_OPEN,
+        ATTEMPT_IS_OPEN,
         attempts.c.owner != bindparam("b_owner"),
         attempts.c.id > bindparam("b_after"),
     )

@@ -1,5 +1,6 @@
 """The table of webhooks' messages, and each of its statements once; see `schema`."""
 
+from msgspec import Struct
 from msgspec.structs import asdict
 from sqlalchemy import (
     Column,
@@ -16,8 +17,8 @@ from sqlalchemy import (
     update,
 )
 
-from imagegate.ledger.schema import calls, metadata
-from imagegate.ledger.webhooks import AddWebhook, HastenWebhooks, WebhookCommand
+from imagegate.ledger.schema import calls, metadata, typed
+from imagegate.ledger.webhooks import AddWebhook, HastenWebhooks, WebhookCommand, WebhookRecord
 
 webhooks = Table(
     "webhooks",
@@ -37,11 +38,11 @@ _IS_WAITING = text("state = 'waiting'")
 Index("webhooks_due", webhooks.c.due_at, sqlite_where=_IS_WAITING, postgresql_where=_IS_WAITING)
 Index("webhooks_call", webhooks.c.call_id)
 
-# The same words on both databases; SQLAlchemy has a class of its own for each of them.
-INSERT_WEBHOOK = text(
+INSERT_WEBHOOK = typed(
+    webhooks,
     "INSERT INTO webhooks (id, call_id, url, holder, state, tries, due_at, created_at, ended_at,"
     " error_text) VALUES (:id, :call_id, :url, :holder, :state, :tries, :due_at, :created_at,"
-    " :ended_at, :error_text) ON CONFLICT (id) DO NOTHING"
+    " :ended_at, :error_text) ON CONFLICT (id) DO NOTHING",
 )
 CHANGE_WEBHOOK = (
     update(webhooks)
@@ -77,13 +78,16 @@ SELECT_DUE = (
 SELECT_OF_CALL = select(webhooks).where(webhooks.c.call_id == bindparam("b_id"))
 
 
-def write_of(command: WebhookCommand) -> tuple[Executable, dict[str, object]]:
+class _Changed(WebhookRecord, frozen=True, kw_only=True):
+    """A message as it is from now on, and how often it was tried before."""
+
+    tries_before: int
+
+
+def write_of(command: WebhookCommand) -> tuple[Executable, Struct]:
     """Return what a command is in SQL."""
     if isinstance(command, HastenWebhooks):
-        return HASTEN_WEBHOOKS, {"b_due_at": command.due_at}
-    fields = asdict(command.webhook)
+        return HASTEN_WEBHOOKS, command
     if isinstance(command, AddWebhook):
-        return INSERT_WEBHOOK, fields
-    names = ("id", "state", "tries", "due_at", "ended_at", "error_text")
-    changed = {f"b_{name}": fields[name] for name in names}
-    return CHANGE_WEBHOOK, changed | {"b_tries_before": command.tries}
+        return INSERT_WEBHOOK, command.webhook
+    return CHANGE_WEBHOOK, _Changed(**asdict(command.webhook), tries_before=command.tries)

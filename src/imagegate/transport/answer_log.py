@@ -21,6 +21,11 @@ class AnswerLog:
         if self._journal is not None:
             self._journal.append(record)
 
+    def write(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        """Write the line of an answer whose whole body is there already."""
+        self._number += 1
+        self.append(Head(self.attempt_id, self._number, status, headers, body=body))
+
     def begin(self, status: int, headers: Mapping[str, str]) -> "LoggedHead":
         """Return the line of the next answer; it is written with what is known of its body."""
         self._number += 1

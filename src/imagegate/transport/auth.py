@@ -63,8 +63,21 @@ async def headers_for(
     """
     if not may_see(url, origin, trusted_hosts):
         return {}
-    own = {name: value.reveal() for name, value in credential.headers.items()}
-    return {**own, **await _KINDS[credential.kind](credential)}
+    known = known_headers(credential)
+    if known is not None:
+        return known
+    return {**_own_headers(credential), **await _FETCHED[credential.kind](credential)}
+
+
+def known_headers(credential: Credential) -> dict[str, str] | None:
+    """Return the headers that sign every request in; None where they are not always the same."""
+    if credential.token_provider is not None or credential.kind not in _KNOWN:
+        return None
+    return {**_own_headers(credential), **_KNOWN[credential.kind](credential)}
+
+
+def _own_headers(credential: Credential) -> dict[str, str]:
+    return {name: value.reveal() for name, value in credential.headers.items()}
 
 
 def secrets_of(credential: Credential) -> tuple[str, ...]:
@@ -89,13 +102,16 @@ def may_see(url: str, origin: str, trusted_hosts: tuple[str, ...]) -> bool:
     return is_trusted(url, origin, trusted_hosts)
 
 
-async def _none(_: Credential) -> dict[str, str]:
+def _none(_: Credential) -> dict[str, str]:
     return {}
 
 
-async def _bearer(credential: Credential) -> dict[str, str]:
-    if credential.token_provider is None:
-        return {"authorization": f"Bearer {credential.secret.reveal()}"}
+def _bearer(credential: Credential) -> dict[str, str]:
+    return {"authorization": f"Bearer {credential.secret.reveal()}"}
+
+
+async def _provided(credential: Credential) -> dict[str, str]:
+    assert credential.token_provider is not None
     token = await _off_loop(credential.token_provider, credential)
     if not isinstance(token, str) or not token:
         raise UpstreamCredentialError(
@@ -104,11 +120,11 @@ async def _bearer(credential: Credential) -> dict[str, str]:
     return {"authorization": f"Bearer {token}"}
 
 
-async def _api_key(credential: Credential) -> dict[str, str]:
+def _api_key(credential: Credential) -> dict[str, str]:
     return {"api-key": credential.secret.reveal()}
 
 
-async def _header(credential: Credential) -> dict[str, str]:
+def _header(credential: Credential) -> dict[str, str]:
     return {credential.header: credential.secret.reveal()}
 
 
@@ -123,13 +139,20 @@ async def _entra(credential: Credential) -> dict[str, str]:
     return {"authorization": f"Bearer {await TOKENS.token(credential)}"}
 
 
-_KINDS: Mapping[str, Callable[[Credential], Awaitable[dict[str, str]]]] = {
+async def _signed_later(_: Credential) -> dict[str, str]:
+    return {}  # the whole request, once its other headers are known (sigv4.py)
+
+
+_KNOWN: Mapping[str, Callable[[Credential], dict[str, str]]] = {
     "none": _none,
     "bearer": _bearer,
     "api-key": _api_key,
     "header": _header,
+}
+_FETCHED: Mapping[str, Callable[[Credential], Awaitable[dict[str, str]]]] = {
+    "bearer": _provided,
     "entra": _entra,
-    "sigv4": _none,  # signs the whole request, once its other headers are known (sigv4.py)
+    "sigv4": _signed_later,
     "google": _google,
 }
 

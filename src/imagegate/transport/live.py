@@ -30,12 +30,13 @@ from imagegate.transport.bodies import (
 from imagegate.transport.checked import CheckedResolver, checked_sockets
 from imagegate.transport.faults import broke_off, fault_of
 from imagegate.transport.gate import BodyGate
+from imagegate.transport.lane import Lanes
 from imagegate.transport.mask import Mask
 from imagegate.transport.pacing import PacedBody
 from imagegate.transport.sandbox import SandboxUpstream
 from imagegate.transport.sigv4 import sign
 from imagegate.wire.exchange import Event, UpstreamRequest, UpstreamResponse
-from imagegate.wire.lift import Lift
+from imagegate.wire.lift import Lift, lift_whole
 from imagegate.wire.sse import EventScanner
 
 CONNECT_S = 10.0
@@ -43,11 +44,15 @@ CONNECT_S = 10.0
 IDLE_CONNECTION_S = 9.0
 # Behind it an answer with an image is masked in its skeleton only: a search costs 0.1 ms a MB.
 MASKED_BYTES_MAX = 64 * 1024
+# With all that aiohttp would add by itself.
 OWN_HEADERS = {
     "accept": "application/json",
     "accept-encoding": "identity",
     "user-agent": "imagegate",
 }
+
+
+NO_SECRETS = Mask(Credential(), {})
 
 
 class Transport:
@@ -69,16 +74,17 @@ class Transport:
         self.spool = spool
         self.answer_bytes_max = answer_bytes_max
         self.gate = gate or BodyGate()
+        self.lanes = Lanes()
         self.sandbox = SandboxUpstream()
         self._proxies = dict(proxies)
         self._narrowed: list[Transport] = []
         self.session = aiohttp.ClientSession(
             connector=_connector(policy),
+            headers=OWN_HEADERS,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             read_bufsize=16 * 1024,  # until a large body has its turn: see pacing.py
-            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
         )
 
     def proxy_for(self, url: URL) -> str | None:
@@ -129,12 +135,13 @@ class LiveConversation:
     ) -> None:
         self._transport = transport
         self._deployment = deployment
+        self._lane = transport.lanes.of(deployment)
         self._spool = spool
         self._log = AnswerLog(transport.spool.journal if is_logged else None, attempt_id)
         self._response: aiohttp.ClientResponse | None = None
         self._body: PacedBody | None = None
         self._events: EventStream | None = None
-        self._mask = Mask(Credential(), {})
+        self._mask = NO_SECRETS
         self.headers: Mapping[str, str] = {}
         self.traceparent = ""
         self.idempotency_key = ""
@@ -146,7 +153,7 @@ class LiveConversation:
     async def __aexit__(self, *_: object) -> None:
         if self._events is not None:
             self._events.end()  # its adapter had what it wanted, or a refusal, before the end
-        if self._response is not None:
+        if self._response is not None and not self._response.closed:
             self._response.close()
         if self._body is not None:
             self._body.close()
@@ -202,7 +209,7 @@ class LiveConversation:
     ) -> tuple[int, Mapping[str, str], AsyncIterator[bytes]]:
         url = URL(request.url, encoded=True)
         headers = await self._headers_of(request)
-        self._mask = Mask(self._deployment.credential, headers)
+        self._mask = self._lane.mask or Mask(self._deployment.credential, headers)
         body = OutgoingBody(request.body, headers.get("content-type", ""))
         try:
             response = await self._transport.session.request(
@@ -223,15 +230,13 @@ class LiveConversation:
     async def _headers_of(self, request: UpstreamRequest) -> dict[str, str]:
         deployment = self._deployment
         place = (request.url, deployment.target.base_url, deployment.provider.trusted_hosts)
-        is_own = may_see(*place)
-        headers = {
-            **OWN_HEADERS,
-            **request.headers,
-            **(self._own_headers(request) if is_own else {}),
-            **(deployment.headers if is_own else {}),
-            **await headers_for(deployment.credential, *place),
-        }
-        if is_own and deployment.credential.kind == "sigv4":
+        if not may_see(*place):
+            return dict(request.headers)
+        headers = {**request.headers, **self._own_headers(request)}
+        if self._lane.headers is not None:
+            return {**headers, **self._lane.headers}
+        headers |= {**deployment.headers, **await headers_for(deployment.credential, *place)}
+        if deployment.credential.kind == "sigv4":
             region = str(deployment.target.traits["aws_region_name"])
             headers |= await sign(deployment.credential, region, request, headers)
         return headers
@@ -250,12 +255,32 @@ class LiveConversation:
         headers: Mapping[str, str],
         chunks: AsyncIterator[bytes],
     ) -> UpstreamResponse:
+        is_stream = request.events and status == 200 and _is_event_stream(headers)
+        if isinstance(chunks, PacedBody) and not is_stream and self._is_small(chunks, headers):
+            data = self._mask.hide(await chunks.whole())
+            self._log.write(status, headers, data)
+            return UpstreamResponse(status, headers, lift_whole(data, new_tag()))
+        return await self._take_pieces(status, headers, chunks, is_stream=is_stream)
+
+    def _is_small(self, body: PacedBody, headers: Mapping[str, str]) -> bool:
+        """Whether an answer is taken in one piece: most need no file, no turn and no scanner."""
+        size = body.announced_bytes
+        limit = min(MASKED_BYTES_MAX, self._transport.answer_bytes_max)
+        return size is not None and size <= limit and "content-encoding" not in headers
+
+    async def _take_pieces(
+        self,
+        status: int,
+        headers: Mapping[str, str],
+        chunks: AsyncIterator[bytes],
+        *,
+        is_stream: bool,
+    ) -> UpstreamResponse:
         limit = self._transport.answer_bytes_max
         encoding = headers.get("content-encoding", "").lower()
         if encoding not in ("", "identity"):
             chunks = inflated(chunks, encoding, bytes_max=limit)
         head = self._log.begin(status, headers)
-        is_stream = request.events and status == 200 and _is_event_stream(headers)
         whole = is_stream or status != 200
         chunks = self._mask.stream(chunks, bytes_max=None if whole else MASKED_BYTES_MAX)
         if is_stream:

@@ -7,7 +7,7 @@ one, so that lengths and offsets stay as they were. Token services are upstreams
 
 import json
 import sys
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from functools import lru_cache
 from typing import Self, TypeAlias
 from urllib.parse import quote
@@ -30,7 +30,7 @@ class Mask:
     """The secrets of one request, in each spelling in which JSON or a url may repeat them."""
 
     def __init__(self, credential: Credential, headers: Mapping[str, str]) -> None:
-        self._spellings = _spellings(frozenset((*_own(credential), *_sent(headers))))
+        self._spellings = _spellings((*_own(credential), *_sent(headers)))
 
     def hide(self, data: bytes) -> bytes:
         """Return `data` with a star for each byte of a secret."""
@@ -42,7 +42,7 @@ class Mask:
     def hide_in(self, headers: Mapping[str, str]) -> Mapping[str, str]:
         """Return `headers` with masked values."""
         values = "\n".join(headers.values()).encode("utf-8", "surrogateescape")
-        if not any(spelling in values for spelling in self._spellings):
+        if self.hide(values) is values:
             return headers
         return {
             name: self.hide(value.encode("utf-8", "surrogateescape")).decode(
@@ -115,12 +115,13 @@ def _tail(data: bytes, spelling: Spelling) -> int:
     return at if at >= 0 else len(data)
 
 
-def _own(credential: Credential) -> Iterable[str]:
-    yield credential.secret.reveal()
+def _own(credential: Credential) -> list[str]:
+    own = [credential.secret.reveal()]
     if credential.kind == "google":
-        yield from _in_account(credential.secret.reveal())
-    yield from (header.reveal() for header in credential.headers.values())
-    yield from (credential.aws[name].reveal() for name in _AWS if name in credential.aws)
+        own += _in_account(own[0])
+    own += [header.reveal() for header in credential.headers.values()]
+    own += [credential.aws[name].reveal() for name in _AWS if name in credential.aws]
+    return own
 
 
 @lru_cache(maxsize=256)  # the same few, once a call
@@ -136,13 +137,13 @@ def _named_secrets(value: Json) -> Iterable[str]:
         yield from _named_secrets(item)
 
 
-def _sent(headers: Mapping[str, str]) -> Iterable[str]:
-    """Yield the tokens that were fetched for this request, without the word for their kind."""
-    return (headers[name].rpartition(" ")[2] for name in _SIGNING if name in headers)
+def _sent(headers: Mapping[str, str]) -> list[str]:
+    """Return the tokens that were fetched for this request, without the word for their kind."""
+    return [headers[name].rpartition(" ")[2] for name in _SIGNING if name in headers]
 
 
 @lru_cache(maxsize=256)
-def _spellings(secrets: Collection[str]) -> tuple[Spelling, ...]:
+def _spellings(secrets: tuple[str, ...]) -> tuple[Spelling, ...]:
     """Return all spellings, once each. The same few secrets are asked for with every request."""
     found: dict[Spelling, None] = {}
     for secret in secrets:

@@ -17,13 +17,17 @@ PIECE_BYTES = 128 * 1024  # aiohttp buffers up to twice as much
 
 
 class PacedBody:
-    """The pieces of one body. `close` gives its place at the gate back."""
+    """The pieces of one body. `close` gives its place at the gate back.
+
+    `announced_bytes` is None where its length was not said.
+    """
 
     def __init__(self, response: aiohttp.ClientResponse, gate: BodyGate) -> None:
         self._response = response
         self._gate = gate
         self._slot = Slot()
-        self._is_large = (response.content_length or 0) > PLAIN_BYTES
+        self.announced_bytes = response.content_length
+        self._is_large = (self.announced_bytes or 0) > PLAIN_BYTES
         self._size = 0
 
     def __aiter__(self) -> Self:
@@ -40,6 +44,11 @@ class PacedBody:
         self._is_large = self._is_large or self._size > PLAIN_BYTES
         self._slot.is_fresh = True
         return chunk
+
+    async def whole(self) -> bytes:
+        """Return all of a body that needs no turn."""
+        content = self._response.content
+        return content.read_nowait() if content.is_eof() else await content.read()
 
     def close(self) -> None:
         """Give the place at the gate back; calling it again does nothing."""

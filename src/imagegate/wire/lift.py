@@ -6,6 +6,7 @@ who writes the JSON can forge one. A 6 MB body costs a few `bytes.find`, never a
 """
 
 import re
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import msgspec
@@ -24,6 +25,7 @@ SMALL = 4096
 HEAD = 16 * 1024
 """So much of a string decides whether it is base64; decoding checks the rest, later."""
 TAIL_OF_KEY = 96
+DEPTH_MAX = 64
 
 _SLASH, _BACKSLASH, _QUOTE = b'/\\"'
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
@@ -150,6 +152,11 @@ class _Range(Struct):
         return Blob(source, self.offset, self.length, "base64", escaped, self.media_type, sound)
 
 
+def is_plain(document: bytes | bytearray, depth_max: int = DEPTH_MAX) -> bool:
+    """Whether a document is its own skeleton: small, and never too deep by its brackets."""
+    return len(document) <= SMALL and document.count(b"[") + document.count(b"{") <= depth_max
+
+
 class Lift:
     """Scans one document, chunk by chunk; what comes out does not depend on the cuts.
 
@@ -163,7 +170,7 @@ class Lift:
         *,
         offset: int = 0,
         skeleton_bytes_max: int = 1024 * 1024,
-        depth_max: int = 64,
+        depth_max: int = DEPTH_MAX,
         checks: bool = False,
     ) -> None:
         self._tag = tag
@@ -217,15 +224,11 @@ class Lift:
     def _take(self, chunk: bytes) -> None:
         if self._held is not None:
             self._held += chunk
-            if len(self._held) <= SMALL and self._is_flat(self._held):
+            if is_plain(self._held, self._depth_max):
                 return
             self._flush()
         else:
             self._scan(chunk)
-
-    def _is_flat(self, document: bytearray) -> bool:
-        """Whether `document` cannot be too deep; else it is scanned to find out."""
-        return document.count(b"[") + document.count(b"{") <= self._depth_max
 
     def _flush(self) -> None:
         held, self._held = self._held, None
@@ -352,6 +355,19 @@ class Lift:
         if self._lifting is not None:
             self._lifting.length = position - self._lifting.offset
             self._lifting = None
+
+
+def lift_whole(document: bytes, tag: str) -> Lifted:
+    """Return a document that is in memory lifted, its blobs decoded once.
+
+    One beyond a bound is no answer of an image API; its start stays readable.
+    """
+    if is_plain(document):
+        return Lifted(document, (), tag)
+    scanner = Lift(tag, checks=True)
+    with suppress(LiftError):
+        scanner.feed(document)
+    return scanner.finish(document)
 
 
 def _is_base64(head: bytes) -> bool:

@@ -36,7 +36,7 @@ def build_answer(
     Without `echo_quality`, a quality that old clients cannot read is left out.
     """
     fields = answer_fields(result, created=created, echo_quality=echo_quality)
-    return build_json({**fields, **(extra or {})})
+    return build_json({**fields, **extra} if extra else fields)
 
 
 def answer_fields(
@@ -57,12 +57,12 @@ def answer_fields(
 
 
 def _item(image: Image) -> dict[str, Json]:
-    item = {
-        "b64_json": Base64(image.blob) if image.blob else None,
-        "revised_prompt": image.revised_prompt,
-        "url": image.url,
-    }
-    return {name: value for name, value in item.items() if value is not None}
+    item: dict[str, Json] = {"b64_json": Base64(image.blob)} if image.blob else {}
+    if image.revised_prompt is not None:
+        item["revised_prompt"] = image.revised_prompt
+    if image.url is not None:
+        item["url"] = image.url
+    return item
 
 
 def _quality(quality: str | None, *, echo_quality: bool) -> str | None:

@@ -95,7 +95,8 @@ def parse_json_call(operation: Operation, lifted: Lifted, call_id: str) -> Parse
             http_status=415,
         )
     inputs = {name: fields.pop(name) for name in INPUTS if fields.get(name) is not None}
-    _refuse_blobs(fields, lifted)
+    if lifted.blobs:
+        _refuse_blobs(fields, lifted)
     checked = check_fields(fields)
     require_prompt(checked)
     call = _build_call(operation, call_id, checked)
@@ -130,7 +131,7 @@ def parse_form_call(
 def _build_call(
     operation: Operation, call_id: str, checked: Mapping[str, Any], **inputs: Any
 ) -> ImageCall:
-    return ImageCall(**{"id": call_id, "operation": operation, "model": "", **checked, **inputs})
+    return ImageCall(id=call_id, operation=operation, **checked, **inputs)
 
 
 # JSON
@@ -138,14 +139,15 @@ def _build_call(
 
 def _load(lifted: Lifted) -> dict[str, Json]:
     """Return the body's fields. Raises where it is no JSON object, or means two things."""
+    skeleton = lifted.skeleton
     try:
-        body = json.loads(
-            lifted.skeleton,
-            object_pairs_hook=_unique,
-            parse_constant=_refuse_constant,
-            parse_float=_finite,
-        )
-        msgspec.json.encode(body)  # refuses half of a surrogate pair, which no body can carry on
+        encoding = "utf-8" if skeleton.startswith(b'{"') else json.detect_encoding(skeleton)
+        text = skeleton.decode(encoding)
+        body = _decoder.decode(text)
+        if "\\u" in text:
+            msgspec.json.encode(
+                body
+            )  # refuses half of a surrogate pair, which no body can carry on
     except BadRequestError:
         raise
     except (ValueError, RecursionError, msgspec.MsgspecError) as fault:
@@ -179,6 +181,11 @@ def _finite(text: str) -> float:
     return number if math.isfinite(number) else _refuse_constant(text[:80])
 
 
+_decoder = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite
+)
+
+
 def _no_json(reason: str) -> BadRequestError:
     return BadRequestError(f"The body must be a JSON object: {reason}.", code="invalid_json")
 
@@ -186,7 +193,7 @@ def _no_json(reason: str) -> BadRequestError:
 def _refuse_blobs(fields: Mapping[str, Json], lifted: Lifted) -> None:
     """Raise where a field that is no input holds a long base64 string."""
     for name, value in fields.items():
-        if not lifted.blobs or not _holds_blob({name: value}, lifted):
+        if not _holds_blob({name: value}, lifted):
             continue
         if name in TEXTS:
             chars_max = PROMPT_CHARS_MAX if name == "prompt" else TEXT_CHARS_MAX

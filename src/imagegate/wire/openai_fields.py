@@ -4,7 +4,7 @@ What only some models take (sizes, qualities, formats) is no concern here: `cata
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from imagegate.errors import BadRequestError
@@ -78,15 +78,18 @@ def check_fields(fields: Mapping[str, Json]) -> Checked:
 
     Raises `BadRequestError` for a wrong type or range, and for names that are for the SDK.
     """
-    checked: Checked = {"extra": {}}
+    extra: dict[str, Json] = {}
+    checked: Checked = {"model": "", "extra": extra}
     for name, value in fields.items():
-        _refuse_sdk_field(name)
+        check = _CHECKS.get(name)
+        if check is None:
+            _refuse_sdk_field(name)
         if value is None:
             continue
-        if name in TEXTS or name in RANGES or name in ("stream", "svg"):
-            checked[name] = _check_field(name, value)
+        if check is None:
+            extra[name] = value
         else:
-            checked["extra"][name] = value
+            checked[name] = check(name, value)
     return checked
 
 
@@ -100,16 +103,6 @@ def _refuse_sdk_field(name: str) -> None:
         )
 
 
-def _check_field(name: str, value: Json) -> Json:
-    if name in RANGES:
-        return _check_number(name, value)
-    if name == "stream":
-        return _check_type(name, value, bool)
-    if name == "svg":
-        return _check_type(name, value, dict)
-    return _check_text(name, _check_type(name, value, str))
-
-
 def _check_type(name: str, value: Json, wanted: type) -> Json:
     if type(value) is not wanted:
         raise BadRequestError(
@@ -119,6 +112,14 @@ def _check_type(name: str, value: Json, wanted: type) -> Json:
             code="invalid_type",
         )
     return value
+
+
+def _check_flag(name: str, value: Json) -> Json:
+    return _check_type(name, value, bool)
+
+
+def _check_object(name: str, value: Json) -> Json:
+    return _check_type(name, value, dict)
 
 
 def _check_number(name: str, value: Json) -> int:
@@ -139,23 +140,43 @@ def _check_number(name: str, value: Json) -> int:
     return number
 
 
-def _check_text(name: str, text: str) -> str:
-    chars_max = PROMPT_CHARS_MAX if name == "prompt" else TEXT_CHARS_MAX
+def _check_text(name: str, value: Json, chars_max: int = TEXT_CHARS_MAX) -> str:
+    text: str = _check_type(name, value, str)
     if len(text) > chars_max:
         raise too_long(name, f"{len(text)} characters", chars_max)
-    if name == "prompt" and not text.strip():
+    return text
+
+
+def _check_prompt(name: str, value: Json) -> str:
+    text = _check_text(name, value, PROMPT_CHARS_MAX)
+    if not text.strip():
         raise BadRequestError(
             "Invalid 'prompt': it is empty; say what the image should show.",
             param=name,
             code="string_below_min_length",
         )
-    if name in CHOICES and text not in CHOICES[name]:
+    return text
+
+
+def _check_choice(name: str, value: Json) -> str:
+    text = _check_text(name, value)
+    if text not in CHOICES[name]:
         raise BadRequestError(
             f"Invalid value for '{name}': {text!r}. It is one of {', '.join(CHOICES[name])}.",
             param=name,
             code="invalid_value",
         )
     return text
+
+
+_CHECKS: Mapping[str, Callable[[str, Json], Json]] = {
+    **dict.fromkeys(TEXTS, _check_text),
+    **dict.fromkeys(RANGES, _check_number),
+    **dict.fromkeys(CHOICES, _check_choice),
+    "prompt": _check_prompt,
+    "stream": _check_flag,
+    "svg": _check_object,
+}
 
 
 def too_long(name: str, length: str, chars_max: int) -> BadRequestError:

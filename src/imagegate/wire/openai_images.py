@@ -136,11 +136,11 @@ def parse_usage(raw: Json) -> Usage | None:
     if sent is None and made is None:
         return None
     details = raw.get("output_tokens_details", raw.get("completion_tokens_details"))
-    total = _count(raw.get("total_tokens")) or _count(sent) + _count(made)
+    sent, made = _count(sent), _count(made)
     return Usage(
-        input_tokens=_count(sent),
-        output_tokens=_count(made),
-        total_tokens=total,
+        input_tokens=sent,
+        output_tokens=made,
+        total_tokens=_count(raw.get("total_tokens")) or sent + made,
         input_tokens_details=_details(raw.get("input_tokens_details")),
         output_tokens_details=_details(details) if isinstance(details, dict) else UNSET,
     )
@@ -149,7 +149,7 @@ def parse_usage(raw: Json) -> Usage | None:
 def _details(raw: Json) -> TokenDetails:
     if not isinstance(raw, dict):
         return TokenDetails()
-    cached = _count(raw.get("cached_tokens")) or UNSET
+    cached = _count(raw.get("cached_tokens", 0)) or UNSET
     return TokenDetails(_count(raw.get("text_tokens")), _count(raw.get("image_tokens")), cached)
 
 

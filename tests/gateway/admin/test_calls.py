@@ -63,3 +63,21 @@ def test_an_answer_told_again_costs_once(operator: Operator):
     ask(holder, "one")
     ask(holder, "one")
     assert len(operator.get("/admin/calls")["data"]) == 1
+
+
+def test_a_result_is_delivered_when_its_own_key_fetches_it(operator: Operator):
+    holder = operator.holder()
+    told = operator.gateway.post(
+        "/v1/images/generations",
+        {"model": "img", "prompt": "a fox"},
+        authorization=f"Bearer {holder.key}",
+        prefer="respond-async",
+    )
+    path = told.headers["location"]
+    key = f"Bearer {operator.key}"
+    assert operator.gateway.get(path, authorization=key, prefer="wait=20").json()["result"]
+    holder.generate()
+    assert operator.get(path)["delivered_at"] is None, "the operator only looked"
+    assert holder.get(path)["result"]["data"][0]["b64_json"]
+    holder.generate()
+    assert operator.get(path)["delivered_at"] is not None

@@ -5,7 +5,7 @@ import sqlite3
 import pytest
 
 from imagegate.ledger.keyring import FRESH_S, KeyRing
-from imagegate.ledger.keys import new_secret
+from imagegate.ledger.keys import new_secret, read_key
 from imagegate.ledger.people import AddKey, ChangeKey, KeyRecord
 from imagegate.ledger.registry import Registry
 from imagegate.ledger.store import open_ledger
@@ -153,13 +153,14 @@ def test_a_revocation_reaches_every_other_process_within_five_seconds(ledger_url
             ring = KeyRing(Registry(ledger), lambda: clock[0])
             key = KeyRecord(id="key_1", name="x", created_at=1.0)
             whole, secret = new_secret(key.id, 1.0)
+            given = read_key(whole.encode())
             await ledger.commit(AddKey(key, secret))
-            assert (await ring.find(whole.encode(), 2.0)).key_id == "key_1"
+            assert (await ring.find(given, 2.0)).key_id == "key_1"
             revoked = KeyRecord(id="key_1", name="x", created_at=1.0, revoked_at=2.0)
             await ledger.commit(ChangeKey(revoked))
             clock[0] = FRESH_S + 0.01
             with pytest.raises(Exception, match="revoked"):
-                await ring.find(whole.encode(), 3.0)
+                await ring.find(given, 3.0)
         finally:
             await ledger.aclose()
 
