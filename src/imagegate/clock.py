@@ -49,9 +49,9 @@ def new_trace_id() -> str:
     return random.randbytes(16).hex()  # noqa: S311 - nobody is let in by it
 
 
-def chance_number() -> int:
-    """Return a random whole number of 64 bits; never for secrets."""
-    return random.getrandbits(64)
+def new_span_id() -> str:
+    """Return a W3C span id: 16 hexadecimal digits."""
+    return random.randbytes(8).hex()  # noqa: S311 - nobody is let in by it
 
 
 class _Ids:

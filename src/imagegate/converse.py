@@ -26,9 +26,9 @@ async def converse(
     limit_s = attempt.plan.deployment.timeout_s + settings.late_s
     spool, worker = running.spool, tools.worker
     try:
-        with running.trace.step("attempt", "", attempt.attributes()) as step:
-            attempt.span_id = step.span_id
-            with running.trace.step("prepare", step.span_id):
+        with running.trace.step("attempt", attributes=attempt.attributes()) as step:
+            attempt.step_number = step.number
+            with running.trace.step("prepare", step.number):
                 if attempt.plan.call.operation == "edit":
                     attempt.plan = await prepare_attempt(attempt.plan, spool, worker)
             result = await _exchange(running, attempt, tools, limit_s)
@@ -45,7 +45,7 @@ async def converse(
 
 
 async def _exchange(running: Work, attempt: Attempt, tools: Tools, limit_s: float) -> ImageResult:
-    deployment, trace, above = attempt.plan.deployment, running.trace, attempt.span_id
+    deployment, trace, above = attempt.plan.deployment, running.trace, attempt.step_number
     conversation = _open(running, attempt, tools)
     origin, hosts = deployment.target.base_url, deployment.provider.result_hosts
     async with asyncio.timeout(limit_s):
@@ -65,7 +65,7 @@ def _open(running: Work, attempt: Attempt, tools: Tools) -> LiveConversation:
     deployment, trace = attempt.plan.deployment, running.trace
     conversation = LiveConversation(tools.transport, deployment, attempt.id, running.spool)
     if trace.is_sent_on or tools.sinks.is_traced:
-        conversation.traceparent = trace.traceparent(attempt.span_id)
+        conversation.traceparent = trace.traceparent(attempt.step_number)
     if deployment.provider.takes_idempotency_key:
         conversation.idempotency_key = attempt.idempotency_key(running.scoped_key)
     attempt.conversation = conversation
