@@ -98,7 +98,8 @@ class Settlement:
                 error_text=refusal.message,
                 answer=write_told(refusal, brought=end.answer),
             )
-        await self._sync(running)
+        if self._assets.durability == "power":
+            await running.spool.sync()
         assets = self._kept(running, attempt, result, is_held=refusal is not None)
         if not assets and refusal is None:
             running.unkept.append((attempt, result))
@@ -182,7 +183,7 @@ class Settlement:
     ) -> bool:
         """Return whether it was written; `may_forget`: then the journal is done with it."""
         try:
-            with running.trace.step("settle", attempt.span_id):
+            with running.trace.step("settle", attempt.step_number):
                 await self._tools.ledger.commit(command)
         except LedgerError:
             # The journal still has the answer: the next start settles it. The caller gets it now.
@@ -213,10 +214,6 @@ class Settlement:
             log.warning(telemetry.LEDGER_CAUGHT_UP, extra={"call_id": running.id})
             return
 
-    async def _sync(self, running: Work) -> None:
-        if self._assets.durability == "power":
-            await running.spool.sync()
-
     def _kept(
         self,
         running: Work,
@@ -234,7 +231,7 @@ class Settlement:
             retention_s = max(retention_s, self._assets.url_s)
         if retention_s <= 0:
             return ()
-        with running.trace.step("keep", attempt.span_id):
+        with running.trace.step("keep", attempt.step_number):
             return keep(
                 result,
                 self._tools.store,
