@@ -79,12 +79,11 @@ class Rates:
             (schema.SELECT_IN_FLIGHT_OF_TEAMS, teams),
             (schema.SELECT_IN_FLIGHT_WITHOUT_TEAM, keys),
         ):
-            parameters = {"b_ids": sorted(names), "b_now": self._now_s}
-            for team, key, count in (
-                execute(self._connection, statement, parameters) if names else ()
-            ):
-                self._add_in_flight(f"team:{team}", count)
-                self._add_in_flight(f"key:{key}", count)
+            if names:
+                parameters = {"b_ids": sorted(names), "b_now": self._now_s}
+                for team, key, count in execute(self._connection, statement, parameters):
+                    self._add_in_flight(f"team:{team}", count)
+                    self._add_in_flight(f"key:{key}", count)
 
     def _add_in_flight(self, subject: str, count: int) -> None:
         if subject in self._rates:
