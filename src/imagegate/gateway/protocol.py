@@ -4,7 +4,6 @@ import asyncio
 from http import HTTPStatus
 from typing import Any, cast
 
-from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from imagegate.config.settings import DOCS_URL
@@ -84,7 +83,7 @@ class GatewayProtocol(HttpToolsProtocol):
         self._stop_clock()
         super().on_headers_complete()
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._connection.cycle = cycle
         super()._start_asgi_task(cycle, app)
 
