@@ -31,8 +31,8 @@ class OutgoingBody(payload.Payload):
 
     _autoclose = True
 
-    def __init__(self, body: Body, content_type: str) -> None:
-        super().__init__(body, content_type=content_type)
+    def __init__(self, body: Body) -> None:
+        super().__init__(body)
         self._body = body
         self._size = body_bytes(body)
         self.is_sent = False

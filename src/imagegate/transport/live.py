@@ -210,7 +210,7 @@ class LiveConversation:
         url = URL(request.url, encoded=True)
         headers = await self._headers_of(request)
         self._mask = self._lane.mask or Mask(self._deployment.credential, headers)
-        body = OutgoingBody(request.body, headers.get("content-type", ""))
+        body = OutgoingBody(request.body)
         try:
             response = await self._transport.session.request(
                 request.method,
