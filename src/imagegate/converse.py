@@ -46,18 +46,17 @@ async def converse(
 async def _exchange(running: Work, attempt: Attempt, tools: Tools, limit_s: float) -> ImageResult:
     deployment, trace, above = attempt.plan.deployment, running.trace, attempt.span_id
     conversation = _open(running, attempt, tools)
-    with clock.Deadline(limit_s):
-        async with conversation:
-            with trace.step("upstream", above):
-                result = await run(attempt.exchange(), conversation, running.show)
-            with trace.step("collect", above):
-                return await collect(
-                    result,
-                    deployment.target.base_url,
-                    running.spool,
-                    tools.downloader,
-                    hosts=deployment.provider.result_hosts,
-                )
+    with clock.Deadline(limit_s), conversation:
+        with trace.step("upstream", above):
+            result = await run(attempt.exchange(), conversation, running.show)
+        with trace.step("collect", above):
+            return await collect(
+                result,
+                deployment.target.base_url,
+                running.spool,
+                tools.downloader,
+                hosts=deployment.provider.result_hosts,
+            )
 
 
 def _open(running: Work, attempt: Attempt, tools: Tools) -> LiveConversation:
