@@ -45,9 +45,9 @@ def noted_call(index: int) -> Trace:
     for name in OUTER:
         with trace.step(name):
             pass
-    with trace.step("attempt", "", {"imagegate.deployment": "img", "imagegate.attempt": 1}) as step:
+    with trace.step("attempt", attributes={"imagegate.deployment": "img"}) as step:
         for name in INNER:
-            with trace.step(name, step.span_id):
+            with trace.step(name, step.number):
                 pass
     return trace
 

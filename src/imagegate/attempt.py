@@ -30,7 +30,7 @@ KEY_CHARS = 40
 
 
 class Attempt:
-    """One try. `conversation` and `span_id` are set once it has begun.
+    """One try. `conversation` and `step_number` are set once it has begun.
 
     `is_guarded`: its images are nobody's before a guardrail has let them pass.
     """
@@ -40,7 +40,7 @@ class Attempt:
         self.plan = plan
         self.id = clock.new_id("att")
         self.conversation: LiveConversation | None = None
-        self.span_id = ""
+        self.step_number = 0
         self.is_guarded = False
         self.record = AttemptRecord(
             id=self.id,

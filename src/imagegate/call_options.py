@@ -65,6 +65,11 @@ class CallOptions(Struct, frozen=True):
     account: Account = OPERATOR
     is_later: bool = False
 
+    @property
+    def all_tags(self) -> tuple[str, ...]:
+        """The tags of the key and of the request, each once."""
+        return tuple(dict.fromkeys((*self.account.tags, *self.tags)))
+
     def waiting(self) -> "CallOptions":
         """Return the options of a call that waits for its turn though its caller does not."""
         return replace(self, has_left=None, timeout_s=None)

@@ -28,43 +28,6 @@ async def sleep(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
-class Deadline:
-    """Ends what stands in its `with` block after `seconds`, by `TimeoutError`.
-
-    What `asyncio.timeout` does, without two coroutines and half a dozen calls around each use.
-    """
-
-    __slots__ = ("_cancels_before", "_has_passed", "_seconds", "_task", "_timer")
-    _task: asyncio.Task[object]
-    _timer: asyncio.TimerHandle
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._has_passed = False
-
-    def __enter__(self) -> None:
-        loop = asyncio.get_running_loop()
-        task = asyncio.current_task(loop)
-        assert task is not None
-        self._task, self._cancels_before = task, task.cancelling()
-        self._timer = loop.call_later(self._seconds, self._pass)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _frames: object
-    ) -> None:
-        self._timer.cancel()
-        if not self._has_passed:
-            return
-        # Somebody else may have cancelled the task as well: that is not ours to take back.
-        is_ours = self._task.uncancel() <= self._cancels_before
-        if is_ours and kind is asyncio.CancelledError:
-            raise TimeoutError from error
-
-    def _pass(self) -> None:
-        self._has_passed = True
-        self._task.cancel()
-
-
 def chance() -> float:
     """Return a number from 0 up to 1, each as likely as the other; never for secrets."""
     return random.random()  # noqa: S311 - it draws lots among deployments
@@ -86,9 +49,9 @@ def new_trace_id() -> str:
     return random.randbytes(16).hex()  # noqa: S311 - nobody is let in by it
 
 
-def chance_number() -> int:
-    """Return a random whole number of 64 bits; never for secrets."""
-    return random.getrandbits(64)
+def new_span_id() -> str:
+    """Return a W3C span id: 16 hexadecimal digits."""
+    return random.randbytes(8).hex()  # noqa: S311 - nobody is let in by it
 
 
 class _Ids:

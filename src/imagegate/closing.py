@@ -1,5 +1,7 @@
 """The closing event of a call: made once, when its work is over, for the log and all sinks."""
 
+from typing import Any
+
 from imagegate import clock, telemetry
 from imagegate.assets.blobs import raw_bytes
 from imagegate.attempt import Attempt
@@ -14,9 +16,8 @@ def done_event(running: Work, outcome: Outcome) -> CallEvent:
     """Return the event of a call that brought images."""
     deployment, result = outcome.deployment, outcome.result
     usage = result.usage or Usage(0, 0, 0)
-    return _event(
-        running.trace,
-        running.call,
+    return CallEvent(
+        **_asked(running.trace, running.call),
         name=telemetry.CALL_DONE,
         ending="done",
         end_user=running.guard.end_user[:NAME_CHARS_MAX],
@@ -45,9 +46,8 @@ def failed_event(
     """Return the event of a call that brought nothing to deliver; what it cost may be unknown."""
     deployment = attempt.plan.deployment
     is_unknown = error.fault == "ambiguous"
-    return _event(
-        running.trace,
-        running.call,
+    return CallEvent(
+        **_asked(running.trace, running.call),
         name=telemetry.CALL_UNKNOWN if is_unknown else telemetry.CALL_FAILED,
         ending="unknown" if is_unknown else "failed",
         end_user=running.guard.end_user[:NAME_CHARS_MAX],
@@ -63,12 +63,10 @@ def failed_event(
 def joined_event(trace: Trace, running: RunningCall) -> CallEvent:
     """Return the event of a request that joined a call, whose own event has the images and cost."""
     blame = _blame(running.error, trace) if running.error else {}
-    return _event(
-        trace,
-        running.call,
+    return CallEvent(
+        **_asked(trace, running.call, call_id=running.id),
         name=telemetry.CALL_JOINED,
         ending="joined",
-        call_id=running.id,
         cost_e10=0,
         **blame,
     )
@@ -76,9 +74,8 @@ def joined_event(trace: Trace, running: RunningCall) -> CallEvent:
 
 def refused_event(trace: Trace, call: ImageCall | None, error: ImageError) -> CallEvent:
     """Return the event of a request of which nothing was sent; `call` is None where unread."""
-    return _event(
-        trace,
-        call,
+    return CallEvent(
+        **_asked(trace, call),
         name=telemetry.CALL_REFUSED,
         ending="refused",
         cost_e10=0,
@@ -91,7 +88,7 @@ def image_bytes(result: ImageResult) -> int:
     return sum(raw_bytes(image.blob) for image in result.images if image.blob)
 
 
-def _blame(error: ImageError, trace: Trace) -> dict[str, str | int]:
+def _blame(error: ImageError, trace: Trace) -> dict[str, Any]:
     """Return what went wrong. What is wrong with a request is told in its caller's own words, so
     it is left to code and field, unless prompts are logged anyway."""
     may_quote = error.fault != "call" or trace.logged_prompt is not None
@@ -106,15 +103,16 @@ def _blame(error: ImageError, trace: Trace) -> dict[str, str | int]:
     }
 
 
-def _event(trace: Trace, call: ImageCall | None, **values: object) -> CallEvent:
-    asked = call or ImageCall(id=trace.call_id, operation="generate", model="", n=0)
-    given: dict[str, object] = {
-        "call_id": trace.call_id,
-        "operation": asked.operation if call else "",
-        "model": shown_name(asked.model),
-        "images_asked": asked.n,
+def _asked(trace: Trace, call: ImageCall | None, call_id: str = "") -> dict[str, Any]:
+    """Return what is known of every request, whatever became of it."""
+    return {
+        "call_id": call_id or trace.call_id,
+        "operation": call.operation if call else "",
+        "model": shown_name(call.model) if call else "",
+        "images_asked": call.n if call else 0,
         "key_id": trace.key_id,
         "team_id": trace.team_id,
+        "tags": names(trace.tags),
         "started_s": trace.started_s,
         "duration_s": max(0.0, clock.now_s() - trace.started_s),
         "first_partial_s": trace.first_partial_s,
@@ -124,6 +122,4 @@ def _event(trace: Trace, call: ImageCall | None, **values: object) -> CallEvent:
         "trace": trace.context,
         "parent_span_id": trace.parent_span_id,
         "spans": tuple(trace.spans),
-        **values,
     }
-    return CallEvent(**given)  # type: ignore[arg-type]

@@ -1,8 +1,9 @@
 """One attempt's conversation with its upstream, from preparing its inputs to checked images."""
 
+import asyncio
 import logging
 
-from imagegate import clock, telemetry
+from imagegate import telemetry
 from imagegate.attempt import Attempt, internal_error
 from imagegate.candidates import blamed
 from imagegate.config.settings import Settings
@@ -25,9 +26,9 @@ async def converse(
     limit_s = attempt.plan.deployment.timeout_s + settings.late_s
     spool, worker = running.spool, tools.worker
     try:
-        with running.trace.step("attempt", "", attempt.attributes()) as step:
-            attempt.span_id = step.span_id
-            with running.trace.step("prepare", step.span_id):
+        with running.trace.step("attempt", attributes=attempt.attributes()) as step:
+            attempt.step_number = step.number
+            with running.trace.step("prepare", step.number):
                 if attempt.plan.call.operation == "edit":
                     attempt.plan = await prepare_attempt(attempt.plan, spool, worker)
             result = await _exchange(running, attempt, tools, limit_s)
@@ -44,19 +45,16 @@ async def converse(
 
 
 async def _exchange(running: Work, attempt: Attempt, tools: Tools, limit_s: float) -> ImageResult:
-    deployment, trace, above = attempt.plan.deployment, running.trace, attempt.span_id
+    deployment, trace, above = attempt.plan.deployment, running.trace, attempt.step_number
     conversation = _open(running, attempt, tools)
-    with clock.Deadline(limit_s), conversation:
-        with trace.step("upstream", above):
-            result = await run(attempt.exchange(), conversation, running.show)
-        with trace.step("collect", above):
-            return await collect(
-                result,
-                deployment.target.base_url,
-                running.spool,
-                tools.downloader,
-                hosts=deployment.provider.result_hosts,
-            )
+    origin, hosts = deployment.target.base_url, deployment.provider.result_hosts
+    async with asyncio.timeout(limit_s):
+        with conversation:
+            with trace.step("upstream", above):
+                result = await run(attempt.exchange(), conversation, running.show)
+            with trace.step("collect", above):
+                spool, downloader = running.spool, tools.downloader
+                return await collect(result, origin, spool, downloader, hosts=hosts)
 
 
 def _open(running: Work, attempt: Attempt, tools: Tools) -> LiveConversation:
@@ -67,7 +65,7 @@ def _open(running: Work, attempt: Attempt, tools: Tools) -> LiveConversation:
     deployment, trace = attempt.plan.deployment, running.trace
     conversation = LiveConversation(tools.transport, deployment, attempt.id, running.spool)
     if trace.is_sent_on or tools.sinks.is_traced:
-        conversation.traceparent = trace.traceparent(attempt.span_id)
+        conversation.traceparent = trace.traceparent(attempt.step_number)
     if deployment.provider.takes_idempotency_key:
         conversation.idempotency_key = attempt.idempotency_key(running.scoped_key)
     attempt.conversation = conversation

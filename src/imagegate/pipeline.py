@@ -64,6 +64,7 @@ class Pipeline:
         """
         trace = options.trace or Trace(call.id)
         trace.belong(options.account.key_id, options.account.team_id)
+        trace.tags = options.all_tags
         try:
             call, options, guard = self._guarded(call, options, trace)
             try:

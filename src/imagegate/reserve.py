@@ -91,7 +91,5 @@ def stored_prompt(prompt: str, storage: PromptStorage) -> str:
 
 def tags_json(options: CallOptions) -> str:
     """Return the tags of the key and of the request, each once, as a JSON list."""
-    tags = dict.fromkeys((*options.account.tags, *options.tags))
-    if not tags:
-        return "[]"
-    return json.dumps([storable(tag) for tag in tags])
+    tags = options.all_tags
+    return json.dumps([storable(tag) for tag in tags]) if tags else "[]"

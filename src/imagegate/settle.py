@@ -183,7 +183,7 @@ class Settlement:
     ) -> bool:
         """Return whether it was written; `may_forget`: then the journal is done with it."""
         try:
-            with running.trace.step("settle", attempt.span_id):
+            with running.trace.step("settle", attempt.step_number):
                 await self._tools.ledger.commit(command)
         except LedgerError:
             # The journal still has the answer: the next start settles it. The caller gets it now.
@@ -231,7 +231,7 @@ class Settlement:
             retention_s = max(retention_s, self._assets.url_s)
         if retention_s <= 0:
             return ()
-        with running.trace.step("keep", attempt.span_id):
+        with running.trace.step("keep", attempt.step_number):
             return keep(
                 result,
                 self._tools.store,

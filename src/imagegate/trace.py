@@ -6,13 +6,15 @@ from functools import lru_cache
 from types import TracebackType
 from typing import Self
 
+from msgspec import Struct
+
 from imagegate import clock
 from imagegate.diagnosis.redact import redact
 from imagegate.errors import ImageError
 from imagegate.ledger.review import VerdictRecord
 from imagegate.telemetry import (
     EVENT_TEXT_CHARS_MAX,
-    Attributes,
+    Attribute,
     Span,
     TraceParent,
     Verdict,
@@ -22,8 +24,6 @@ SPANS_MAX = 256
 """So many steps of one call are noted; ten parts with all their attempts stay below it."""
 
 NAME_CHARS_MAX = 128
-_NONE: Attributes = {}
-_SPAN_MASK = (1 << 64) - 1
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
 _CREDENTIAL = re.compile(
     r"\b(?:sk|pk|rk|gsk|xai|hf|r8|nvapi|ya29|ghp)[-_.][\w.-]{12,}"
@@ -39,14 +39,27 @@ def parse_traceparent(header: str) -> TraceParent | None:
     return TraceParent(match[1], match[2], bool(int(match[3], 16) & 1))
 
 
-class Step(Span, kw_only=True):
+def new_context(parent: TraceParent | None) -> TraceParent:
+    """Return the ids of a new trace, or of a new span below `parent`."""
+    span_id = clock.new_span_id()
+    if parent is None:
+        return TraceParent(clock.new_trace_id(), span_id)
+    return TraceParent(parent.trace_id, span_id, parent.is_sampled)
+
+
+class Step(Struct):
     """A step that is under way, until its `with` block ends; it notes the code of what is raised.
 
     `attributes` and `error` may be filled in until then.
     """
 
     trace: "Trace"
+    name: str
+    number: int
+    above: int
     begun_s: float
+    attributes: dict[str, Attribute]
+    error: str = ""
 
     def __enter__(self) -> Self:
         return self
@@ -54,39 +67,44 @@ class Step(Span, kw_only=True):
     def __exit__(
         self, _kind: object, error: BaseException | None, _frames: TracebackType | None
     ) -> None:
+        ended_s = clock.monotonic_s()
         if error is not None:
             self.error = error.code if isinstance(error, ImageError) else type(error).__name__
-        took_s = clock.monotonic_s() - self.begun_s
-        self.end_s = self.start_s + took_s
-        self.trace.note(self, took_s)
+        trace, name, begun_s = self.trace, self.name, self.begun_s
+        trace.phases_s[name] = trace.phases_s.get(name, 0.0) + ended_s - begun_s
+        if len(trace.spans) < SPANS_MAX:
+            begun_s, ended_s = trace.zero_s + begun_s, trace.zero_s + ended_s
+            span = Span(
+                name, self.number, self.above, begun_s, ended_s, self.attributes, self.error
+            )
+            trace.spans.append(span)
 
 
 class Trace:
-    """The steps of one call. `key_id` and `team_id` are known once the key is.
+    """The steps of one call. Key, team and `tags` are known once they have been read.
 
     `is_sent_on`: the caller sent a `traceparent`, so the upstream gets one.
     """
 
+    key_id = ""
+    team_id = ""
+    tags: tuple[str, ...] = ()
+    first_partial_s: float | None = None
+    logged_prompt: str | None = None
+    is_told = False
+    _written_count = 0
+    _step_count = 0
+
     def __init__(self, call_id: str, parent: TraceParent | None = None) -> None:
         self.call_id = call_id
-        self.parent_span_id = parent.span_id if parent else ""
-        self._span_number = clock.chance_number()
-        self.context = TraceParent(
-            parent.trace_id if parent else clock.new_trace_id(),
-            self._new_span_id(),
-            parent.is_sampled if parent else True,
-        )
-        self.is_sent_on = parent is not None
         self.started_s = clock.now_s()
-        self.key_id = ""
-        self.team_id = ""
-        self.first_partial_s: float | None = None
+        self.zero_s = self.started_s - clock.monotonic_s()
+        self.parent_span_id = parent.span_id if parent else ""
+        self.is_sent_on = parent is not None
+        self.context = new_context(parent)
         self.spans: list[Span] = []
         self.verdicts: list[Verdict] = []
-        self._written_count = 0
         self.phases_s: dict[str, float] = {}
-        self.logged_prompt: str | None = None
-        self.is_told = False
 
     def belong(self, key_id: str | None, team_id: str | None) -> None:
         """Note whose the call is; None for the operator's own."""
@@ -97,24 +115,15 @@ class Trace:
         """Ids of the key and the team whose call it is."""
         return tuple(one for one in (self.key_id, self.team_id) if one)
 
-    def step(self, name: str, parent_id: str = "", attributes: Attributes = _NONE) -> Step:
-        """Return a step that begins now and is noted when its `with` block ends."""
-        return Step(
-            name=name,
-            span_id=self._new_span_id(),
-            parent_id=parent_id or self.context.span_id,
-            start_s=clock.now_s(),
-            kind="client" if name == "attempt" else "internal",
-            attributes={**attributes},
-            trace=self,
-            begun_s=clock.monotonic_s(),
-        )
+    def step(
+        self, name: str, above: int = 0, attributes: dict[str, Attribute] | None = None
+    ) -> Step:
+        """Return a step that begins now and is noted when its `with` block ends.
 
-    def note(self, step: Step, took_s: float) -> None:
-        """Note a step that has ended."""
-        self.phases_s[step.name] = self.phases_s.get(step.name, 0.0) + took_s
-        if len(self.spans) < SPANS_MAX:
-            self.spans.append(step)
+        `above` is the number of the step that it belongs to, 0 for the call itself.
+        """
+        self._step_count = number = self._step_count + 1
+        return Step(self, name, number, above, clock.monotonic_s(), attributes or {})
 
     def unwritten_verdicts(self) -> tuple[VerdictRecord, ...]:
         """Return the verdicts that were not asked for before: each is written once."""
@@ -133,15 +142,11 @@ class Trace:
             for number, one in enumerate(self.verdicts[first:], start=first)
         )
 
-    def traceparent(self, span_id: str) -> str:
-        """Return the header that hangs what the upstream does below the step `span_id`."""
+    def traceparent(self, number: int) -> str:
+        """Return the header that hangs what the upstream does below the step of this number."""
         context = self.context
+        span_id = context.span_id_of(number)
         return f"00-{context.trace_id}-{span_id}-{'01' if context.is_sampled else '00'}"
-
-    def _new_span_id(self) -> str:
-        """Return 16 hexadecimal digits, counted up from a random start."""
-        self._span_number = (self._span_number + 1) & _SPAN_MASK
-        return f"{self._span_number:016x}"
 
     def show_partial(self) -> None:
         """Note when the first partial image came."""
@@ -173,4 +178,4 @@ def shown_name(text: str) -> str:
 
 def names(texts: Sequence[str], count_max: int = 16) -> tuple[str, ...]:
     """Return names of fields that callers chose, fit for a log."""
-    return tuple(shown(text, 64) for text in texts[:count_max])
+    return tuple([shown(text, 64) for text in texts[:count_max]])

@@ -36,7 +36,7 @@ from imagegate.guardrails.subject import (
     with_texts,
 )
 from imagegate.guardrails.words import Words
-from imagegate.telemetry import GuardMode, Verdict
+from imagegate.telemetry import Attribute, GuardMode, Verdict
 from imagegate.trace import Trace
 from imagegate.transport.live import Transport
 from imagegate.types import ImageCall, ImageResult, Json
@@ -231,8 +231,8 @@ class GuardedCall:
         Raises `OverloadedError` where one that fails closed gave none.
         """
         settings = guard.settings
-        attributes = {"imagegate.guardrail": settings.name, "imagegate.mode": mode}
-        with self.trace.step("guardrail", "", attributes) as step:
+        told: dict[str, Attribute] = {"imagegate.guardrail": settings.name, "imagegate.mode": mode}
+        with self.trace.step("guardrail", attributes=told) as step:
             try:
                 async with asyncio.timeout(settings.deadline_s):
                     ruling = await _rule(guard, subject)

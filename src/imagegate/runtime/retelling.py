@@ -1,12 +1,14 @@
 """The closing event of a call that a recovery ended: the process that ran it told nobody."""
 
+import json
+
 from imagegate import telemetry
 from imagegate.ledger.answers import read_brought
 from imagegate.ledger.records import AssetRecord
 from imagegate.settle import Tools
 from imagegate.stored import StoredCall, read_stored
 from imagegate.telemetry import CallEnding, CallEvent
-from imagegate.trace import Trace
+from imagegate.trace import Trace, names
 from imagegate.types import Usage
 
 _NAMES: dict[CallEnding, str] = {
@@ -40,6 +42,7 @@ def event_of(stored: StoredCall) -> CallEvent:
         key_id=call.key_id or "",
         team_id=call.team_id or "",
         end_user=call.end_user,
+        tags=names(json.loads(call.tags)),
         code="" if ending == "done" else last.error_code,
         attempts=len(stored.attempts),
         adjustments=tuple(one.param for one in stored.adjustments),

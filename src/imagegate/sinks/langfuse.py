@@ -16,10 +16,11 @@ HEADERS = {"x-langfuse-ingestion-version": "4"}
 _PREFIX = "langfuse.observation."
 
 
-def call_attributes(event: CallEvent) -> dict[str, Attribute]:
+def call_attributes(event: CallEvent) -> dict[str, Attribute | tuple[str, ...]]:
     """Return the attributes of a call's span; nothing is told of a cost that is not known."""
-    given: dict[str, Attribute | None] = {
+    given: dict[str, Attribute | tuple[str, ...] | None] = {
         "langfuse.trace.name": OPERATION_NAMES.get(event.operation),
+        "langfuse.trace.tags": event.tags,
         "langfuse.user.id": event.end_user,
         "langfuse.trace.metadata.call_id": event.call_id,
         "langfuse.trace.metadata.key_id": event.key_id,
@@ -33,7 +34,7 @@ def call_attributes(event: CallEvent) -> dict[str, Attribute]:
         f"{_PREFIX}level": "DEFAULT" if event.is_success else "ERROR",
         f"{_PREFIX}status_message": "" if event.is_success else event.reason or event.code,
     }
-    return {name: value for name, value in given.items() if value not in (None, "")}
+    return {name: value for name, value in given.items() if value not in (None, "", ())}
 
 
 def step_attributes(step: Span) -> dict[str, Attribute]:

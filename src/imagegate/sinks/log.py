@@ -8,8 +8,9 @@ import datetime
 import logging
 import threading
 from collections import deque
-from collections.abc import Mapping
-from typing import IO
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import IO, Any
 
 import msgspec
 
@@ -22,7 +23,10 @@ VALUE_CHARS_MAX = 1024
 TRACE_CHARS_MAX = 2000
 QUEUE_MAX = 10_000
 CLOSE_S_MAX = 2.0
-GATHER_S = 0.02  # waking the thread for each line costs a call more than its line
+LINES_MAX = 64
+"""So many lines are made before they are written, in pieces of `LINE_BYTES_MAX`, which a pipe takes
+whole: lines of several processes do not mix."""
+GATHER_S = 0.05  # waking the thread for each line costs a call more than its line
 EVENT = "call_event"
 """The attribute of a record that holds a closing event; its texts are fit for a log already."""
 
@@ -32,11 +36,28 @@ logger = logging.getLogger(telemetry.LOGGER)
 
 
 def log_event(event: CallEvent) -> None:
-    """Log a closing event; what went wrong behind dispatch is a warning."""
-    is_grave = event.ending in ("failed", "unknown")
-    level = logging.WARNING if is_grave else logging.INFO
-    if logger.isEnabledFor(level):
+    """Log a closing event; what went wrong behind dispatch is a warning.
+
+    No record is made where nobody but our own writer would see it: it costs more than the line.
+    """
+    level = logging.WARNING if _is_grave(event) else logging.INFO
+    if not logger.isEnabledFor(level):
+        return
+    if (writer := _only_writer()) is not None:
+        writer.queue(event)
+    else:
         logger.log(level, event.name, extra={"call_id": event.call_id, EVENT: event})
+
+
+def _is_grave(event: CallEvent) -> bool:
+    return event.ending in ("failed", "unknown")
+
+
+def _only_writer() -> "LogWriter | None":
+    heard = [one for one in logger.handlers if not isinstance(one, logging.NullHandler)]
+    if logger.propagate or logger.filters or len(heard) != 1:
+        return None
+    return heard[0] if isinstance(heard[0], LogWriter) else None
 
 
 class LogWriter(logging.Handler):
@@ -47,7 +68,7 @@ class LogWriter(logging.Handler):
         self.lost_count = 0
         self._stream = stream
         self._line_of = json_line if as_json else text_line
-        self._queue: deque[logging.LogRecord] = deque()
+        self._queue: deque[logging.LogRecord | CallEvent] = deque()
         self._is_filled = threading.Event()
         self._is_closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
@@ -55,10 +76,14 @@ class LogWriter(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Queue a record; never waits."""
+        self.queue(getattr(record, EVENT, record))
+
+    def queue(self, told: logging.LogRecord | CallEvent) -> None:
+        """Queue what becomes a line; never waits."""
         if len(self._queue) >= QUEUE_MAX:
             self.lost_count += 1
             return
-        self._queue.append(record)
+        self._queue.append(told)
         if not self._is_filled.is_set():
             self._is_filled.set()
 
@@ -76,13 +101,30 @@ class LogWriter(logging.Handler):
             self._is_filled.clear()
             self._write_queue()
 
+        self._write_queue()
+
     def _write_queue(self) -> None:
-        try:
-            while self._queue:
-                self._stream.write(f"{self._line_of(self._queue.popleft())}\n")
-            self._stream.flush()
-        except (OSError, ValueError):
-            self.lost_count += 1
+        while count := min(len(self._queue), LINES_MAX):
+            lines = [self._line_of(self._queue[at]) for at in range(count)]
+            try:
+                for piece in _pieces(lines):
+                    self._stream.write(piece)
+                self._stream.flush()
+            except (OSError, ValueError):
+                self.lost_count += count
+            for _ in range(count):
+                self._queue.popleft()  # not before: what a reader does not take fills the queue
+
+
+def _pieces(lines: Sequence[str]) -> Iterator[str]:
+    """Yield the lines, as many together as `LINE_BYTES_MAX` allows."""
+    piece = ""
+    for line in lines:
+        if len(piece) + len(line) >= LINE_BYTES_MAX:
+            yield piece
+            piece = ""
+        piece += f"{line}\n"
+    yield piece
 
 
 def attach_log(stream: IO[str], log_format: str) -> LogWriter:
@@ -107,14 +149,9 @@ def lost_lines() -> int:
     return sum(one.lost_count for one in logger.handlers if isinstance(one, LogWriter))
 
 
-def json_line(record: logging.LogRecord) -> str:
+def json_line(told: logging.LogRecord | CallEvent) -> str:
     """Return one JSON object: time, level, event, then its fields."""
-    line: dict[str, object] = {
-        "time": _time(record),
-        "level": record.levelname.lower(),
-        "event": record.getMessage(),
-        **_fields(record),
-    }
+    line = _line(told)
     text = msgspec.json.encode(line)
     if len(text) >= LINE_BYTES_MAX:
         text = msgspec.json.encode({name: _cut(value) for name, value in line.items()})
@@ -124,17 +161,25 @@ def json_line(record: logging.LogRecord) -> str:
     return text.decode()
 
 
-def text_line(record: logging.LogRecord) -> str:
+def text_line(told: logging.LogRecord | CallEvent) -> str:
     """Return one line that people read."""
-    fields = " ".join(f"{name}={_plain(value)}" for name, value in _fields(record).items())
-    line = f"{_time(record)[11:19]} {record.levelname:7} {record.getMessage()}  {fields}"
-    return line.encode()[: LINE_BYTES_MAX - 1].decode("utf-8", "ignore")
+    line = _line(told)
+    time, level, event = (str(line.pop(name)) for name in ("time", "level", "event"))
+    fields = " ".join(f"{name}={_plain(value)}" for name, value in line.items())
+    text = f"{time[11:19]} {level.upper():7} {event}  {fields}"
+    return text.encode()[: LINE_BYTES_MAX - 1].decode("utf-8", "ignore")
+
+
+def _line(told: logging.LogRecord | CallEvent) -> dict[str, Any]:
+    """Return `time`, `level` and `event`, then the fields."""
+    if isinstance(told, CallEvent):
+        level = "warning" if _is_grave(told) else "info"
+        return told.fields(time=_time(told.ended_s), level=level, event=told.name)
+    level, event = told.levelname.lower(), told.getMessage()
+    return {"time": _time(told.created), "level": level, "event": event, **_fields(told)}
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:
-    event: CallEvent | None = getattr(record, EVENT, None)
-    if event is not None:
-        return {**event.fields()}
     given = {name: value for name, value in vars(record).items() if name not in _OWN}
     fields = {name: _clean(value) for name, value in given.items()}
     if record.exc_info and record.exc_info[1] is not None:
@@ -172,6 +217,11 @@ def _plain(value: object) -> str:
     return msgspec.json.encode(text).decode() if " " in text else text
 
 
-def _time(record: logging.LogRecord) -> str:
-    moment = datetime.datetime.fromtimestamp(record.created, datetime.UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _time(unix_s: float) -> str:
+    seconds, ms = divmod(int(unix_s * 1000), 1000)
+    return f"{_second(seconds)}.{ms:03}Z"
+
+
+@lru_cache(maxsize=1)
+def _second(unix_s: int) -> str:
+    return datetime.datetime.fromtimestamp(unix_s, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S")

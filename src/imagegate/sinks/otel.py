@@ -7,9 +7,9 @@ is this with Langfuse's address, sign-in and attributes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
@@ -18,11 +18,11 @@ from imagegate.config.load_object import require
 from imagegate.config.sinks import SinkSettings
 from imagegate.sinks import langfuse
 from imagegate.sinks.metrics import SECONDS, Histogram, Labels, Metric, Numbers
-from imagegate.telemetry import OPERATION_NAMES, Attribute, Attributes, CallEvent, Span
+from imagegate.telemetry import OPERATION_NAMES, Attribute, CallEvent, Span, TraceParent
 from imagegate.transport.post import Poster, PostError
 
 if TYPE_CHECKING:
-    from opentelemetry.proto.common.v1.common_pb2 import KeyValue
+    from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
     from opentelemetry.proto.metrics.v1 import metrics_pb2
     from opentelemetry.proto.trace.v1 import trace_pb2
 
@@ -40,6 +40,7 @@ PROVIDER_NAMES = {
 """`gen_ai.provider.name` where the convention has another name than ours."""
 
 _NANO = 10**9
+Value: TypeAlias = Attribute | tuple[str, ...]
 _CUMULATIVE = "AGGREGATION_TEMPORALITY_CUMULATIVE"
 
 
@@ -75,6 +76,7 @@ class Collector:
         for event in events:
             if event.trace.is_sampled:
                 add_spans(scope, event, for_langfuse=self._is_langfuse)
+                await clock.sleep(0)  # a batch takes tens of ms to encode: calls go on in between
         if scope.spans:
             await self._post(self._traces_url, request.SerializeToString())
         self._is_behind = self._numbers is not None
@@ -101,25 +103,32 @@ class Collector:
 
 def add_spans(scope: trace_pb2.ScopeSpans, event: CallEvent, *, for_langfuse: bool = False) -> None:
     """Add the span of the call and one for each of its steps."""
-    trace_id = bytes.fromhex(event.trace.trace_id)
+    from opentelemetry.proto.trace.v1.trace_pb2 import Span as Kind
+
+    attributes = call_attributes(event)
+    if for_langfuse:
+        attributes |= langfuse.call_attributes(event)
     root = Span(
         name=f"{OPERATION_NAMES.get(event.operation, 'image')} {event.model}".strip(),
-        span_id=event.trace.span_id,
-        parent_id=event.parent_span_id,
+        number=0,
+        above=0,
         start_s=event.started_s,
-        end_s=event.started_s + event.duration_s,
-        kind="server",
-        attributes=call_attributes(event),
+        end_s=event.ended_s,
         error="" if event.is_success else event.code,
     )
-    _add_span(scope, trace_id, root, langfuse.call_attributes(event) if for_langfuse else {})
+    _add_span(
+        scope, event.trace, root, event.parent_span_id, attributes, kind=Kind.SPAN_KIND_SERVER
+    )
     for step in event.spans:
-        _add_span(scope, trace_id, step, langfuse.step_attributes(step) if for_langfuse else {})
+        more = langfuse.step_attributes(step) if for_langfuse else {}
+        above_id = event.trace.span_id_of(step.above)
+        kind = Kind.SPAN_KIND_CLIENT if step.name == "attempt" else Kind.SPAN_KIND_INTERNAL
+        _add_span(scope, event.trace, step, above_id, {**step.attributes, **more}, kind=kind)
 
 
-def call_attributes(event: CallEvent) -> dict[str, Attribute]:
+def call_attributes(event: CallEvent) -> dict[str, Value]:
     """Return the attributes of a call's span: GenAI's names where there are any, else ours."""
-    given: dict[str, Attribute | None] = {
+    given: dict[str, Value | None] = {
         "gen_ai.operation.name": OPERATION_NAMES.get(event.operation),
         "gen_ai.provider.name": PROVIDER_NAMES.get(event.provider, event.provider),
         "gen_ai.request.model": event.model,
@@ -139,12 +148,13 @@ def call_attributes(event: CallEvent) -> dict[str, Attribute]:
         "imagegate.fault": event.fault,
         "imagegate.key_id": event.key_id,
         "imagegate.team_id": event.team_id,
+        "imagegate.tags": event.tags,
         "imagegate.adjustments": ",".join(event.adjustments),
         "imagegate.guardrails": ",".join(str(one) for one in event.verdicts),
     }
     if event.cost_e10 is not None:
         given["imagegate.cost_usd"] = event.cost_e10 / 10**10
-    return {name: value for name, value in given.items() if value not in (None, "")}
+    return {name: value for name, value in given.items() if value not in (None, "", ())}
 
 
 def _message(prompt: str) -> str:
@@ -153,38 +163,49 @@ def _message(prompt: str) -> str:
     return msgspec.json.encode([{"role": "user", "parts": [part]}]).decode()
 
 
-def _add_span(scope: trace_pb2.ScopeSpans, trace_id: bytes, span: Span, more: Attributes) -> None:
+def _add_span(
+    scope: trace_pb2.ScopeSpans,
+    trace: TraceParent,
+    span: Span,
+    above_id: str,
+    attributes: Mapping[str, Value],
+    *,
+    kind: trace_pb2.Span.SpanKind.ValueType,
+) -> None:
     made = scope.spans.add(
-        trace_id=trace_id,
-        span_id=bytes.fromhex(span.span_id),
-        parent_span_id=bytes.fromhex(span.parent_id),
+        trace_id=bytes.fromhex(trace.trace_id),
+        span_id=bytes.fromhex(trace.span_id_of(span.number)),
+        parent_span_id=bytes.fromhex(above_id),
         name=span.name,
-        kind={"internal": 1, "server": 2, "client": 3}[span.kind],
+        kind=kind,
         start_time_unix_nano=int(span.start_s * _NANO),
         end_time_unix_nano=int(span.end_s * _NANO),
-        attributes=_attributes({**span.attributes, **more}),
+        attributes=_attributes(attributes),
     )
     if span.error:
         made.status.code = 2
         made.status.message = span.error
 
 
-def _attributes(values: Attributes) -> list[KeyValue]:
-    from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+def _attributes(values: Mapping[str, Value]) -> list[KeyValue]:
+    from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 
-    found = []
-    for name, value in values.items():
-        match value:
-            case bool():
-                typed = AnyValue(bool_value=value)
-            case int():
-                typed = AnyValue(int_value=value)
-            case float():
-                typed = AnyValue(double_value=value)
-            case _:
-                typed = AnyValue(string_value=str(value))
-        found.append(KeyValue(key=name, value=typed))
-    return found
+    return [KeyValue(key=name, value=_any(value)) for name, value in values.items()]
+
+
+def _any(value: Value) -> AnyValue:
+    from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue
+
+    match value:
+        case bool():
+            return AnyValue(bool_value=value)
+        case int():
+            return AnyValue(int_value=value)
+        case float():
+            return AnyValue(double_value=value)
+        case tuple():
+            return AnyValue(array_value=ArrayValue(values=[_any(one) for one in value]))
+    return AnyValue(string_value=value)
 
 
 def encode_numbers(numbers: Numbers, service: str, started_s: float) -> bytes:

@@ -62,5 +62,5 @@ def _litellm_fields(event: CallEvent) -> dict[str, object]:
         "user": event.end_user,
         "response_cost": cost,
         "exception": event.reason or None,
-        "standard_logging_object": record(event),
+        "standard_logging_object": {**record(event), "request_tags": list(event.tags)},
     }

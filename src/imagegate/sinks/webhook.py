@@ -51,4 +51,4 @@ def json_lines(events: Sequence[CallEvent]) -> bytes:
 
 def record(event: CallEvent) -> dict[str, object]:
     """Return an event as receivers of records get it."""
-    return {"event": event.name, "time": event.started_s + event.duration_s, **event.fields()}
+    return {**event.fields(event=event.name, time=event.ended_s)}
