@@ -2,7 +2,7 @@
 
 import datetime
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -23,7 +23,7 @@ SHAPES_MAX = 1024
 _DAY_S = 24 * 3600
 
 _FIELDS = ImageCall.__struct_fields__
-_WISHES = slice(_FIELDS.index("n"), _FIELDS.index("images"))  # `images` and all behind are inputs
+_ASKED = slice(_FIELDS.index("n"), _FIELDS.index("images"))  # `images` and all behind are inputs
 
 Shape: TypeAlias = tuple[object, ...] | None
 """All of a call but its words, None where it has files or fields that we do not know."""
@@ -35,6 +35,15 @@ class _Known(Struct, frozen=True):
     plan: Plan
     prompt_chars: int
     charges_words: bool
+
+    @classmethod
+    def of(cls, planned: Plan) -> Self:
+        """Return what to keep of a plan: nobody's words."""
+        call, model = planned.call, planned.deployment.charged_as
+        wordless = msgspec.structs.replace(call, id="", prompt="")
+        charges_words = bool(model and model.price and model.price.has_token_rates)
+        kept = msgspec.structs.replace(planned, call=wordless)
+        return cls(kept, len(call.prompt), charges_words)
 
     def reworded(self, call: ImageCall) -> Plan:
         """Return the plan of another call of the shape."""
@@ -130,7 +139,7 @@ class Planning:
         planned = self._plan_anew(call, deployment, policy)
         if len(self._known) >= SHAPES_MAX:  # callers choose the shapes
             self._known.clear()
-        self._known[key] = _known(planned)
+        self._known[key] = _Known.of(planned)
         return planned
 
     def _plan_anew(self, call: ImageCall, deployment: Deployment, policy: AdjustPolicy) -> Plan:
@@ -141,16 +150,7 @@ class Planning:
 def _shape_of(call: ImageCall) -> Shape:
     if call.images or call.mask or call.markup or call.svg or call.extra:
         return None
-    return call.operation, call.model, msgspec.structs.astuple(call)[_WISHES]
-
-
-def _known(planned: Plan) -> _Known:
-    """Return what to keep of a plan: nobody's words."""
-    call, model = planned.call, planned.deployment.charged_as
-    wordless = msgspec.structs.replace(call, id="", prompt="")
-    charges_words = bool(model and model.price and model.price.has_token_rates)
-    kept = msgspec.structs.replace(planned, call=wordless)
-    return _Known(kept, len(call.prompt), charges_words)
+    return call.operation, call.model, msgspec.structs.astuple(call)[_ASKED]
 
 
 def _by_group(deployments: Iterable[Deployment]) -> Mapping[str, Sequence[Deployment]]:

@@ -81,7 +81,7 @@ class Guards:
         """
         call, named = _take_names(call)
         wanted = {*asked, *named}
-        if unknown := wanted - self._guards.keys():
+        if unknown := wanted.difference(self._guards):
             name = min(unknown)[:64]
             raise BadRequestError(
                 f"There is no guardrail {name!r} here.", param=FIELD, code="invalid_value"
