@@ -19,7 +19,6 @@ from imagegate.ledger.records import (
     LedgerError,
     Redispatch,
 )
-from imagegate.ledger.review import VerdictRecord
 from imagegate.reserve import (
     dearest_e10,
     stored_prompt,
@@ -60,8 +59,12 @@ class Admission:
             roll = Roll(call, self._tools.spool.owner)
             attempts = self._enter(roll, route, call.n)
             try:
-                group = route.plan.deployment.group
-                await self._write(call, options, attempts, verdicts, group=group)
+                record = self._record(call, options, route.plan.deployment.group)
+                first, *parts = [attempt.record for attempt in attempts]
+                limits = options.account.limits
+                await self._tools.ledger.commit(
+                    Admit(record, first, tuple(parts), limits, call.n, verdicts)
+                )
             except BaseException as error:
                 if is_begun:
                     self._router.cancel(route, len(attempts))
@@ -110,22 +113,13 @@ class Admission:
 
     def _enter(self, roll: Roll, route: Route, count: int, start: int = 0) -> tuple[Attempt, ...]:
         """Return attempts at the route's deployment, each with what is to be set aside for it."""
-        attempts = roll.enter(route.plan, count, start)
-        for attempt in attempts:
-            attempt.reserve(dearest_e10(attempt.plan, (route.plan, *route.left), self._settings))
-        return attempts
+        plans, settings = (route.plan, *route.left), self._settings
+        parts = route.plan.split(count, start)
+        return tuple([roll.enter(part, dearest_e10(part, plans, settings)) for part in parts])
 
-    async def _write(
-        self,
-        call: ImageCall,
-        options: CallOptions,
-        attempts: Sequence[Attempt],
-        verdicts: tuple[VerdictRecord, ...],
-        *,
-        group: str,
-    ) -> None:
-        account = options.account
-        record = CallRecord(
+    def _record(self, call: ImageCall, options: CallOptions, group: str) -> CallRecord:
+        account, attach = options.account, options.attach
+        return CallRecord(
             id=call.id,
             operation=call.operation,
             model=group,
@@ -136,12 +130,9 @@ class Admission:
             prompt=stored_prompt(call.prompt, account.prompt_storage),
             created_at=clock.now_s(),
             owner=self._tools.spool.owner,
-            fingerprint=options.attach.fingerprint if options.attach else None,
-            idempotency_key=(options.attach.scoped_key or None) if options.attach else None,
+            fingerprint=attach.fingerprint if attach else None,
+            idempotency_key=(attach.scoped_key or None) if attach else None,
         )
-        first, *parts = (attempt.record for attempt in attempts)
-        admit = Admit(record, first, tuple(parts), account.limits, call.n, verdicts)
-        await self._tools.ledger.commit(admit)
 
 
 def _passed_over(route: Route, error: BaseException) -> Route:

@@ -35,7 +35,7 @@ class Attempt:
     `is_guarded`: its images are nobody's before a guardrail has let them pass.
     """
 
-    def __init__(self, plan: Plan, *, number: int, owner: str) -> None:
+    def __init__(self, plan: Plan, *, number: int, owner: str, estimate_e10: int | None) -> None:
         deployment = plan.deployment
         self.plan = plan
         self.id = clock.new_id("att")
@@ -51,13 +51,9 @@ class Attempt:
             upstream_model=deployment.target.upstream_model,
             dispatched_at=clock.now_s(),
             price=_price_snapshot(plan),
-            estimate_e10=plan.price.highest_e10 if plan.price else None,
+            estimate_e10=estimate_e10,
             owner=owner,
         )
-
-    def reserve(self, estimate_e10: int | None) -> None:
-        """Say what is set aside for it; before it has a row."""
-        self.record = msgspec.structs.replace(self.record, estimate_e10=estimate_e10)
 
     def exchange(self) -> Exchange:
         """Return the adapter's generator for this attempt."""
@@ -155,11 +151,12 @@ class Attempt:
 
     def relayed_headers(self) -> dict[str, str]:
         """Return the upstream's headers that a caller may see, under our names."""
+        headers = self._headers
         relayed = {
-            name: value for name, value in self._headers.items() if name.startswith(RELAYED_PREFIX)
+            name: value for name, value in headers.items() if name.startswith(RELAYED_PREFIX)
         }
-        if self.request_id:
-            relayed["x-imagegate-upstream-request-id"] = self.request_id
+        if request_id := request_id_in(headers):
+            relayed["x-imagegate-upstream-request-id"] = request_id
         return relayed
 
     @property
@@ -175,11 +172,17 @@ class Attempt:
 
 def request_id_in(headers: Mapping[str, str]) -> str:
     """Return the upstream's own id of a request by its answer's headers, `""` for none."""
-    return next((headers[name] for name in REQUEST_ID_HEADERS if name in headers), "")
+    for name in REQUEST_ID_HEADERS:
+        if name in headers:
+            return headers[name]
+    return ""
 
 
 def without_bytes(call: ImageCall) -> ImageCall:
     """Return the call with its inputs named but empty: a replay sends nothing again."""
+    has_files = call.images or call.mask or call.markup
+    if not has_files and call.operation != "responses":
+        return call
     return msgspec.structs.replace(
         call,
         images=tuple(

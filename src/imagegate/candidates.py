@@ -1,97 +1,23 @@
-"""Which deployments can do a call: the model group's, each with its plan, in configured order."""
+"""Which deployments serve a name, in configured order, and what to say of a name that none has."""
 
 import datetime
 import difflib
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-import msgspec
-
 from imagegate import clock
-from imagegate.call_options import CallOptions
-from imagegate.catalogue.price import format_usd
 from imagegate.config.patterns import MARK
 from imagegate.config.settings import Deployment, Settings
 from imagegate.config.wildcards import named_deployments
 from imagegate.errors import (
-    BadRequestError,
-    BudgetExceededError,
     ImageError,
     NotFoundError,
     UpstreamModelNotFoundError,
 )
-from imagegate.ledger.permissions import check_asked, check_sent
-from imagegate.plan import Plan, plan, tool_deployment, tool_model
-from imagegate.router.tags import tagged
-from imagegate.types import ImageCall
-from imagegate.wire.responses import BODY, image_tool
+from imagegate.plan import tool_deployment, tool_model
 
 NAMES_SHOWN_MAX = 12
 ODD_SHOWN_MAX = 4
-
-
-def plan_candidates(call: ImageCall, settings: Settings, options: CallOptions) -> tuple[Plan, ...]:
-    """Return a plan for each deployment of the call's model group that can do it, at least one.
-
-    Raises `NotFoundError` where there is no such group, the deployment's own error where there is
-    one candidate, `BadRequestError` with what each one lacks where there are more, and
-    `BudgetExceededError` where all cost more than the caller allows.
-    """
-    plans: list[Plan] = []
-    refusals: list[tuple[Deployment, ImageError]] = []
-    for deployment, planned in plan_each(call, settings, options):
-        if isinstance(planned, ImageError):
-            refusals.append((deployment, planned))
-        else:
-            plans.append(planned)
-    if not plans:
-        raise _no_candidate(refusals)
-    return _affordable(_priced(plans, settings), options.max_cost_e10)
-
-
-def plan_group_of(
-    call: ImageCall, settings: Settings, options: CallOptions, group: str
-) -> tuple[Plan, ...]:
-    """Return a plan for each deployment of `group` that may be asked, at least one.
-
-    Raises what `plan_candidates` does; `BadRequestError` where none has the caller's tags.
-    """
-    asked = call if group == call.model else msgspec.structs.replace(call, model=group)
-    plans = plan_candidates(asked, settings, options)
-    return tuple(tagged(plans, options.tags)) if settings.router.is_tag_filtered else plans
-
-
-def plan_each(
-    call: ImageCall, settings: Settings, options: CallOptions
-) -> list[tuple[Deployment, Plan | ImageError]]:
-    """Return each deployment of the call's model group with its plan, or with why it has none.
-
-    Raises `NotFoundError` where there is no such group, `PermissionDeniedError` where the caller
-    may not use it so.
-    """
-    today = _today()
-    found: Plan | ImageError
-    planned: list[tuple[Deployment, Plan | ImageError]] = []
-    deployments = deployments_of(call.model, settings)
-    check_asked(call, deployments[0].group, options.account)
-    drawer = _drawer(call, settings)
-    if drawer:
-        check_asked(call, drawer, options.account)
-    for deployment in deployments:
-        try:
-            found = plan(
-                call,
-                deployment,
-                policy=options.adjust or deployment.adjust or settings.adjust,
-                on_retired=settings.on_retired,
-                today=today,
-            )
-            if drawer or call.operation != "responses":
-                check_sent(found.call, options.account)
-        except ImageError as error:
-            found = error
-        planned.append((deployment, found))
-    return planned
 
 
 def group_of(model: str, settings: Settings) -> str:
@@ -159,13 +85,6 @@ def _near(deployment: Deployment, settings: Settings) -> list[str]:
     return [name for name in served or guessed if name != deployment.group]
 
 
-def _drawer(call: ImageCall, settings: Settings) -> str:
-    """Return the model group that a response's image tool names, `""` where there is none."""
-    tool = image_tool(call.extra[BODY]) if call.operation == "responses" else None
-    name = str(tool.get("model")) if tool else ""
-    return settings.aliases.get(name, name)
-
-
 def is_image_model(name: str, settings: Settings) -> bool:
     """Return whether `name` is an image model: a group of theirs here, or one that is known."""
     group = settings.aliases.get(name, name)
@@ -204,44 +123,3 @@ def _odd_characters(model: str, names: Sequence[str]) -> str:
     odd = dict.fromkeys(one for one in model if one not in served and not "!" <= one <= "~")
     shown = [f"U+{ord(one):04X} {unicodedata.name(one, 'control')}" for one in odd]
     return f" It holds {', '.join(shown[:ODD_SHOWN_MAX])}: type it anew." if shown else ""
-
-
-def _no_candidate(refusals: Sequence[tuple[Deployment, ImageError]]) -> ImageError:
-    if len({error.message for _, error in refusals}) == 1:
-        return refusals[0][1]
-    reasons = "; ".join(f"{one.id}: {error.message}" for one, error in refusals)
-    return BadRequestError(
-        f"No deployment of {refusals[0][0].group!r} can do this call. {reasons}",
-        param=refusals[0][1].param,
-    )
-
-
-def _priced(plans: Sequence[Plan], settings: Settings) -> Sequence[Plan]:
-    """Return the plans whose price is known, where the operator takes no others."""
-    if settings.unknown_price != "refuse":
-        return plans
-    kept = [one for one in plans if one.price is not None]
-    if not kept:
-        name = plans[0].deployment.target.upstream_model
-        raise BadRequestError(
-            f"The price of {name} is unknown, and this gateway sends nothing without a price "
-            "(unknown_price: refuse). Its operator can add one in a catalogue file.",
-            param="model",
-            code="unknown_price",
-        )
-    return kept
-
-
-def _affordable(plans: Sequence[Plan], max_cost_e10: int | None) -> tuple[Plan, ...]:
-    if max_cost_e10 is None:
-        return tuple(plans)
-    kept = tuple(one for one in plans if one.price and one.price.highest_e10 <= max_cost_e10)
-    if kept:
-        return kept
-    prices = [one.price.highest_e10 for one in plans if one.price]
-    least = f"may cost up to {format_usd(min(prices))} USD" if prices else "has no known price"
-    raise BudgetExceededError(
-        f"This call {least}; the request allows {format_usd(max_cost_e10)} USD. Nothing was sent. "
-        "Raise the limit, or ask for fewer, smaller or simpler images.",
-        code="max_cost_exceeded",
-    )

@@ -24,10 +24,17 @@ async def converse(
 ) -> ImageResult:
     """Run the attempt's exchange; whatever it brought is checked and in the spool."""
     limit_s = attempt.plan.deployment.timeout_s + settings.late_s
+    spool, worker = running.spool, tools.worker
     try:
         with running.trace.step("attempt", attributes=attempt.attributes()) as step:
             attempt.step_number = step.number
-            return await _exchange(running, attempt, tools, limit_s)
+            with running.trace.step("prepare", step.number):
+                if attempt.plan.call.operation == "edit":
+                    attempt.plan = await prepare_attempt(attempt.plan, spool, worker)
+            result = await _exchange(running, attempt, tools, limit_s)
+            if attempt.plan.encoding is not None:
+                result, attempt.plan = await encode_result(result, attempt.plan, spool, worker)
+            return result
     except TimeoutError as error:
         raise attempt.late(limit_s) from error
     except ImageError as error:
@@ -38,19 +45,16 @@ async def converse(
 
 
 async def _exchange(running: Work, attempt: Attempt, tools: Tools, limit_s: float) -> ImageResult:
-    spool, deployment = running.spool, attempt.plan.deployment
-    trace, above = running.trace, attempt.step_number
-    with trace.step("prepare", above):
-        attempt.plan = await prepare_attempt(attempt.plan, spool, tools.worker)
+    deployment, trace, above = attempt.plan.deployment, running.trace, attempt.step_number
     conversation = _open(running, attempt, tools)
     origin, hosts = deployment.target.base_url, deployment.provider.result_hosts
-    async with asyncio.timeout(limit_s), conversation:
-        with trace.step("upstream", above):
-            result = await run(attempt.exchange(), conversation, running.show)
-        with trace.step("collect", above):
-            result = await collect(result, origin, spool, tools.downloader, hosts=hosts)
-    result, attempt.plan = await encode_result(result, attempt.plan, spool, tools.worker)
-    return result
+    async with asyncio.timeout(limit_s):
+        with conversation:
+            with trace.step("upstream", above):
+                result = await run(attempt.exchange(), conversation, running.show)
+            with trace.step("collect", above):
+                spool, downloader = running.spool, tools.downloader
+                return await collect(result, origin, spool, downloader, hosts=hosts)
 
 
 def _open(running: Work, attempt: Attempt, tools: Tools) -> LiveConversation:

@@ -6,7 +6,7 @@ verdict of its own. What was paid for is delivered, also where other parts faile
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from typing import Literal, TypeAlias, TypeVar
 
 import msgspec
@@ -16,7 +16,6 @@ from imagegate.attempt import Attempt
 from imagegate.errors import Fault, ImageError, UpstreamFailedError
 from imagegate.keep import with_facts
 from imagegate.ledger.records import (
-    OPEN_ATTEMPT_STATES,
     AssetRecord,
     AttemptEnd,
     AttemptState,
@@ -97,14 +96,12 @@ class Roll:
         known = [cost for cost in self._costs if cost is not None]
         return sum(known) if len(known) == len(self._costs) else None
 
-    def enter(self, plan: Plan, count: int, start: int = 0) -> tuple[Attempt, ...]:
-        """Return an attempt for each request that `count` images take by `plan`."""
-        attempts = []
-        for part in plan.split(count, start):
-            attempt = Attempt(part, number=self.count + 1, owner=self._owner)
-            self._states[attempt.id] = attempt.record.state
-            attempts.append(attempt)
-        return tuple(attempts)
+    def enter(self, part: Plan, estimate_e10: int | None) -> Attempt:
+        """Return an attempt at a part of the call, with what is to be set aside for it."""
+        number = len(self._states) + 1
+        attempt = Attempt(part, number=number, owner=self._owner, estimate_e10=estimate_e10)
+        self._states[attempt.id] = attempt.record.state
+        return attempt
 
     def strike(self, attempts: Sequence[Attempt]) -> None:
         """Forget attempts that got no row: nothing of theirs was sent."""
@@ -130,25 +127,30 @@ class Roll:
         self._states[attempt.id] = end.state
         self._costs.append(end.cost_e10)
         known = self._adjustments
-        known += [one for one in attempt.plan.adjustments if one not in known]
-        if OPEN_ATTEMPT_STATES & frozenset(self._states.values()):
-            return None
+        for one in attempt.plan.adjustments:
+            if one not in known:
+                known.append(one)
         state = state_of(self._states.values())
-        assert state != "running"
+        if state == "running":
+            return None
         return CallEnd(
             id=self._call.id,
             state=state,
             finished_at=end.ended_at,
-            adjustments=msgspec.json.encode([_recorded(one) for one in known]).decode(),
+            adjustments=_recorded(known),
             error_code="" if state == "done" else end.error_code,
         )
 
 
-def _recorded(adjustment: Adjustment) -> Adjustment:
-    """Return the adjustment as the ledger keeps it: without what a caller wrote freely."""
-    if adjustment.param in _PLAIN_PARAMS:
-        return adjustment
-    return msgspec.structs.replace(adjustment, asked=None)
+def _recorded(adjustments: Sequence[Adjustment]) -> str:
+    """Return adjustments as the ledger keeps them: without what a caller wrote freely."""
+    if not adjustments:
+        return "[]"
+    kept = [
+        one if one.param in _PLAIN_PARAMS else msgspec.structs.replace(one, asked=None)
+        for one in adjustments
+    ]
+    return msgspec.json.encode(kept).decode()
 
 
 def conclude(
@@ -158,30 +160,45 @@ def conclude(
 
     Raises the gravest error where no part brought an image; with `refuse`, where one brought none.
     """
-    bought = [part for part in parts if isinstance(part, Made)]
-    made = [part for part in bought if part.refusal is None]
-    lost = [error for part in parts if (error := _why_lost(part)) is not None]
+    made: list[Made] = []
+    lost: list[ImageError] = []
+    for part in parts:
+        if isinstance(part, Lost):
+            lost.append(part.error)
+        elif part.refusal is not None:
+            lost.append(part.refusal)
+        else:
+            made.append(part)
     if lost and (not made or partial == "refuse"):
         twice = [error for _, error in roll.bought_again]
         error = _all_or_nothing(made, lost, call) if made else gravest([*lost, *twice])
         error.attempts = tuple(attempt.report(each) for attempt, each in roll.failed)
         raise error
     first = made[0].attempt
+    sent = first.plan.call
+    results: list[ImageResult] = []
+    adjustments: list[Adjustment] = []
+    warnings: list[str] = []
+    assets: list[AssetRecord] = []
+    for part in made:
+        results.append(part.result)
+        adjustments += part.attempt.plan.adjustments
+        warnings += part.attempt.plan.warnings
+        assets += part.assets
+    result = join_results(results)
+    warnings += shortfall(call, len(result.images), lost)
+    warnings += itertools.starmap(_bought_twice, roll.bought_again)
     return Outcome(
-        call=msgspec.structs.replace(first.plan.call, n=call.n),
-        result=join_results([part.result for part in made]),
-        adjustments=_distinct(one for part in made for one in part.attempt.plan.adjustments),
-        warnings=_distinct((*_warnings(call, made, lost), *_twice(roll))),
-        cost_e10=_cost_e10(bought, roll),
+        call=sent if sent.n == call.n else msgspec.structs.replace(sent, n=call.n),
+        result=result,
+        adjustments=_distinct(adjustments),
+        warnings=_distinct(warnings),
+        cost_e10=_cost_e10(parts, roll),
         deployment=first.plan.deployment,
         attempts=roll.count,
         upstream_headers=first.relayed_headers(),
-        assets=tuple(asset for part in made for asset in part.assets),
+        assets=tuple(assets),
     )
-
-
-def _why_lost(part: Part) -> ImageError | None:
-    return part.error if isinstance(part, Lost) else part.refusal
 
 
 def gravest(errors: Sequence[ImageError]) -> ImageError:
@@ -203,36 +220,35 @@ def _all_or_nothing(
     )
 
 
-def _warnings(call: ImageCall, made: Sequence[Made], lost: Sequence[ImageError]) -> Iterator[str]:
-    for part in made:
-        yield from part.attempt.plan.warnings
-    yield from shortfall(call, sum(len(part.result.images) for part in made), lost)
+def shortfall(call: ImageCall, count: int, lost: Sequence[ImageError]) -> list[str]:
+    """Return why `count` images are fewer than was asked for; `lost` tells of the missing parts."""
+    if lost:
+        return [f"{count} of {call.n} images: {error.code}: {error.message}" for error in lost]
+    if count >= call.n or call.operation == "responses":
+        return []
+    return [f"The provider made {count} of {call.n} images and did not say why."]
 
 
-def shortfall(call: ImageCall, count: int, lost: Sequence[ImageError]) -> Iterator[str]:
-    """Yield why `count` images are fewer than was asked for; `lost` tells of the missing parts."""
-    if count < call.n and not lost and call.operation != "responses":
-        yield f"The provider made {count} of {call.n} images and did not say why."
-    for error in lost:
-        yield f"{count} of {call.n} images: {error.code}: {error.message}"
+def _bought_twice(attempt: Attempt, error: ImageError) -> str:
+    return (
+        f"{attempt.plan.deployment.id} may have made and billed an image as well ({error.code}), "
+        "and this model group may buy twice. Its charge is held until it is known."
+    )
 
 
-def _twice(roll: Roll) -> Iterator[str]:
-    for attempt, error in roll.bought_again:
-        name = attempt.plan.deployment.id
-        yield (
-            f"{name} may have made and billed an image as well ({error.code}), and this model "
-            "group may buy twice. Its charge is held until it is known."
-        )
-
-
-def _cost_e10(made: Sequence[Made], roll: Roll) -> int | None:
+def _cost_e10(parts: Sequence[Part], roll: Roll) -> int | None:
     """Return what all attempts cost, None where one of them may yet be charged."""
-    costs = [part.cost_e10 for part in made]
-    known = [cost for cost in costs if cost is not None]
-    is_held = any(error.fault == "ambiguous" for _, error in roll.failed)
-    refused = sum(error.cost_e10 for _, error in roll.failed)
-    return None if is_held or len(known) < len(costs) else sum(known) + refused
+    total_e10 = 0
+    for part in parts:
+        if isinstance(part, Made):
+            if part.cost_e10 is None:
+                return None
+            total_e10 += part.cost_e10
+    for _, error in roll.failed:
+        if error.fault == "ambiguous":
+            return None
+        total_e10 += error.cost_e10
+    return total_e10
 
 
 def join_results(results: Sequence[ImageResult]) -> ImageResult:
@@ -248,8 +264,10 @@ def join_results(results: Sequence[ImageResult]) -> ImageResult:
     return with_facts(joined, [image for result in results for image in result.images])
 
 
-def _distinct(items: Iterable[T]) -> tuple[T, ...]:
+def _distinct(items: Sequence[T]) -> tuple[T, ...]:
     """Return each item once, in order; they need not be hashable."""
+    if len(items) < 2:
+        return tuple(items)
     found: list[T] = []
     for item in items:
         if item not in found:

@@ -36,10 +36,12 @@ async def collect(
     """
     if not result.images:  # a relayed response in words
         return result
-    place = _Place(origin, tuple(hosts), downloader)
     images = []
     for image in result.images:
-        blob = image.blob or await _fetch(image.url or "", place, spool)
+        blob = image.blob
+        if blob is None:
+            place = _Place(origin, tuple(hosts), downloader)
+            blob = await _fetch(image.url or "", place, spool)
         images.append(Image(check_answer_blob(blob), None, image.revised_prompt))
     return with_facts(result, images)
 
@@ -50,9 +52,11 @@ def with_facts(result: ImageResult, images: Sequence[Image]) -> ImageResult:
     A drawing has no size in px: the upstream's own word for it stays. Without a time of its own
     it was created now.
     """
-    blobs = [image.blob for image in images if image.blob]
-    sizes = {f"{blob.width_px}x{blob.height_px}" for blob in blobs if blob.width_px}
-    formats = {blob.media_type.removeprefix("image/").removesuffix("+xml") for blob in blobs}
+    sizes, formats = set(), set()
+    for blob in [image.blob for image in images if image.blob]:
+        formats.add(blob.media_type.removeprefix("image/").removesuffix("+xml"))
+        if blob.width_px:
+            sizes.add(f"{blob.width_px}x{blob.height_px}")
     return msgspec.structs.replace(
         result,
         images=tuple(images),

@@ -16,7 +16,7 @@ from imagegate.assets.spool import CallSpool
 from imagegate.attach import Desk, KeyTakenError
 from imagegate.attempt import Attempt, internal_error
 from imagegate.call_options import CallOptions, apart_by_guardrails, end_user_of
-from imagegate.candidates import group_of, plan_group_of
+from imagegate.candidates import group_of
 from imagegate.config.settings import Settings
 from imagegate.converse import converse
 from imagegate.dispatch import cancelled
@@ -25,12 +25,13 @@ from imagegate.fan_out import Part, Roll, all_of, conclude
 from imagegate.guardrails.guards import GuardedCall
 from imagegate.ledger.people import Account
 from imagegate.plan import Plan
+from imagegate.planning import Planning
 from imagegate.router.route import Route, Router, Wishes, staying
 from imagegate.running import RunningCall, Work
 from imagegate.settle import Settlement, Tools
 from imagegate.trace import Trace
 from imagegate.turns import Turn, Turns
-from imagegate.types import ImageCall
+from imagegate.types import ImageCall, ImageResult
 
 log = logging.getLogger(telemetry.LOGGER)
 
@@ -42,6 +43,7 @@ class Pipeline:
         """Take over from `former` what outlasts settings: joinable calls, deployments' health."""
         self._settings = settings
         self._tools = tools
+        self._planning = Planning(settings)
         self._settlement = Settlement(settings, tools)
         self.router = Router(settings.router, clock.chance)
         self.turns = Turns(settings.queue, self.router)
@@ -64,25 +66,25 @@ class Pipeline:
         trace.belong(options.account.key_id, options.account.team_id)
         trace.tags = options.all_tags
         try:
-            return await self._start_or_join(call, spool, options, trace)
+            call, options, guard = self._guarded(call, options, trace)
+            try:
+                return await self._join_or_begin(call, spool, options, guard)
+            except KeyTakenError:  # its row is there now
+                return await self._join_or_begin(call, spool, options, guard)
         except ImageError as error:
             error.verdicts = tuple(str(verdict) for verdict in trace.verdicts)
             self._settlement.tell_refusal(trace, call, error)
             raise
 
-    async def _start_or_join(
-        self, call: ImageCall, spool: CallSpool, options: CallOptions, trace: Trace
-    ) -> RunningCall:
+    def _guarded(
+        self, call: ImageCall, options: CallOptions, trace: Trace
+    ) -> tuple[ImageCall, CallOptions, GuardedCall]:
         end_user, group = end_user_of(call, options), group_of(call.model, self._settings)
         guards = self._tools.guards
         call, guard = guards.choose(call, options.guardrails, trace, end_user, group)
-        options = apart_by_guardrails(options, guard.names, guard.end_user)
-        try:
-            return await self._start(call, spool, options, guard)
-        except KeyTakenError:
-            return await self._start(call, spool, options, guard)  # its row is there now
+        return call, apart_by_guardrails(options, guard.names, end_user), guard
 
-    async def _start(
+    async def _join_or_begin(
         self, call: ImageCall, spool: CallSpool, options: CallOptions, guard: GuardedCall
     ) -> RunningCall:
         async with self.desk.place(call, options) as place:
@@ -105,11 +107,11 @@ class Pipeline:
         if guard.checks_input:
             call = await guard.check_input(call)
             route = self._route(call, options, guard)  # other words may be, and time has passed
-        take = partial(self.turns.take, route, partial(self._route, call, options, guard))
+        find = partial(self._route, call, options, guard)
         if options.is_later and self.turns.must_wait(route, options):
             turn: Turn | Route = route  # it is written before it waits: its caller does not
         else:
-            turn = await take(options, trace)
+            turn = await self.turns.take(route, find, options, trace)
         try:
             with trace.step("admit"):
                 roll, attempts, route = await self._admission.admit(call, options, turn, trace)
@@ -125,7 +127,7 @@ class Pipeline:
             work.waited_s = turn.waited_s
             make = partial(self._make_in_turn, work, roll, attempts, route, turn)
         else:
-            take = partial(take, options.waiting(), trace)
+            take = partial(self.turns.take, route, find, options.waiting(), trace)
             make = partial(self._wait_and_make, work, roll, attempts, take)
         self._tools.start_task(work.id, self._live(work, roll, attempts[0], make))
         return work
@@ -144,7 +146,7 @@ class Pipeline:
                 f"Calls for {group!r} meet guardrails that this call did not meet.",
                 param="model",
             )
-        return plan_group_of(call, self._settings, options, group)
+        return self._planning.plans_of(call, options, group)
 
     def _close(self, work: Work) -> None:
         self.desk.close(work)
@@ -168,8 +170,7 @@ class Pipeline:
             running.keeps_all |= bool(running.unkept)
             running.fail(error)
             await guard.end()
-            await guard.observe(running.call, None)
-            await settlement.record_verdicts(running)
+            await self._observe(running, None)
             settlement.tell_failure(running, first, error, roll)
         except Exception as bug:
             settlement.tell_failure(running, first, internal_error(bug), roll)
@@ -177,13 +178,18 @@ class Pipeline:
         else:
             running.succeed(outcome)
             try:
-                await guard.observe(running.call, outcome.result)
-                await settlement.record_verdicts(running)
+                if guard.names:
+                    await self._observe(running, outcome.result)
             finally:
                 settlement.tell(running, outcome)
         finally:
             guard.stop()
             running.finish()
+
+    async def _observe(self, running: Work, result: ImageResult | None) -> None:
+        """Let guardrails rule that only look, and write what was ruled since the last commit."""
+        await running.guard.observe(running.call, result)
+        await self._settlement.record_verdicts(running)
 
     async def _wait_and_make(
         self,
@@ -213,17 +219,11 @@ class Pipeline:
         finally:
             self.turns.end(turn)
 
-    async def _make_all(
-        self,
-        running: Work,
-        roll: Roll,
-        attempts: Sequence[Attempt],
-        route: Route,
-    ) -> tuple[Part, ...]:
-        if len(attempts) == 1:
-            return await self._make(running, roll, attempts[0], route)
+    def _make_all(
+        self, running: Work, roll: Roll, attempts: Sequence[Attempt], route: Route
+    ) -> Coroutine[Any, Any, tuple[Part, ...]]:
         made = [self._make(running, roll, attempt, route) for attempt in attempts]
-        return await all_of(made)
+        return made[0] if len(made) == 1 else all_of(made)
 
     async def _make(
         self, running: Work, roll: Roll, attempt: Attempt, route: Route
@@ -242,9 +242,10 @@ class Pipeline:
             attempts, route = following
         else:
             self._end_step(route, attempt, None, begun_s)
-            result, refusal = await running.guard.check_output(
-                attempt.plan.call, result, running.spool
-            )
+            refusal = None
+            if running.guard.checks_output:
+                checked = running.guard.check_output(attempt.plan.call, result, running.spool)
+                result, refusal = await checked
             return (await self._settlement.settle(running, attempt, roll, result, refusal),)
         return await self._make_all(running, roll, attempts, route)
 

@@ -106,7 +106,7 @@ def plan(
         adjustments=(*changed, *adjusted, *left_out),
         warnings=_life_cycle(deployment, on_retired=on_retired, today=today),
     )
-    return msgspec.structs.replace(planned, price=_price(planned))
+    return msgspec.structs.replace(planned, price=price_of(planned))
 
 
 def _relayed(
@@ -162,7 +162,7 @@ def tool_model(name: str, deployment: Deployment) -> Model | None:
     return builtin_catalogue().find(f"openai/{name}") if is_openai else None
 
 
-def _price(planned: Plan) -> PriceRange | None:
+def price_of(planned: Plan) -> PriceRange | None:
     """Return what all requests of the call may cost together; None where that is unknown."""
     model = planned.deployment.charged_as
     if model is None:

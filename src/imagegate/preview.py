@@ -14,12 +14,12 @@ from imagegate.assets.blobs import raw_bytes
 from imagegate.assets.spool import CallSpool
 from imagegate.assets.transform import Worker
 from imagegate.call_options import CallOptions
-from imagegate.candidates import plan_each
 from imagegate.catalogue.price import PriceRange, format_usd
 from imagegate.config.settings import Deployment, Settings
 from imagegate.errors import ImageError
 from imagegate.pixels import prepare_attempt
 from imagegate.plan import Plan
+from imagegate.planning import Planning
 from imagegate.types import Blob, Body, Encoded, ImageCall, Json
 from imagegate.wire.exchange import Send, UpstreamRequest
 
@@ -46,7 +46,7 @@ async def preview_call(
     Raises `NotFoundError` where there is no such group.
     """
     found = []
-    for deployment, planned in plan_each(call, settings, options):
+    for deployment, planned in Planning(settings).plan_each(call, options):
         if isinstance(planned, ImageError):
             found.append(Preview(deployment=deployment, error=planned))
         else:

@@ -35,8 +35,11 @@ def dearest_e10(part: Plan, plans: Sequence[Plan], settings: Settings) -> int | 
     own = _highest_e10(part, part.call.n, settings)
     if own is None:
         return None
-    others = (_highest_e10(plan, part.call.n, settings) for plan in plans)
-    return max(own, *(other or 0 for other in others), 0)
+    dearest = max(own, 0)
+    for plan in plans:
+        if plan is not part:
+            dearest = max(dearest, _highest_e10(plan, part.call.n, settings) or 0)
+    return dearest
 
 
 def _highest_e10(plan: Plan, count: int, settings: Settings) -> int | None:

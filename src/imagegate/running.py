@@ -5,6 +5,7 @@ Several callers may stand at one work: a repeated request attaches to what was b
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
+from operator import attrgetter
 
 import msgspec
 from msgspec import Struct
@@ -23,6 +24,9 @@ from imagegate.types import Adjustment, ImageCall, ImageResult, PartialImage
 
 LONGEST_SILENCE_S = 3600.0
 WATCHERS_MAX = 100
+_has_read, _is_attended = attrgetter("has_read"), attrgetter("is_attended")
+_is_gone, _is_promised = attrgetter("is_gone"), attrgetter("is_promised")
+_is_through = attrgetter("is_through")
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -89,25 +93,26 @@ class Work:
         """The idempotency key by which it is found, `""` for none."""
         return self.attach.scoped_key if self.attach else ""
 
+    # Asked for several times a call: a list of answers costs a third of a generator of them.
     @property
     def is_promised(self) -> bool:
         """Whether a caller was told to come for it later: then its images are kept."""
-        return any(one.is_promised for one in self._callers)
+        return any(map(_is_promised, self._callers))
 
     @property
     def is_delivered(self) -> bool:
         """Whether a caller has read the outcome to its end."""
-        return isinstance(self._end, Outcome) and any(one.has_read for one in self._callers)
+        return isinstance(self._end, Outcome) and any(map(_has_read, self._callers))
 
     @property
     def is_abandoned(self) -> bool:
         """Whether nobody has what it brought: all callers left, or it was not for them."""
-        return self.keeps_all or all(one.is_gone for one in self._callers)
+        return self.keeps_all or all(map(_is_gone, self._callers))
 
     @property
     def is_attended(self) -> bool:
         """Whether one of its callers still waits, or will come, as far as can be told."""
-        return any(one.is_connected or one.is_promised for one in self._callers)
+        return any(map(_is_attended, self._callers))
 
     @property
     def is_unknown(self) -> bool:
@@ -194,7 +199,7 @@ class Work:
         """Give the files back where the work and all callers are through."""
         if not self._is_finished or self.is_over:
             return
-        if all(one.is_through for one in (*self._callers, *self._watchers)):
+        if all(map(_is_through, (*self._callers, *self._watchers))):
             self.is_over = True
             self._on_over(self)
             # They know this work: without a circle all that a call had is freed at once.
@@ -236,9 +241,9 @@ class RunningCall:
         return self.is_through and not (self.is_gone or self.is_promised)
 
     @property
-    def is_connected(self) -> bool:
-        """Whether somebody still waits here, as far as can be told."""
-        return not (self.is_through or self.is_gone or self.has_hung_up)
+    def is_attended(self) -> bool:
+        """Whether somebody still waits here, or will come, as far as can be told."""
+        return self.is_promised or not (self.is_through or self.is_gone or self.has_hung_up)
 
     def limit_wait(self, seconds: float, waited_s: float = 0.0) -> None:
         """End this caller's wait after `seconds` in all; the purchase goes on behind it."""

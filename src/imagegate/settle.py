@@ -98,7 +98,8 @@ class Settlement:
                 error_text=refusal.message,
                 answer=write_told(refusal, brought=end.answer),
             )
-        await self._sync(running)
+        if self._assets.durability == "power":
+            await running.spool.sync()
         assets = self._kept(running, attempt, result, is_held=refusal is not None)
         if not assets and refusal is None:
             running.unkept.append((attempt, result))
@@ -212,10 +213,6 @@ class Settlement:
                 self._tools.spool.journal.end(attempt.id)
             log.warning(telemetry.LEDGER_CAUGHT_UP, extra={"call_id": running.id})
             return
-
-    async def _sync(self, running: Work) -> None:
-        if self._assets.durability == "power":
-            await running.spool.sync()
 
     def _kept(
         self,

@@ -39,10 +39,12 @@ class Turn(Struct, frozen=True, eq=False):
 class Waiter(Ticket):
     """A call at the gate. `find` routes it anew.
 
-    `granted` ends its wait: by what went wrong, or by None, when its `route` is begun.
+    `granted`, which is there while it waits, ends that: by what went wrong, or by None, when its
+    `route` is begun.
     """
 
     __slots__ = ("find", "granted", "route")
+    granted: asyncio.Future[Exception | None]
 
     def __init__(
         self, holder: str, limits: Mapping[str, int], route: Route, find: Callable[[], Route]
@@ -50,8 +52,6 @@ class Waiter(Ticket):
         super().__init__(holder, limits)
         self.route = route
         self.find = find
-        self.granted: asyncio.Future[Exception | None]
-        self.granted = asyncio.get_running_loop().create_future()
 
 
 class Turns:
@@ -101,8 +101,7 @@ class Turns:
         if self.waiting_count:
             taken = self.look()  # a place that became free by time alone is theirs who wait
             waiter.route = find()
-        if self._may_begin(waiter, waiter.route, taken):
-            self._begin(waiter)
+        if self._begin(waiter, waiter.route, taken):
             return Turn(waiter.route, waiter)
         began_s = clock.monotonic_s()
         with trace.step("queue"):
@@ -146,23 +145,23 @@ class Turns:
             self._gate.leave(waiter)
             waiter.granted.set_result(error)
             return
-        if self._may_begin(waiter, route, taken):
-            waiter.route = route
-            self._begin(waiter)
+        if self._begin(waiter, route, taken):
             waiter.granted.set_result(None)
         elif route.full:
             waiter.route = route
 
-    def _may_begin(self, waiter: Waiter, route: Route, taken: set[str]) -> bool:
+    def _begin(self, waiter: Waiter, route: Route, taken: set[str]) -> bool:
+        """Begin the route of a call; return False where it has no place yet."""
         is_free = not route.full and route.plan.deployment.id not in taken
-        return is_free and self._gate.full_subject(waiter) is None
-
-    def _begin(self, waiter: Waiter) -> None:
+        if not is_free or self._gate.full_subject(waiter) is not None:
+            return False
+        waiter.route = route
         self._gate.begin(waiter)
-        route = waiter.route
         self._router.begin(route, route.plan.requests, clock.monotonic_s())
+        return True
 
     async def _wait(self, waiter: Waiter, options: CallOptions) -> None:
+        waiter.granted = asyncio.get_running_loop().create_future()
         self._line_up(waiter)
         left: asyncio.Future[Any] = asyncio.ensure_future(_left(options.has_left))
         ends: tuple[asyncio.Future[Any], ...] = (waiter.granted, left)

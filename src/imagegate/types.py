@@ -54,7 +54,7 @@ class FileId(Struct, frozen=True, tag="file_id"):
     id: str
 
 
-class ImageCall(Struct, frozen=True, kw_only=True):
+class ImageCall(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a caller asked for, in OpenAI's terms. `None` means: not given.
 
     `model` is the model group's name as asked. `n` counts images, >= 1. `output_compression` is

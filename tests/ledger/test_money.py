@@ -12,6 +12,7 @@ from imagegate.ledger.people import AddBudget, ChangeBudget, RemoveBudget
 from imagegate.ledger.records import (
     Admit,
     BudgetDeniedError,
+    ConflictError,
     Fail,
     HoldOrphans,
     KeepAlive,
@@ -261,6 +262,23 @@ def test_a_hold_of_an_earlier_period_does_not_make_this_one_negative(ledger_url)
         async with _edited(ledger, "UPDATE budgets SET resets_at = 1"):
             await ledger.commit(settle("a", cost_e10=9))
         assert await budgets(ledger) == {KEY: (0, 0)}
+
+    in_loop(ledger_url, test)
+
+
+def test_two_ends_of_an_attempt_do_not_go_in_one_group(ledger_url):
+    """The second one counts on what the first one booked; the writer then writes each alone."""
+
+    async def test(ledger):
+        await ledger.commit(AddBudget(budget(KEY, PRICE_E10)))
+        await ledger.commit(asked("a"))
+        ends = [fail("a", "unknown"), settle("a", cost_e10=9)]
+        with pytest.raises(ConflictError, match="ends twice"):
+            await asyncio.to_thread(ledger._write, ends)
+        assert await budgets(ledger) == {KEY: (0, PRICE_E10)}
+        for end in ends:
+            await ledger.commit(end)
+        assert await budgets(ledger) == {KEY: (9, 0)}
 
     in_loop(ledger_url, test)
 

@@ -162,7 +162,7 @@ async def _die(settings: Settings, deployment: Deployment, call: ImageCall, answ
     adapter = provider.adapter(call.operation)
     assert adapter is not None
     try:
-        async with conversation:
+        with conversation:
             await run(adapter(call, target), conversation, lambda _: None)
     except (KilledError, ImageError):
         pass

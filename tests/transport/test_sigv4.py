@@ -327,7 +327,7 @@ async def converse(origin: str, folder: Path, image_bytes: int) -> None:
         file.write(bytes(image_bytes))
         image = Blob(file, 0, image_bytes, media_type="image/png")
         call = ImageCall(id="call_1", operation="edit", model="g", prompt="p", images=(image,))
-        async with LiveConversation(transport, deployment, "att_1", files) as conversation:
+        with LiveConversation(transport, deployment, "att_1", files) as conversation:
             response = await conversation.send(bedrock.build_invoke(call, target))
         assert response.status == 200
     finally:

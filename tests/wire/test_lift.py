@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 
 from imagegate.errors import UpstreamEmptyError
 from imagegate.types import Blob, Json
-from imagegate.wire.lift import HEAD, LONG, SMALL, Base64, Lift, Lifted, LiftError
+from imagegate.wire.lift import (
+    DEPTH_MAX,
+    HEAD,
+    LONG,
+    SMALL,
+    Base64,
+    Lift,
+    Lifted,
+    LiftError,
+    lift_whole,
+)
 
 TAG = "blob:0123456789abcdef:"
 
@@ -77,7 +87,7 @@ def test_same_document_as_a_parser(document: Json, data: st.DataObject, php: boo
     cuts = data.draw(st.lists(st.integers(0, len(raw)), max_size=8))
     lifted = lift(raw, cuts)
     assert restore(json.loads(lifted.skeleton), lifted) == json.loads(text)
-    assert lifted.skeleton == lift(raw).skeleton
+    assert lifted.skeleton == lift(raw).skeleton == lift_whole(raw, TAG).skeleton
     assert len(re.findall(TAG.encode() + rb"\d+", lifted.skeleton)) == len(lifted.blobs)
 
 
@@ -97,6 +107,22 @@ def test_every_cut_gives_the_same(slash: str) -> None:
         lifted = lift(document, [cut, cut + 1, cut + 2])
         assert lifted.skeleton == whole.skeleton
         assert {(b.offset, b.length, b.escaped, b.media_type) for b in lifted.blobs} == seen
+
+
+def test_a_document_in_memory_is_lifted_as_one_that_arrives() -> None:
+    document = big_document()
+    whole = lift_whole(document, TAG)
+    assert whole.skeleton == lift(document).skeleton
+    assert [(text_of(b), b.sound) for b in whole.blobs] == [
+        (text_of(b), True) for b in lift(document).blobs
+    ]
+
+
+def test_a_document_that_is_too_deep_shows_its_start() -> None:
+    small = b"[" * DEPTH_MAX + b"]" * DEPTH_MAX
+    assert lift_whole(small, TAG) == Lifted(small, (), TAG)
+    deep = b'{"error":"no"}' + b"[" * 5000
+    assert lift_whole(deep, TAG).text().startswith('{"error":"no"}[[')
 
 
 def test_single_bytes() -> None:

@@ -3,7 +3,7 @@
 Plain calls on the event loop, 192 KiB a chunk: a thread a chunk costs more than the read.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 import pybase64
@@ -25,7 +25,7 @@ class Readable(Protocol):
         ...
 
 
-def read_chunks(part: Blob | Encoded) -> Iterator[bytes]:
+def read_chunks(part: Blob | Encoded) -> Iterable[bytes]:
     """Yield a blob's raw bytes, or its base64 text where it is `Encoded`.
 
     Raises `ValueError` (`binascii.Error`) where stored base64 is not base64.
@@ -55,9 +55,18 @@ def body_chunks(body: Body) -> Iterator[bytes]:
         yield b"".join(held)
 
 
+def read_body(body: Body) -> bytes:
+    """Return a small body as one value."""
+    parts = [part if isinstance(part, bytes) else b"".join(read_chunks(part)) for part in body]
+    return b"".join(parts)
+
+
 def body_bytes(body: Body) -> int:
     """Return a body's exact length in bytes, without reading the blobs."""
-    return sum(len(part) if isinstance(part, bytes) else part_bytes(part) for part in body)
+    size = 0
+    for part in body:
+        size += len(part) if isinstance(part, bytes) else part_bytes(part)
+    return size
 
 
 def part_bytes(part: Blob | Encoded) -> int:
@@ -121,12 +130,13 @@ def stored_bytes(blob: Blob, start: int, length: int) -> bytes:
     return source.read_at(blob.offset + start, length)
 
 
-def _stored_chunks(blob: Blob, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
-    for start in range(0, blob.length, chunk_bytes):
-        yield stored_bytes(blob, start, chunk_bytes)
+def _stored_chunks(blob: Blob, chunk_bytes: int = CHUNK_BYTES) -> Iterable[bytes]:
+    if blob.length <= chunk_bytes:
+        return (stored_bytes(blob, 0, chunk_bytes),)
+    return (stored_bytes(blob, at, chunk_bytes) for at in range(0, blob.length, chunk_bytes))
 
 
-def _text_chunks(blob: Blob) -> Iterator[bytes]:
+def _text_chunks(blob: Blob) -> Iterable[bytes]:
     if not blob.escaped:
         return _stored_chunks(blob)
     return (chunk.replace(b"\\", b"") for chunk in _stored_chunks(blob))

@@ -18,6 +18,7 @@ from imagegate.assets.blobs import (
     head_and_tail,
     part_bytes,
     raw_bytes,
+    read_body,
     read_bytes,
     read_chunks,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "head_and_tail",
     "part_bytes",
     "raw_bytes",
+    "read_body",
     "read_bytes",
     "read_chunks",
 ]

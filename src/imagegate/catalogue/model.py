@@ -6,6 +6,7 @@ The catalogue advises, the upstream decides: a model without a row is sent as as
 import datetime
 import difflib
 from collections.abc import Iterable, Mapping
+from operator import attrgetter
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -52,21 +53,23 @@ class Price(Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def is_free(self) -> bool:
         """Whether every token class is known to cost nothing."""
-        return all(getattr(self, name) == 0 for name in TOKEN_RATES)
+        return _token_rates(self) == _NOTHING
 
     @property
     def has_token_rates(self) -> bool:
         """Whether the usage that the upstream reports decides what is charged."""
-        return any(getattr(self, name) is not None for name in TOKEN_RATES)
+        return _token_rates(self) != _UNKNOWN
 
     @property
     def has_image_rates(self) -> bool:
         """Whether finished images are charged by the piece or by their pixels."""
-        rates = (self.image_e10, self.megapixel_e10, self.images_e10 or None)
-        return any(rate is not None for rate in rates)
+        has_rate = self.image_e10 is not None or self.megapixel_e10 is not None
+        return has_rate or bool(self.images_e10)
 
 
 TOKEN_RATES = Price.__struct_fields__[: Price.__struct_fields__.index("image_e10")]
+_token_rates = attrgetter(*TOKEN_RATES)
+_NOTHING, _UNKNOWN = (0,) * len(TOKEN_RATES), (None,) * len(TOKEN_RATES)
 FREE = msgspec.structs.replace(Price(), **dict.fromkeys(TOKEN_RATES, 0))
 
 

@@ -23,22 +23,20 @@ def charge_range(model: Model, price: Price, call: ImageCall) -> TokenRange | No
     one = _range_of_one(model, price, call)
     if one is None:
         return None
-    inputs = (price.input_image_e10 or 0) * _inputs(call)
-    least, expected, most = (cost * call.n + inputs for cost in one)
-    return least, expected, most
+    inputs = (price.input_image_e10 or 0) * len(call.images)
+    least, expected, most = one
+    return least * call.n + inputs, expected * call.n + inputs, most * call.n + inputs
 
 
 def charge_for(model: Model, price: Price, call: ImageCall, made: Sequence[Blob]) -> int | None:
     """Return what the images that were made cost; None where one has no known price."""
-    costs = [_cost_of_one(model, price, call, (blob.width_px, blob.height_px)) for blob in made]
-    known = [cost for cost in costs if cost is not None]
-    if not made or len(known) < len(costs):
-        return None
-    return sum(known) + (price.input_image_e10 or 0) * _inputs(call)
-
-
-def _inputs(call: ImageCall) -> int:
-    return len(call.images)
+    total_e10 = (price.input_image_e10 or 0) * len(call.images)
+    for blob in made:
+        cost_e10 = _cost_of_one(model, price, call, (blob.width_px, blob.height_px))
+        if cost_e10 is None:
+            return None
+        total_e10 += cost_e10
+    return total_e10 if made else None
 
 
 def _range_of_one(model: Model, price: Price, call: ImageCall) -> TokenRange | None:

@@ -71,7 +71,8 @@ def estimate(model: Model, call: ImageCall) -> PriceRange | None:
     known = [one for one in ranges if one is not None]
     if not known or len(known) < len(ranges):
         return None
-    return PriceRange(*(sum(costs) for costs in zip(*known, strict=True)))
+    lowest, expected, highest = zip(*known, strict=True)
+    return PriceRange(sum(lowest), sum(expected), sum(highest))
 
 
 def _token_charges(model: Model, price: Price, call: ImageCall) -> TokenRange | None:
@@ -103,7 +104,7 @@ def charge_of(model: Model | None, call: ImageCall, result: ImageResult) -> int 
     is_own = model is not None and model.price is not None and model.price.is_own
     if model is None or (result.cost_e10 is not None and not is_own):
         return result.cost_e10
-    made = tuple(image.blob for image in result.images if image.blob is not None)
+    made = [image.blob for image in result.images if image.blob is not None]
     return cost_of(model, call, result.usage, made)
 
 
@@ -127,8 +128,12 @@ def cost_of(
         costs.append(_usage_charge(price, call, usage) if usage and is_known else None)
     if price.has_image_rates:
         costs.append(charge_for(model, price, call, made))
-    known = [cost for cost in costs if cost is not None]
-    return sum(known) if known and len(known) == len(costs) else None
+    total_e10 = 0
+    for cost_e10 in costs:
+        if cost_e10 is None:
+            return None
+        total_e10 += cost_e10
+    return total_e10 if costs else None
 
 
 def _usage_charge(price: Price, call: ImageCall, usage: Usage) -> int | None:

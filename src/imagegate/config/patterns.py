@@ -28,7 +28,7 @@ def closest(patterns: Iterable[str], name: str) -> str | None:
 
 def find(by_pattern: Mapping[str, V], name: str) -> V | None:
     """Return the value of the closest pattern, None where none matches."""
-    if name in by_pattern:
-        return by_pattern[name]
+    if name in by_pattern or not by_pattern:
+        return by_pattern.get(name)
     pattern = closest(by_pattern, name)
     return None if pattern is None else by_pattern[pattern]

@@ -131,7 +131,7 @@ class Doctor:
         conversation = TimedConversation(
             self._transport, deployment, spool.call_id, spool, is_logged=False
         )
-        async with conversation:
+        with conversation:
             answer = await run(ask(deployment.target), conversation, lambda _: None)
         return answer, conversation.phases_s
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from imagegate.assets.spool import body_bytes, body_chunks
+from imagegate.assets.spool import body_bytes, body_chunks, read_body
 from imagegate.catalogue.price import format_usd
 from imagegate.gateway.channel import Channel, Headers, ascii_list
 from imagegate.gateway.errors import JSON_TYPE
@@ -21,7 +21,7 @@ async def send_answer(channel: Channel, running: RunningCall, outcome: Outcome, 
     size = body_bytes(body)
     headers = [JSON_TYPE, *outcome_headers(running, outcome)]
     if size <= WHOLE_BYTES_MAX:
-        return await channel.send_whole(200, headers, b"".join(body_chunks(body)))
+        return await channel.send_whole(200, headers, read_body(body))
     await channel.send_head(200, [*headers, (b"content-length", b"%d" % size)])
     return await channel.send_chunks(body_chunks(body), more=False)
 
@@ -49,7 +49,8 @@ def outcome_headers(running: RunningCall, outcome: Outcome) -> Headers:
         headers.append((b"x-imagegate-warnings", ascii_list(outcome.warnings)))
     if outcome.verdicts:
         headers.append((b"x-imagegate-guardrails", ascii_list(verdict_list(outcome))))
-    headers.extend(_relayed(outcome.upstream_headers))
+    if outcome.upstream_headers:
+        headers += _relayed(outcome.upstream_headers)
     return headers
 
 

@@ -197,7 +197,7 @@ def build_app(gateway: Gateway) -> ASGIApp:
         if scope["type"] == "http" and scope["method"] == "POST":
             operation, model = find_operation(scope["path"])
             if operation is not None:
-                await gateway.front.images.serve(scope, receive, send, operation, model)
+                await gateway.front.images.serve(scope, send, operation, model)
                 return
         await other(scope, receive, send)
 

@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import re
 from base64 import b64encode
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import TypeAlias
 
 from starlette.datastructures import Headers
@@ -167,7 +167,7 @@ async def _send(blob: Blob, start: int, end: int) -> AsyncIterator[bytes]:
         blob.source.close()  # type: ignore[attr-defined]
 
 
-def _cut(chunks: Iterator[bytes], start: int, end: int) -> Iterator[bytes]:
+def _cut(chunks: Iterable[bytes], start: int, end: int) -> Iterator[bytes]:
     """Yield the bytes from `start` up to `end` of what `chunks` are together."""
     at = 0
     for chunk in chunks:

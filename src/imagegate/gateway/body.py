@@ -1,20 +1,15 @@
 """Reads a request's body, piece by piece, into memory or into the call's spool."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping
-from typing import Any, cast
-
-from starlette.types import Message, Receive
+from collections.abc import Mapping
 
 from imagegate.assets.spool import MEMORY_BYTES_MAX, CallSpool
 from imagegate.errors import BadRequestError, RequestTooLargeError
 from imagegate.gateway.channel import CallerLeftError
+from imagegate.gateway.connection import Connection, Piece
 from imagegate.wire.lift import Lift, Lifted, LiftError, is_plain
 
 BODY_IDLE_S = 60.0
-# Behind so much the server stops reading until it is asked again: without that it would not notice
-# that the caller leaves, and an image that nobody got would count as delivered.
-PAUSED_BYTES = 64 * 1024
 _JSON_TYPES = ("", "application/json", "text/json")
 FORM_TYPE = "multipart/form-data"
 SKELETON_BYTES_MAX = 1024 * 1024
@@ -23,11 +18,13 @@ SKELETON_BYTES_MAX = 1024 * 1024
 class BodyReader:
     """The pieces of one body, with a limit on their sum and on the wait for each."""
 
-    __slots__ = ("_bytes_max", "_receive", "_seen_bytes", "is_complete")
+    __slots__ = ("_bytes_max", "_connection", "_seen_bytes", "is_complete")
 
-    def __init__(self, receive: Receive, headers: Mapping[bytes, bytes], bytes_max: int) -> None:
+    def __init__(
+        self, connection: Connection, headers: Mapping[bytes, bytes], bytes_max: int
+    ) -> None:
         """Take the body of a request. Raises where its head already says that it is too large."""
-        self._receive = receive
+        self._connection = connection
         self._bytes_max = bytes_max
         self._seen_bytes = 0
         self.is_complete = False
@@ -40,25 +37,18 @@ class BodyReader:
         without a byte.
         """
         while not self.is_complete:
-            message = await self._next_message()
-            if message["type"] == "http.disconnect":
-                raise CallerLeftError
-            self.is_complete = not message.get("more_body", False)
-            chunk: bytes = message.get("body", b"")
+            piece = self._connection.take_body() or await self._wait()
+            chunk, self.is_complete = piece
             if chunk:
                 self._seen_bytes += len(chunk)
                 self._check_size(self._seen_bytes)
-                if self.is_complete and self._seen_bytes > PAUSED_BYTES:
-                    _received(self._receive)
                 return chunk
         return b""
 
-    async def _next_message(self) -> Message:
-        if (message := _received(self._receive)) is not None:
-            return message
+    async def _wait(self) -> Piece:
         try:
             async with asyncio.timeout(BODY_IDLE_S):
-                return await self._receive()
+                piece = await self._connection.next_body()
         except TimeoutError:
             raise BadRequestError(
                 f"The body stopped for {BODY_IDLE_S:.0f} s before its end; nothing was sent on. "
@@ -66,6 +56,9 @@ class BodyReader:
                 code="request_timeout",
                 http_status=408,
             ) from None
+        if piece is None:
+            raise CallerLeftError
+        return piece
 
     def _check_size(self, size_bytes: int) -> None:
         if size_bytes > self._bytes_max:
@@ -73,22 +66,6 @@ class BodyReader:
                 f"The body has more than {self._bytes_max} bytes, which is the limit here. Send "
                 "smaller files, or large ones as multipart/form-data."
             )
-
-
-def _received(receive: Receive) -> Message | None:
-    """Return the next message if it is there already, None where it would have to be waited for.
-
-    `receive` is driven by one step: it ends at once where there is something to report. A task
-    for that, or a cancel scope, would cost ten times as much.
-    """
-    step = cast("Coroutine[Any, Any, Message]", receive())
-    try:
-        step.send(None)
-    except StopIteration as ended:
-        message: Message = ended.value
-        return message
-    step.close()
-    return None
 
 
 async def read_json(

@@ -5,9 +5,9 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
-from starlette.types import Scope, Send
+from starlette.types import Send
 
-from imagegate.gateway.connection import CONNECTION, Connection
+from imagegate.gateway.connection import Connection
 from imagegate.types import Json
 
 SEND_IDLE_S = 120.0
@@ -27,8 +27,8 @@ class Channel:
 
     __slots__ = ("_connection", "_send", "docs_url", "is_head_sent")
 
-    def __init__(self, scope: Scope, send: Send, docs_url: str) -> None:
-        self._connection: Connection = scope["state"][CONNECTION]
+    def __init__(self, connection: Connection, send: Send, docs_url: str) -> None:
+        self._connection = connection
         self._send = send
         self.docs_url = docs_url
         self.is_head_sent = False
@@ -43,10 +43,10 @@ class Channel:
 
         Raises as `send_chunks` does.
         """
-        if self._connection.write_head(status, headers, len(body)):
+        if self._connection.write_answer(status, headers, body):
             self.is_head_sent = True
-        else:
-            await self.send_head(status, [*headers, (b"content-length", b"%d" % len(body))])
+            return True
+        await self.send_head(status, [*headers, (b"content-length", b"%d" % len(body))])
         await self._send_chunk(body, more=False)
         return not self.has_left
 

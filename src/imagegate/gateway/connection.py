@@ -4,11 +4,22 @@ It knows what uvicorn keeps of a request; nothing else here does.
 """
 
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
+from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 CONNECTION = "connection"
 """Its name in the state of each request."""
+
+Piece: TypeAlias = tuple[bytes, bool]
+"""A piece of a body, and whether it is the last one."""
+
+
+def connection_of(scope: Scope) -> "Connection":
+    """Return the connection of a request."""
+    connection: Connection = scope["state"][CONNECTION]
+    return connection
 
 
 class Connection:
@@ -35,20 +46,47 @@ class Connection:
         """Whether the caller is slow to take what was sent: then the next piece waits for it."""
         return self.cycle.flow.write_paused
 
-    def write_head(self, status: int, headers: Sequence[tuple[bytes, bytes]], size: int) -> bool:
-        """Write the head of an answer of `size` bytes; return whether it was this simple.
+    def take_body(self) -> Piece | None:
+        """Return what has come of the body, None where it has to be waited for."""
+        cycle = self.cycle
+        if cycle.waiting_for_100_continue or self.is_lost or not cycle.message_event.is_set():
+            return None
+        cycle.message_event.clear()
+        body, cycle.body = bytes(cycle.body), bytearray()
+        self._read_on()
+        return body, not cycle.more_body
 
-        The server's own way looks at each header by two patterns, which costs more than all the
-        rest of a small answer. It is for connections that wait, end, or have more to say.
+    async def next_body(self) -> Piece | None:
+        """Return the next piece of the body, None where the caller has left."""
+        message = await self.cycle.receive()
+        if message["type"] != "http.request":
+            return None
+        self._read_on()
+        return message["body"], not message["more_body"]
+
+    def _read_on(self) -> None:
+        # Behind so much the server stops reading. It would not begin again at a body's end, and so
+        # not notice that the caller leaves: an image that nobody got would count as delivered.
+        self.cycle.flow.resume_reading()
+
+    def write_answer(
+        self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes
+    ) -> bool:
+        """Write a whole answer in one go; return False, and do nothing, where it is not so simple.
+
+        The server's own way, which looks at each header by two patterns, costs more than all the
+        rest of a small answer. It is left to connections that wait or end.
         """
         cycle = self.cycle
         if cycle.default_headers or not cycle.keep_alive or self.is_full or self.is_lost:
             return False
-        lines = [b"%b: %b\r\n" % header for header in headers]
-        head = b"".join((STATUS_LINE[status], *lines, b"content-length: %d\r\n\r\n" % size))
-        if head.count(b"\n") != len(lines) + 3:
+        lines = b"\r\n".join(map(b": ".join, headers))
+        if lines.count(b"\n") != len(headers) - 1:
             return False  # a value would end its line
-        cycle.response_started, cycle.waiting_for_100_continue = True, False
-        cycle.chunked_encoding, cycle.expected_content_length = False, size
-        cycle.transport.write(head)
+        cycle.transport.write(
+            b"%bcontent-length: %d\r\n%b\r\n\r\n%b" % (STATUS_LINE[status], len(body), lines, body)
+        )
+        cycle.response_started = cycle.response_complete = True
+        cycle.message_event.set()
+        cycle.on_response()
         return True

@@ -18,6 +18,7 @@ from imagegate.errors import AttemptReport, BadRequestError, Finding, ImageError
 from imagegate.fan_out import gravest
 from imagegate.gateway.body import BodyReader
 from imagegate.gateway.calls import find_call
+from imagegate.gateway.connection import connection_of
 from imagegate.gateway.errors import doc_url, docs_url_of
 from imagegate.stored import failures_of
 from imagegate.types import Json
@@ -93,7 +94,8 @@ def show(finding: Finding) -> dict[str, Json]:
 
 
 async def _read_body(request: Request) -> bytes:
-    reader = BodyReader(request.receive, dict(request.headers.raw), BODY_BYTES_MAX)
+    connection = connection_of(request.scope)
+    reader = BodyReader(connection, dict(request.headers.raw), BODY_BYTES_MAX)
     chunks = []
     while chunk := await reader.next_chunk():
         chunks.append(chunk)

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse
 from imagegate import clock
 from imagegate.errors import BadRequestError
 from imagegate.gateway import intake
+from imagegate.gateway.connection import connection_of
 from imagegate.guardrails.subject import Stage, trial_of
 from imagegate.runtime.snapshot import Snapshot
 
@@ -25,7 +26,8 @@ async def test_guardrail(request: Request) -> JSONResponse:
     stage = _stage(request.query_params.get("stage", "input"))
     spool = runtime.spool.open_call(clock.new_id("call"))
     try:
-        incoming = intake.Request(dict(request.headers.raw), request.receive, None, "a-trial")
+        connection = connection_of(request.scope)
+        incoming = intake.Request(dict(request.headers.raw), connection, None, "a-trial")
         call = await intake.Intake(runtime).read_call(incoming, spool)
         name = request.path_params["name"]
         verdict = await runtime.tools.guards.test(name, trial_of(call, stage))

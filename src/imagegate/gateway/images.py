@@ -6,7 +6,7 @@ from contextlib import suppress
 from functools import partial
 
 import msgspec
-from starlette.types import Receive, Scope, Send
+from starlette.types import Scope, Send
 
 from imagegate import clock
 from imagegate.assets.spool import CallSpool
@@ -16,6 +16,7 @@ from imagegate.errors import ImageError, OverloadedError, UpstreamTimeoutError
 from imagegate.gateway.answer import echoes_quality, send_answer
 from imagegate.gateway.auth import Gatekeeper
 from imagegate.gateway.channel import CallerLeftError, Channel
+from imagegate.gateway.connection import connection_of
 from imagegate.gateway.errors import error_body, error_headers, internal_error
 from imagegate.gateway.events import send_events
 from imagegate.gateway.intake import Intake, Request
@@ -57,13 +58,12 @@ class ImageEndpoint:
         self._calls_max = runtime.settings.server.calls_max
         self._docs_url = runtime.settings.server.docs_url
 
-    async def serve(
-        self, scope: Scope, receive: Receive, send: Send, operation: Operation, path_model: str
-    ) -> None:
+    async def serve(self, scope: Scope, send: Send, operation: Operation, path_model: str) -> None:
         """Answer one request; `path_model` is the model named by the path, `""` for none."""
-        channel = Channel(scope, send, self._docs_url)
+        connection = connection_of(scope)
+        channel = Channel(connection, send, self._docs_url)
         call_id = clock.new_id("call")
-        request = Request(dict(scope["headers"]), receive, operation, path_model)
+        request = Request(dict(scope["headers"]), connection, operation, path_model)
         trace = _trace_of(request, call_id)
         running: RunningCall | None = None
         self._runtime.users.enter()
@@ -230,8 +230,8 @@ async def _has_ended_within(wait_s: float, running: RunningCall) -> bool:
 
 
 def _trace_of(request: Request, call_id: str) -> Trace:
-    header = request.headers.get(b"traceparent", b"").decode("latin-1")
-    return Trace(call_id, parse_traceparent(header) if header else None)
+    header = request.headers.get(b"traceparent")
+    return Trace(call_id, parse_traceparent(header.decode("latin-1")) if header else None)
 
 
 def _stopped(*, is_started: bool) -> ImageError:

@@ -6,13 +6,13 @@ from functools import partial
 
 import msgspec
 from msgspec import Struct
-from starlette.types import Receive
 
 from imagegate.assets.spool import CallSpool
 from imagegate.candidates import can_draw, is_image_model
 from imagegate.config.settings import Settings
 from imagegate.errors import BadRequestError
 from imagegate.gateway.body import BodyReader, is_form, read_json
+from imagegate.gateway.connection import Connection
 from imagegate.gateway.form import read_form
 from imagegate.prepare import check_inputs
 from imagegate.runtime.snapshot import Snapshot
@@ -33,7 +33,7 @@ class Request(Struct, frozen=True):
     """
 
     headers: Mapping[bytes, bytes]
-    receive: Receive
+    connection: Connection
     operation: Operation | None
     path_model: str
 
@@ -64,7 +64,7 @@ class Intake:
         return self._check_inputs(call)
 
     async def _read_form(self, request: Request, spool: CallSpool) -> ImageCall:
-        body = BodyReader(request.receive, request.headers, self._limits.form_bytes_max)
+        body = BodyReader(request.connection, request.headers, self._limits.form_bytes_max)
         content_type = request.headers[b"content-type"]
         form = await read_form(
             body, content_type, spool, file_bytes_max=self._limits.file_bytes_max
@@ -73,7 +73,7 @@ class Intake:
         return parse_form_call(operation, form.fields, form.files, spool.call_id)
 
     async def _read_json(self, request: Request, spool: CallSpool) -> ImageCall:
-        body = BodyReader(request.receive, request.headers, self._limits.json_bytes_max)
+        body = BodyReader(request.connection, request.headers, self._limits.json_bytes_max)
         lifted = await read_json(body, spool)
         operation = request.operation or _operation_of(lifted.json())
         parsed = parse_json_call(operation, lifted, spool.call_id)
@@ -84,7 +84,7 @@ class Intake:
     async def _read_responses(self, request: Request, spool: CallSpool) -> ImageCall:
         if is_form(request.headers):
             raise BadRequestError("Send a response's request as application/json.", param="model")
-        body = BodyReader(request.receive, request.headers, self._limits.json_bytes_max)
+        body = BodyReader(request.connection, request.headers, self._limits.json_bytes_max)
         # A long conversation is long without its images, too.
         lifted = await read_json(body, spool, skeleton_bytes_max=self._limits.json_bytes_max)
         call = parse_call(lifted, spool.call_id)

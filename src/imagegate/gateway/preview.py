@@ -10,6 +10,7 @@ from imagegate import clock
 from imagegate.call_options import CallOptions
 from imagegate.candidates import group_of
 from imagegate.gateway import intake
+from imagegate.gateway.connection import connection_of
 from imagegate.gateway.options import read_options
 from imagegate.gateway.overrides import take_overrides
 from imagegate.preview import plain_previews, preview_call
@@ -27,7 +28,7 @@ async def preview(request: Request) -> Response:
     headers = dict(request.headers.raw)
     spool = runtime.spool.open_call(clock.new_id("call"))
     try:
-        incoming = intake.Request(headers, request.receive, None, "")
+        incoming = intake.Request(headers, connection_of(request.scope), None, "")
         call = await intake.Intake(runtime).read_call(incoming, spool)
         options = read_options(headers, request.state.account)
         call, options = take_overrides(call, headers, options, runtime.settings)

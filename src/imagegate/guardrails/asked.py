@@ -52,7 +52,7 @@ class Asked:
             self._transport, self._deployment, "", spool, is_logged=False
         )
         try:
-            async with conversation:
+            with conversation:
                 return await run(exchange, conversation, _ignore)
         except msgspec.MsgspecError as error:
             raise UpstreamFailedError("the guardrail's answer is not of its shape") from error

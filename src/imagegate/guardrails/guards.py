@@ -80,23 +80,23 @@ class Guards:
         name that is not there.
         """
         call, named = _take_names(call)
-        wanted = frozenset((*asked, *named))
-        for name in sorted(wanted - self._guards.keys()):
+        wanted = {*asked, *named}
+        if unknown := wanted - self._guards.keys():
+            name = min(unknown)[:64]
             raise BadRequestError(
-                f"There is no guardrail {name[:64]!r} here.", param=FIELD, code="invalid_value"
+                f"There is no guardrail {name!r} here.", param=FIELD, code="invalid_value"
             )
-        chosen = tuple(
+        chosen = [
             guard
             for guard in self._guards.values()
             if guard.settings.name in wanted or _is_on(guard.settings, group, trace)
-        )
-        return call, GuardedCall(chosen, trace, end_user, self._worker)
+        ]
+        return call, GuardedCall(tuple(chosen), trace, end_user, self._worker)
 
     def cover(self, guard: "GuardedCall", group: str) -> bool:
         """Return whether a call that meets `guard` may go to `group`: nothing is missing there."""
-        met = frozenset(guard.names)
-        return all(
-            name in met or not _is_on(one.settings, group, guard.trace)
+        return not self._guards or all(
+            name in guard.names or not _is_on(one.settings, group, guard.trace)
             for name, one in self._guards.items()
         )
 
@@ -122,7 +122,16 @@ class Guards:
 
 
 class GuardedCall:
-    """The guardrails of one call, and what they said."""
+    """The guardrails of one call, and what they said.
+
+    `names` are those of all that it meets, in configured order. `checks_input`: something is asked
+    before anything is sent. `checks_output`: an image may be held, so no partial is shown before
+    the verdict.
+    """
+
+    names: tuple[str, ...] = ()
+    checks_input = False
+    checks_output = False
 
     def __init__(
         self, guards: tuple[Guard, ...], trace: Trace, end_user: str, worker: Worker
@@ -132,21 +141,10 @@ class GuardedCall:
         self.end_user = end_user
         self._worker = worker
         self._beside: asyncio.Task[Guard | None] | None = None
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names of all guardrails that it meets, in configured order."""
-        return tuple(guard.settings.name for guard in self._guards)
-
-    @property
-    def checks_input(self) -> bool:
-        """Whether something is asked before anything is sent."""
-        return any(self._in("pre_call"))
-
-    @property
-    def checks_output(self) -> bool:
-        """Whether an image may be held: then no partial is shown before the verdict."""
-        return any(self._in("during_call")) or any(self._in("post_call"))
+        if guards:
+            self.names = tuple(guard.settings.name for guard in guards)
+            self.checks_input = bool(self._in("pre_call"))
+            self.checks_output = bool(self._in("during_call") or self._in("post_call"))
 
     async def check_input(self, call: ImageCall) -> ImageCall:
         """Return the call with what was masked.

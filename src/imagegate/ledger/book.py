@@ -27,6 +27,7 @@ from imagegate.telemetry import BUDGET_SOFT_LIMIT, LOGGER
 EntryKind: TypeAlias = Literal["charge", "hold", "unhold"]
 
 _log = logging.getLogger(LOGGER)
+_STARTS = msgspec.json.Decoder(dict[str, float])
 
 
 class _Place(NamedTuple):
@@ -160,7 +161,7 @@ class Booking:
 
     def _load_counting(self, texts: Collection[str]) -> None:
         """Load the rooms of the budgets that attempts name; mostly they all name the same."""
-        starts = {one: msgspec.json.decode(one, type=dict[str, float]) for one in texts}
+        starts = {one: _STARTS.decode(one) for one in texts}
         self._rooms.load(frozenset(chain.from_iterable(starts.values())))
         for one, start_of in starts.items():
             rooms = [room for room in map(self._rooms.get, start_of) if room is not None]

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 
 from msgspec import Struct
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 
 
 class Database(Struct, frozen=True, eq=False, kw_only=True):
@@ -31,3 +32,13 @@ class Database(Struct, frozen=True, eq=False, kw_only=True):
         self.writer.dispose()
         self.readers.dispose()
         self.release()
+
+
+def told(connection: Connection, sql: str, error: Exception) -> Exception:
+    """Return what SQLAlchemy makes of an error; a connection that is gone is not used again."""
+    driver = connection.connection.dbapi_connection
+    is_gone = connection.dialect.is_disconnect(error, driver, None)  # type: ignore[arg-type]
+    if is_gone:
+        connection.invalidate(error)
+    kind = connection.dialect.loaded_dbapi.Error
+    return DBAPIError.instance(sql, None, error, kind, connection_invalidated=is_gone)

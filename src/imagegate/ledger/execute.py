@@ -8,7 +8,7 @@ A parameter is named after the field that it is, or `b_` and that name.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from operator import attrgetter
 from typing import Any, NamedTuple, Protocol, TypeAlias
@@ -18,34 +18,15 @@ from msgspec import Struct
 from sqlalchemy import Connection, Executable, Select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import ClauseElement
 
 from imagegate.ledger.batch import ROWS, in_one
+from imagegate.ledger.database import told
 
 Parameters: TypeAlias = Mapping[str, object]
-Row: TypeAlias = Mapping[str, Any]
+Rows: TypeAlias = Sequence[Sequence[Any]]
 
 _AMONG = re.compile(r"IN \(__\[POSTCOMPILE_(\w+)\]\)")
-
-
-class Found:
-    """The rows that a statement returned."""
-
-    def __init__(self, rows: Sequence[Sequence[Any]], names: Sequence[str]) -> None:
-        self._rows = rows
-        self._names = names
-
-    def __iter__(self) -> Iterator[Sequence[Any]]:
-        return iter(self._rows)
-
-    def mappings(self) -> list[Row]:
-        """Return each row by the names of its columns."""
-        return [dict(zip(self._names, row, strict=True)) for row in self._rows]
-
-    def scalars(self) -> list[Any]:
-        """Return the first column."""
-        return [row[0] for row in self._rows]
 
 
 class Changed(Protocol):
@@ -58,20 +39,25 @@ class _Text(NamedTuple):
     """A statement as a database takes it.
 
     `places` are its parameters in the order of its text, `constants` the values that stand in the
-    statement itself, `lists` the parameters that are lists, `names` the columns that it returns.
-    `of_many` takes many rows at once, None where there is no such form.
+    statement itself, `lists` the parameters that are lists; `has_rows` says whether it returns any.
+    `of_many` takes many rows at once, None where there is no such form; then `take` takes the
+    values of the parameters from a row.
     """
 
     sql: str
     places: Sequence[str]
     constants: dict[str, object]
     lists: tuple[str, ...]
-    names: tuple[str, ...]
+    has_rows: bool
     of_many: str | None
+    take: Callable[[Struct], Sequence[object]]
 
 
-def execute(connection: Connection, statement: Executable, parameters: Parameters) -> Found:
-    """Run `statement` once. A list stands where it says `in_(bindparam(expanding=True))`."""
+def execute(connection: Connection, statement: Executable, parameters: Parameters) -> Rows:
+    """Run `statement` once; return what it finds.
+
+    A list among the parameters stands where it says `in_(bindparam(expanding=True))`.
+    """
     is_file = connection.dialect.name == "sqlite"
     text = _compiled(statement, is_file)
     given: Any = {**text.constants, **parameters}
@@ -81,9 +67,10 @@ def execute(connection: Connection, statement: Executable, parameters: Parameter
     driver: Any = connection.connection.dbapi_connection
     try:
         cursor = driver.execute(text.sql, given)
-        return Found(cursor.fetchall() if text.names else (), text.names)
+        rows: Rows = cursor.fetchall() if text.has_rows else ()
     except connection.dialect.loaded_dbapi.Error as error:
-        raise _told(connection, text.sql, error) from error
+        raise told(connection, text.sql, error) from error
+    return rows
 
 
 def execute_many(connection: Connection, statement: Executable, rows: Sequence[Struct]) -> Changed:
@@ -94,11 +81,11 @@ def execute_many(connection: Connection, statement: Executable, rows: Sequence[S
     changed: Changed
     try:
         if text.of_many is None:
-            changed = driver.executemany(text.sql, map(_taker(text.places), rows))
+            changed = driver.executemany(text.sql, map(text.take, rows))
         else:
             changed = driver.execute(text.of_many, {ROWS: _json(rows)})
     except connection.dialect.loaded_dbapi.Error as error:
-        raise _told(connection, text.sql, error) from error
+        raise told(connection, text.sql, error) from error
     return changed
 
 
@@ -106,25 +93,15 @@ def _json(given: object) -> str:
     return msgspec.json.encode(given).decode()
 
 
-@cache
 def _taker(places: Sequence[str]) -> Callable[[Struct], Sequence[object]]:
-    """Return what takes the values of a statement's parameters from a row, in their order.
+    """Return what takes the values of parameters from a row, in their order.
 
     For a name SQLite's driver lets go of Python's lock and takes it again, for a place it does not.
     """
     fields = [name.removeprefix("b_") for name in places]
-    take = attrgetter(*fields)
-    return take if len(fields) > 1 else lambda row: (take(row),)
-
-
-def _told(connection: Connection, sql: str, error: Exception) -> Exception:
-    """Return what SQLAlchemy makes of an error; a connection that is gone is not used again."""
-    driver = connection.connection.dbapi_connection
-    is_gone = connection.dialect.is_disconnect(error, driver, None)  # type: ignore[arg-type]
-    if is_gone:
-        connection.invalidate(error)
-    kind = connection.dialect.loaded_dbapi.Error
-    return DBAPIError.instance(sql, None, error, kind, connection_invalidated=is_gone)
+    if len(fields) > 1:
+        return attrgetter(*fields)
+    return lambda row: [getattr(row, name) for name in fields]
 
 
 @cache
@@ -143,8 +120,9 @@ def _compiled(statement: Executable, is_file: bool) -> _Text:
         places=places,
         constants={name: value for name, value in constants.items() if value is not None},
         lists=lists,
-        names=tuple(statement.selected_columns.keys()) if isinstance(statement, Select) else (),
+        has_rows=isinstance(statement, Select),
         of_many=None if is_file or lists else in_one(sql, types),
+        take=_taker(places),
     )
 
 

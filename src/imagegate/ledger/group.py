@@ -192,7 +192,7 @@ def _orphans(connection: Connection, batch: _Batch, now_s: float) -> list[Attemp
     parameters = {"b_now": now_s, "b_limit": batch.orphans_max}
     return [
         AttemptEnd(id=name, state="unknown", ended_at=now_s)
-        for name in execute(connection, money_schema.SELECT_ORPHANS, parameters).scalars()
+        for (name,) in execute(connection, money_schema.SELECT_ORPHANS, parameters)
         if name not in ended
     ]
 

@@ -22,6 +22,7 @@ from sqlalchemy import (
     update,
 )
 
+from imagegate.ledger.people import BudgetRecord
 from imagegate.ledger.people_schema import budgets, end_users
 from imagegate.ledger.schema import ATTEMPT_IS_OPEN, attempts, calls, metadata, typed
 
@@ -132,10 +133,9 @@ KEEP_ALIVE = typed(
     " ON CONFLICT (id) DO UPDATE SET alive_until = excluded.alive_until",
 )
 
-SELECT_BUDGETS_OF = select(budgets).where(
-    budgets.c.subject.in_(bindparam("b_subjects", expanding=True))
-)
-SELECT_BUDGETS = select(budgets).where(budgets.c.id.in_(bindparam("b_ids", expanding=True)))
+_BUDGET = select(*(budgets.c[name] for name in BudgetRecord.__struct_fields__))
+SELECT_BUDGETS_OF = _BUDGET.where(budgets.c.subject.in_(bindparam("b_subjects", expanding=True)))
+SELECT_BUDGETS = _BUDGET.where(budgets.c.id.in_(bindparam("b_ids", expanding=True)))
 SELECT_BLOCKED = select(end_users.c.id).where(
     end_users.c.is_blocked, end_users.c.id.in_(bindparam("b_ids", expanding=True))
 )
@@ -145,15 +145,16 @@ _RUNNING = text("calls.state = 'running'")
 # What a process left behind when it died is not in flight, though nobody has ended it yet.
 _GONE = select(owners.c.id).where(owners.c.alive_until <= bindparam("b_now"))
 _IS_ALIVE = calls.c.owner.not_in(_GONE)
-SELECT_IN_FLIGHT_OF_KEYS = (
-    select(calls.c.key_id, func.count())
-    .where(_RUNNING, _IS_ALIVE, calls.c.key_id.in_(bindparam("b_ids", expanding=True)))
-    .group_by(calls.c.key_id)
+_IN_FLIGHT = (
+    select(calls.c.team_id, calls.c.key_id, func.count())
+    .where(_RUNNING, text("calls.key_id IS NOT NULL"), _IS_ALIVE)
+    .group_by(calls.c.team_id, calls.c.key_id)
 )
-SELECT_IN_FLIGHT_OF_TEAMS = (
-    select(calls.c.team_id, func.count())
-    .where(_RUNNING, _IS_ALIVE, calls.c.team_id.in_(bindparam("b_ids", expanding=True)))
-    .group_by(calls.c.team_id)
+SELECT_IN_FLIGHT_OF_TEAMS = _IN_FLIGHT.where(
+    calls.c.team_id.in_(bindparam("b_ids", expanding=True))
+)
+SELECT_IN_FLIGHT_WITHOUT_TEAM = _IN_FLIGHT.where(
+    calls.c.team_id.is_(None), calls.c.key_id.in_(bindparam("b_ids", expanding=True))
 )
 SELECT_ORPHANED_ATTEMPTS = (
     select(attempts)

@@ -81,7 +81,7 @@ class EndUserRecord(Struct, frozen=True, kw_only=True):
     created_at: float
 
 
-class BudgetRecord(Struct, frozen=True, kw_only=True):
+class BudgetRecord(Struct, frozen=True):
     """A limit on spend. `subject` is a kind and an id, as in `team:team_01` or `model:fast`.
 
     `spent_e10` counts the period that began at `period_start`, held charges included;
@@ -93,15 +93,15 @@ class BudgetRecord(Struct, frozen=True, kw_only=True):
     id: str
     subject: str
     name: str
-    team_id: str | None = None
     limit_e10: int
+    period_start: float
+    created_at: float
+    team_id: str | None = None
     soft_e10: int | None = None
     period: Period = "none"
-    period_start: float
     resets_at: float | None = None
     spent_e10: int = 0
     reserved_e10: int = 0
-    created_at: float
     template_id: str | None = None
 
 

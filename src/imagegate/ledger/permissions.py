@@ -1,11 +1,9 @@
 """What an account may ask for, held against a call. Pure."""
 
-from collections.abc import Iterator
-
 from imagegate.catalogue.geometry import parse_size
 from imagegate.config.patterns import matches
 from imagegate.errors import BadRequestError, PermissionDeniedError
-from imagegate.ledger.people import Account, Permissions
+from imagegate.ledger.people import Account
 from imagegate.types import ImageCall
 
 QUALITIES = ("low", "standard", "medium", "high", "hd", "xhigh", "max")
@@ -41,44 +39,38 @@ def check_sent(call: ImageCall, account: Account) -> None:
     Raises `PermissionDeniedError`, or `BadRequestError` where a value has to be named.
     """
     for whose, may in account.permissions:
-        for refusal in (*_size_refusals(whose, may, call), *_quality_refusals(whose, may, call)):
-            raise refusal
+        if may.size_px_max is not None:
+            _check_size(whose, may.size_px_max, call)
+        if may.quality_max is not None:
+            _check_quality(whose, may.quality_max, call)
 
 
-def _size_refusals(
-    whose: str, may: Permissions, call: ImageCall
-) -> Iterator[BadRequestError | PermissionDeniedError]:
-    if may.size_px_max is None:
-        return
+def _check_size(whose: str, size_px_max: int, call: ImageCall) -> None:
     pixels = parse_size(call.size or "")
     if pixels is None:
-        yield BadRequestError(
-            f"The {whose} may ask for at most {may.size_px_max} pixels, so give 'size' as "
+        raise BadRequestError(
+            f"The {whose} may ask for at most {size_px_max} pixels, so give 'size' as "
             "WIDTHxHEIGHT; a size that the model chooses may be larger.",
             param="size",
         )
-    elif pixels[0] * pixels[1] > may.size_px_max:
-        yield PermissionDeniedError(
-            f"The {whose} may ask for at most {may.size_px_max} pixels, and {call.size} has "
+    if pixels[0] * pixels[1] > size_px_max:
+        raise PermissionDeniedError(
+            f"The {whose} may ask for at most {size_px_max} pixels, and {call.size} has "
             f"{pixels[0] * pixels[1]}.",
             param="size",
         )
 
 
-def _quality_refusals(
-    whose: str, may: Permissions, call: ImageCall
-) -> Iterator[BadRequestError | PermissionDeniedError]:
-    if may.quality_max is None:
-        return
+def _check_quality(whose: str, quality_max: str, call: ImageCall) -> None:
     rank = _RANKS.get(call.quality or "")
     if rank is None:
-        yield BadRequestError(
-            f"The {whose} may ask for at most quality {may.quality_max!r}, so give 'quality'; one "
+        raise BadRequestError(
+            f"The {whose} may ask for at most quality {quality_max!r}, so give 'quality'; one "
             "that the model chooses may be higher.",
             param="quality",
         )
-    elif rank > _RANKS[may.quality_max]:
-        yield PermissionDeniedError(
-            f"The {whose} may ask for at most quality {may.quality_max!r}, not {call.quality!r}.",
+    if rank > _RANKS[quality_max]:
+        raise PermissionDeniedError(
+            f"The {whose} may ask for at most quality {quality_max!r}, not {call.quality!r}.",
             param="quality",
         )

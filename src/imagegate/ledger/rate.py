@@ -46,9 +46,7 @@ class Rates:
         subjects = {limit.subject for limit in limits}
         self._rates = {name: _Rate(name, self._minute) for name in subjects}
         self._load_minute()
-        counted = {limit.subject for limit in limits if limit.calls_in_flight is not None}
-        self._load_in_flight("key:", counted)
-        self._load_in_flight("team:", counted)
+        self._load_in_flight([one for one in admissions if _counts_in_flight(one)])
 
     def take(self, admission: Admit) -> None:
         """Count a call. Raises `RateDeniedError` where it is one too many; then it counts not."""
@@ -73,18 +71,24 @@ class Rates:
             if minute == self._minute:
                 self._rates[name] = _Rate(name, minute, requests, images)
 
-    def _load_in_flight(self, prefix: str, subjects: set[str]) -> None:
-        ids = sorted(name.removeprefix(prefix) for name in subjects if name.startswith(prefix))
-        if not ids:
-            return
-        statement = (
-            schema.SELECT_IN_FLIGHT_OF_KEYS
-            if prefix == "key:"
-            else schema.SELECT_IN_FLIGHT_OF_TEAMS
-        )
-        parameters = {"b_ids": ids, "b_now": self._now_s}
-        for name, count in execute(self._connection, statement, parameters):
-            self._rates[prefix + name].in_flight = count
+    def _load_in_flight(self, admissions: Sequence[Admit]) -> None:
+        """Count what is under way, by teams, and by keys where there is none."""
+        teams = {one.call.team_id for one in admissions if one.call.team_id}
+        keys = {one.call.key_id for one in admissions if not one.call.team_id and one.call.key_id}
+        for statement, names in (
+            (schema.SELECT_IN_FLIGHT_OF_TEAMS, teams),
+            (schema.SELECT_IN_FLIGHT_WITHOUT_TEAM, keys),
+        ):
+            parameters = {"b_ids": sorted(names), "b_now": self._now_s}
+            for team, key, count in (
+                execute(self._connection, statement, parameters) if names else ()
+            ):
+                self._add_in_flight(f"team:{team}", count)
+                self._add_in_flight(f"key:{key}", count)
+
+    def _add_in_flight(self, subject: str, count: int) -> None:
+        if subject in self._rates:
+            self._rates[subject].in_flight += count
 
     def _check(self, limit: Limit, rate: _Rate, images: int) -> None:
         """Raise where one call for `images` is more than `limit` allows now."""
@@ -110,3 +114,7 @@ class Rates:
 
 def _counts_minutes(limit: Limit) -> bool:
     return limit.requests_per_minute is not None or limit.images_per_minute is not None
+
+
+def _counts_in_flight(admission: Admit) -> bool:
+    return any(limit.calls_in_flight is not None for limit in admission.limits)

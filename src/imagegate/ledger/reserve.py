@@ -128,12 +128,12 @@ class Reserving:
         names = {one.caller.end_user for one in demands if one.caller and one.caller.end_user}
         if names:
             rows = execute(self._connection, schema.SELECT_BLOCKED, {"b_ids": sorted(names)})
-            self._blocked = frozenset(rows.scalars())
+            self._blocked = frozenset(name for (name,) in rows)
 
     def _load_given_back(self, ended: Sequence[str]) -> None:
         rows = execute(self._connection, schema.SELECT_RESERVED, {"b_ids": ended})
         for name, amount_e10, reserved in rows:
-            self._given_back[name] = dict.fromkeys(msgspec.json.decode(reserved), amount_e10)
+            self._given_back[name] = dict.fromkeys(msgspec.json.decode(reserved), int(amount_e10))
 
     def _decide(self, command: AnyCommand, demand: _Demand | None) -> LedgerError | None:
         if demand is None:

@@ -66,8 +66,8 @@ class Rooms:
             execute_many(self._connection, schema.MOVE_BUDGET, moves)
 
     def _read(self, statement: Executable, parameters: Parameters) -> list[BudgetRecord]:
-        rows = execute(self._connection, statement, parameters).mappings()
-        return sorted((BudgetRecord(**row) for row in rows), key=attrgetter("id"))
+        rows = execute(self._connection, statement, parameters)
+        return sorted((BudgetRecord(*row) for row in rows), key=attrgetter("id"))
 
     def _add(self, budget: BudgetRecord) -> Room:
         room = self._by_id[budget.id] = Room(budget)

@@ -132,22 +132,30 @@ _ATTEMPT_MAY_END = text(
     "(attempts.state = 'dispatched' OR attempts.state = 'answered' OR attempts.state = 'unknown')"
 )
 
-_RUNNING = text("state = 'running'")
+_RUNNING_FOR_A_KEY = text("state = 'running' AND key_id IS NOT NULL")
 _IS_UNKNOWN = text("attempts.cost_e10 IS NULL AND attempts.state IN ('unknown', 'settled')")
 _UNDER_WAY = text("state IN ('dispatched', 'answered')")
 _NOT_DONE = text("state <> 'done'")
 Index(
     "calls_not_done", calls.c.state, calls.c.id, sqlite_where=_NOT_DONE, postgresql_where=_NOT_DONE
 )
+Index(
+    "calls_running",
+    calls.c.team_id,
+    calls.c.key_id,
+    calls.c.owner,
+    sqlite_where=_RUNNING_FOR_A_KEY,
+    postgresql_where=_RUNNING_FOR_A_KEY,
+)
 for _column in (calls.c.key_id, calls.c.team_id):
+    _is_any = text(f"{_column.name} IS NOT NULL")
     Index(
-        f"calls_running_{_column.name}",
+        f"calls_{_column.name}",
         _column,
-        calls.c.owner,
-        sqlite_where=_RUNNING,
-        postgresql_where=_RUNNING,
+        calls.c.id,
+        sqlite_where=_is_any,
+        postgresql_where=_is_any,
     )
-    Index(f"calls_{_column.name}", _column, calls.c.id)
 _IS_KNOWN = text("end_user <> ''")
 Index(
     "calls_end_user",

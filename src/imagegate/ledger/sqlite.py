@@ -15,6 +15,7 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from imagegate.errors import ConfigError
+from imagegate.ledger.database import told
 from imagegate.ledger.migrate import read_revision
 
 Durability: TypeAlias = Literal["process", "power"]
@@ -204,7 +205,10 @@ def _engine(path: Path, busy_timeout_s: float, *, pool: type[NullPool | QueuePoo
 
 def _begin(statement: str) -> Callable[[Connection], None]:
     def begin(connection: Connection) -> None:
-        connection.exec_driver_sql(statement)
+        try:
+            raw(connection).execute(statement)
+        except sqlite3.Error as error:
+            raise told(connection, statement, error) from error
 
     return begin
 

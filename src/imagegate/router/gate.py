@@ -5,7 +5,6 @@ delays nobody else by more than one of them.
 """
 
 import itertools
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Generic, TypeVar
 
@@ -31,7 +30,7 @@ class Gate(Generic[T]):
 
     def __init__(self, waiting_max: int) -> None:
         self._waiting_max = waiting_max
-        self._running: Counter[str] = Counter()
+        self._running: dict[str, int] = {}
         self._lines: dict[str, dict[T, None]] = {}  # whose turn is next stands first
         self.waiting_count = 0
 
@@ -41,22 +40,26 @@ class Gate(Generic[T]):
 
     def full_subject(self, ticket: T) -> str | None:
         """Return whose limit keeps a call from running now, None where no limit does."""
-        full = (name for name, most in ticket.limits.items() if self._running[name] >= most)
-        return next(full, None)
+        for name, most in ticket.limits.items():
+            if self._running.get(name, 0) >= most:
+                return name
+        return None
 
     def begin(self, ticket: T) -> None:
         """Note that a call runs; where it waited, the next turn is another holder's."""
-        self._running.update(ticket.limits.keys())
-        self.leave(ticket)
-        if (line := self._lines.pop(ticket.holder, None)) is not None:
-            self._lines[ticket.holder] = line
+        for name in ticket.limits:
+            self._running[name] = self._running.get(name, 0) + 1
+        if self.waiting_count:
+            self.leave(ticket)
+            if (line := self._lines.pop(ticket.holder, None)) is not None:
+                self._lines[ticket.holder] = line
 
     def end(self, ticket: T) -> None:
         """Note that a call that ran does so no more."""
-        self._running.subtract(ticket.limits.keys())
         for name in ticket.limits:
-            if not self._running[name]:
-                del self._running[name]
+            left = self._running.pop(name) - 1
+            if left:
+                self._running[name] = left
 
     def line_up(self, ticket: T) -> T | None:
         """Let a call wait. Return who may not wait where all places are taken.

@@ -92,9 +92,10 @@ class Router:
         plans = plan_group(group)
         group = plans[0].deployment.group  # what was asked for may be an alias
         groups = self._fallbacks(group) if wishes.fallbacks is None else wishes.fallbacks
+        found = self._pick(plans, now_s)
         route = Route(
-            plans[0],
-            tuple(plans),
+            found[0] if found else plans[0],
+            tuple(found[1:] if found else plans),
             groups,
             frozenset((group,)),
             plan_group,
@@ -102,9 +103,8 @@ class Router:
             retries_max=self._retries_max(wishes),
             is_sole=len(plans) == 1 and not groups,
         )
-        found = self._pick(plans, now_s)
         if found:
-            return _moved(route, found)
+            return route
         return self._fall_back(groups, route, now_s) or self._wait_for(route, now_s)
 
     def must_wait(self, route: Route, now_s: float) -> bool:

@@ -19,6 +19,8 @@ def ranked(
     now_s: float,
 ) -> list[Plan]:
     """Return the plans, best first: by `order`, then by the strategy, then by chance."""
+    if len(plans) < 2:
+        return list(plans)
     shuffled = _shuffled(plans, chance)
     shuffled.sort(key=lambda plan: _place(plan, health[plan.deployment.id], strategy, now_s))
     return shuffled

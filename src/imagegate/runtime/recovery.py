@@ -202,8 +202,9 @@ class Recovery:
         )
         limit_s = job.deployment.timeout_s + self._settings.late_s
         try:
-            async with self._job_slots, asyncio.timeout(limit_s), live:
-                command = await self._adopt(job.attempt, job.log, live)
+            async with self._job_slots, asyncio.timeout(limit_s):
+                with live:
+                    command = await self._adopt(job.attempt, job.log, live)
         except (LogEnded, TimeoutError):
             command = _fail(job.attempt, "unknown", "upstream_timeout")
         await self._commit(job.attempt, command)

@@ -32,7 +32,7 @@ from imagegate.transport.faults import broke_off, fault_of
 from imagegate.transport.gate import BodyGate
 from imagegate.transport.lane import Lanes
 from imagegate.transport.mask import Mask
-from imagegate.transport.pacing import PacedBody
+from imagegate.transport.pacing import PLAIN_BYTES, PacedBody
 from imagegate.transport.sandbox import SandboxUpstream
 from imagegate.transport.sigv4 import sign
 from imagegate.wire.exchange import Event, UpstreamRequest, UpstreamResponse
@@ -117,7 +117,7 @@ class Transport:
 
 
 class LiveConversation:
-    """One exchange's sockets; an async context manager that closes what is still open.
+    """One exchange's sockets; a context manager that closes what is still open.
 
     `headers` are the last answer's; `files` hold large answers, for evidence of what went wrong.
     `traceparent` and `idempotency_key` go to the deployment's own place where they are set.
@@ -147,10 +147,10 @@ class LiveConversation:
         self.idempotency_key = ""
         self.files: list[SpoolFile] = []
 
-    async def __aenter__(self) -> Self:
+    def __enter__(self) -> Self:
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._events is not None:
             self._events.end()  # its adapter had what it wanted, or a refusal, before the end
         if self._response is not None and not self._response.closed:
@@ -265,7 +265,7 @@ class LiveConversation:
     def _is_small(self, body: PacedBody, headers: Mapping[str, str]) -> bool:
         """Whether an answer is taken in one piece: most need no file, no turn and no scanner."""
         size = body.announced_bytes
-        limit = min(MASKED_BYTES_MAX, self._transport.answer_bytes_max)
+        limit = min(PLAIN_BYTES, self._transport.answer_bytes_max)
         return size is not None and size <= limit and "content-encoding" not in headers
 
     async def _take_pieces(

@@ -8,7 +8,6 @@ from imagegate.wire.lift import Base64
 
 # JSON text never holds this byte raw, so nobody's words can be taken for a place of ours.
 _PLACE = b"\0"
-_RAW_PLACE = Raw(b'"%b"' % _PLACE)
 
 
 class DataUrl:
@@ -25,13 +24,11 @@ def build_json(value: Json) -> Body:
     blobs: list[Blob] = []
 
     def place(item: object) -> Raw:
-        if isinstance(item, Base64):
-            blobs.append(item.blob)
-            return _RAW_PLACE
-        if isinstance(item, DataUrl):
-            blobs.append(item.blob)
-            return Raw(b'"data:%b;base64,%b"' % (item.blob.media_type.encode(), _PLACE))
-        raise NotImplementedError(f"{type(item).__name__} has no place in JSON")
+        if not isinstance(item, Base64 | DataUrl):
+            raise NotImplementedError(f"{type(item).__name__} has no place in JSON")
+        blobs.append(item.blob)
+        prefix = f"data:{item.blob.media_type};base64," if isinstance(item, DataUrl) else ""
+        return Raw(b'"' + prefix.encode() + _PLACE + b'"')
 
     text = msgspec.json.encode(value, enc_hook=place)
     if not blobs:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from operator import attrgetter
 
 from imagegate.types import Blob, Body, FileId, ImageCall, Json
 from imagegate.wire.json_body import DataUrl, build_json
@@ -9,29 +10,33 @@ from imagegate.wire.multipart import FormFile, build_form
 from imagegate.wire.provider import Target
 
 JSON_TYPE = "application/json"
-# OpenAI's client sorts them so, after model and prompt.
-_FIELDS = (
-    "aspect_ratio",
-    "background",
-    "complexity",
-    "frame_count",
-    "frame_duration_ms",
-    "input_fidelity",
-    "moderation",
-    "negative_prompt",
-    "output_compression",
-    "output_format",
-    "partial_images",
-    "quality",
-    "resolution",
-    "response_format",
-    "safety_identifier",
-    "seed",
-    "size",
-    "style",
-    "svg",
-    "user",
-)
+# Each with what is not sent. OpenAI's client sorts them so, after model and prompt.
+_FIELDS: Mapping[str, Json] = {
+    "aspect_ratio": None,
+    "background": None,
+    "complexity": None,
+    "frame_count": None,
+    "frame_duration_ms": None,
+    "input_fidelity": None,
+    "moderation": None,
+    "n": 1,
+    "negative_prompt": None,
+    "output_compression": None,
+    "output_format": None,
+    "partial_images": None,
+    "quality": None,
+    "resolution": None,
+    "response_format": None,
+    "safety_identifier": None,
+    "seed": None,
+    "size": None,
+    "stream": False,
+    "style": None,
+    "svg": None,
+    "user": None,
+}
+_UNSENT = tuple(_FIELDS.values())
+_read_fields = attrgetter(*_FIELDS)
 _SUFFIXES = {
     "image/png": "png",
     "image/jpeg": "jpg",
@@ -79,13 +84,13 @@ def build_fields(call: ImageCall, target: Target, *, model_in_body: bool) -> dic
     fields: dict[str, Json] = {"model": target.upstream_model} if model_in_body else {}
     if call.prompt:
         fields["prompt"] = call.prompt
-    given = {name: value for name in _FIELDS if (value := getattr(call, name)) is not None}
-    if call.n != 1:
-        given["n"] = call.n
-    if call.stream:
-        given["stream"] = True
-    fields.update(sorted(given.items()))
-    return fields | {name: value for name, value in call.extra.items() if name not in fields}
+    values = _read_fields(call)
+    if values != _UNSENT:  # most calls give a prompt and nothing else
+        given = zip(_FIELDS, values, _UNSENT, strict=True)
+        fields.update((name, value) for name, value, unsent in given if value != unsent)
+    for name, value in call.extra.items():
+        fields.setdefault(name, value)
+    return fields
 
 
 def build_boundary(call: ImageCall) -> str:

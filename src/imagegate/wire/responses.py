@@ -117,11 +117,11 @@ def check_shape(fields: Mapping[str, Json], *, is_image_model: Names, can_draw: 
 def names_inputs(value: Json, tag: str) -> bool:
     """Return whether an image or a file is only named in a request: the provider fetches it.
 
-    What was sent itself was lifted, and `tag` stands in its place.
+    What was sent itself was lifted, and `tag` stands in its place; without a tag nothing was.
     """
     if isinstance(value, Mapping):
         named = (value.get(name) for name in ("file_id", "file_url", "image_url"))
-        if any(isinstance(one, str) and not one.startswith(tag) for one in named):
+        if any(isinstance(one, str) and not (tag and one.startswith(tag)) for one in named):
             return True
         return any(names_inputs(one, tag) for one in value.values())
     return isinstance(value, list) and any(names_inputs(one, tag) for one in value)

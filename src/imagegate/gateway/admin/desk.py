@@ -14,6 +14,7 @@ from imagegate import clock
 from imagegate.catalogue.price import format_usd
 from imagegate.errors import BadRequestError, ImageError, NotFoundError, OverloadedError
 from imagegate.gateway.body import BodyReader
+from imagegate.gateway.connection import connection_of
 from imagegate.ledger.people import Account, Audited, Change, Permissions
 from imagegate.ledger.permissions import QUALITIES
 from imagegate.ledger.records import Command, ConflictError, LedgerError
@@ -69,7 +70,8 @@ class Desk:
 
     async def read(self, shape: type[T]) -> T:
         """Return the body. Raises `BadRequestError` for any field that may not be written."""
-        reader = BodyReader(self.request.receive, dict(self.request.headers.raw), BODY_BYTES_MAX)
+        connection = connection_of(self.request.scope)
+        reader = BodyReader(connection, dict(self.request.headers.raw), BODY_BYTES_MAX)
         chunks = []
         while chunk := await reader.next_chunk():
             chunks.append(chunk)

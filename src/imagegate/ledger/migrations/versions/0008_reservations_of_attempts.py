@@ -16,23 +16,21 @@ def upgrade() -> None:
     op.add_column("attempts", sa.Column("reserved_until", sa.Double))
     _move_reservations()
     op.drop_table("reservations")
-    running = sa.text("state = 'running'")
     for name in ("key_id", "team_id"):
-        index = f"calls_running_{name}"
-        op.drop_index(index, "calls")
-        op.create_index(
-            index, "calls", [name, "owner"], sqlite_where=running, postgresql_where=running
-        )
-    has_key = sa.text("idempotency_key IS NOT NULL")
-    op.drop_index("calls_idempotency_key", "calls")
-    op.create_index(
-        "calls_idempotency_key",
-        "calls",
-        ["idempotency_key"],
-        unique=True,
-        sqlite_where=has_key,
-        postgresql_where=has_key,
-    )
+        op.drop_index(f"calls_running_{name}", "calls")
+        _index(f"calls_{name}", [name, "id"], f"{name} IS NOT NULL")
+    _index("calls_idempotency_key", ["idempotency_key"], "idempotency_key IS NOT NULL", unique=True)
+    columns = ["team_id", "key_id", "owner"]
+    _index("calls_running", columns, "state = 'running' AND key_id IS NOT NULL", is_new=True)
+
+
+def _index(
+    name: str, columns: list[str], where: str, *, unique: bool = False, is_new: bool = False
+) -> None:
+    if not is_new:
+        op.drop_index(name, "calls")
+    only = sa.text(where)
+    op.create_index(name, "calls", columns, unique=unique, sqlite_where=only, postgresql_where=only)
 
 
 def _move_reservations() -> None:
