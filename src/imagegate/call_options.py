@@ -68,7 +68,8 @@ class CallOptions(Struct, frozen=True):
     @property
     def all_tags(self) -> tuple[str, ...]:
         """The tags of the key and of the request, each once."""
-        return tuple(dict.fromkeys((*self.account.tags, *self.tags)))
+        tags = (*self.account.tags, *self.tags)
+        return tuple(dict.fromkeys(tags)) if tags else ()
 
     def waiting(self) -> "CallOptions":
         """Return the options of a call that waits for its turn though its caller does not."""

@@ -116,7 +116,7 @@ def _asked(trace: Trace, call: ImageCall | None, call_id: str = "") -> dict[str,
         "started_s": trace.started_s,
         "duration_s": max(0.0, clock.now_s() - trace.started_s),
         "first_partial_s": trace.first_partial_s,
-        "phases_s": trace.phases_s,
+        "phases_s": {**trace.phases_s},  # other threads read it, and steps may follow
         "verdicts": tuple(trace.verdicts),
         "prompt": None if trace.logged_prompt is None else shown(trace.logged_prompt),
         "trace": trace.context,

@@ -98,6 +98,57 @@ def test_the_log_of_a_gateway(start: Start) -> None:
     assert "nobody logs" not in stream.getvalue()
 
 
+class Hearing(logging.Handler):
+    """An application's own handler."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.heard.append(record)
+
+
+def test_a_handler_of_an_applications_own_gets_records_beside_our_lines(start: Start) -> None:
+    stream, own = io.StringIO(), Hearing()
+    writer = attach_log(stream, "json")
+    logging.getLogger("imagegate").addHandler(own)
+    try:
+        answer = start().generate()
+    finally:
+        logging.getLogger("imagegate").removeHandler(own)
+        detach_log(writer)
+    call_id = answer.headers["x-imagegate-call-id"]
+    (record,) = [one for one in own.heard if one.getMessage() == "call.done"]
+    assert (record.levelname, getattr(record, "call_id", "")) == ("INFO", call_id)
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [one["call_id"] for one in lines if one["event"] == "call.done"] == [call_id]
+
+
+def test_lines_are_written_together_as_far_as_a_pipe_takes_them_whole() -> None:
+    stream = Pieces()
+    writer = LogWriter(stream, as_json=True)
+    for index in range(200):
+        writer.emit(record_of(call_id=f"call_{index}", reason="é" * 40))
+    writer.close()
+    lines = "".join(stream.pieces).splitlines()
+    assert [json.loads(line)["call_id"] for line in lines] == [f"call_{n}" for n in range(200)]
+    assert len(stream.pieces) < 40
+    assert all(len(piece.encode()) <= 4096 for piece in stream.pieces)
+
+
+class Pieces(io.StringIO):
+    """Notes what is written at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.pieces.append(text)
+        return len(text)
+
+
 def test_lines_that_nobody_took_are_counted(start: Start) -> None:
     gateway = start()
     stream = HangingStream()

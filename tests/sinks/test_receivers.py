@@ -1,5 +1,6 @@
 """Closing events reach real receivers: a webhook, a file, a bucket, a class, a collector."""
 
+import asyncio
 import datetime
 import hashlib
 import hmac
@@ -17,8 +18,13 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from imagegate.config.sinks import SinkSettings
+from imagegate.sinks.otel import Collector
+from imagegate.trace import Trace
+from imagegate.transport.post import Poster
 from tests.sinks.conftest import Start
 from tests.sinks.receivers import PostServer
+from tests.sinks.test_prometheus import event_of
 from tests.upstream.fake import FakeUpstream
 
 LANGFUSE = {"LANGFUSE_PUBLIC_KEY": "pk-test", "LANGFUSE_SECRET_KEY": "sk-test"}
@@ -124,6 +130,59 @@ def test_each_of_litellms_names_reaches_its_receiver(
     assert posted.path == path
     assert call_id.encode() in posted.body
     assert posted.headers.get("x-tenant") == ("one" if path == "/hook" else None)
+
+
+def test_events_name_the_tags_of_their_call(start: Start, receiver: PostServer) -> None:
+    """Each receiver has them in its own shape; a request without tags has no such field."""
+    sinks = [f"{{kind: webhook, url: '{receiver.url}/hook'}}", "{kind: langfuse}"]
+    gateway = start(f"sinks: [{', '.join(sinks)}]", LANGFUSE | {"LANGFUSE_HOST": receiver.url})
+    call = {"model": "img", "prompt": "a fox"}
+    gateway.post("/v1/images/generations", call, x_imagegate_tags="eu, night,eu")
+    gateway.generate()
+    gateway.stop()
+    gateway.wait_stopped()
+    lines = [
+        json.loads(line)
+        for one in receiver.posted
+        if one.path == "/hook"
+        for line in one.body.splitlines()
+    ]
+    assert [line.get("tags") for line in lines] == [["eu", "night"], None]
+    roots = [
+        attributes_of(span)
+        for one in receiver.posted
+        if one.path != "/hook"
+        for span in spans_of(one.body)
+        if span.name == "image_generation img"
+    ]
+    for name in ("imagegate.tags", "langfuse.trace.tags"):
+        told = [[tag.string_value for tag in root[name].values] for root in roots if name in root]
+        assert told == [["eu", "night"]]
+
+
+class Taking(Poster):
+    """Takes what is posted, at once."""
+
+    async def post(self, *_given: object, **_more: object) -> None:
+        """Take it."""
+
+
+def test_calls_go_on_while_a_batch_is_encoded() -> None:
+    """256 events take tens of milliseconds: in one piece every call would wait for them."""
+    settings = SinkSettings(kind="otel", name="otel", url="http://127.0.0.1")
+    collector = Collector(settings, Taking(), None)
+
+    async def turns_during(events: int) -> int:
+        event = event_of(trace=Trace("call_1").context)
+        sending = asyncio.create_task(collector.send([event] * events))
+        turns = 0
+        while not sending.done():
+            turns += 1
+            await asyncio.sleep(0)
+        await sending
+        return turns
+
+    assert asyncio.run(turns_during(20)) >= 20
 
 
 def test_lines_in_a_file(start: Start, tmp_path: Path) -> None:

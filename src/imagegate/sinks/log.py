@@ -118,12 +118,14 @@ class LogWriter(logging.Handler):
 
 def _pieces(lines: Sequence[str]) -> Iterator[str]:
     """Yield the lines, as many together as `LINE_BYTES_MAX` allows."""
-    piece = ""
+    piece, size_bytes = "", 0
     for line in lines:
-        if len(piece) + len(line) >= LINE_BYTES_MAX:
+        line_bytes = len(line.encode()) + 1
+        if size_bytes + line_bytes > LINE_BYTES_MAX:
             yield piece
-            piece = ""
+            piece, size_bytes = "", 0
         piece += f"{line}\n"
+        size_bytes += line_bytes
     yield piece
 
 
@@ -218,8 +220,8 @@ def _plain(value: object) -> str:
 
 
 def _time(unix_s: float) -> str:
-    seconds, ms = divmod(int(unix_s * 1000), 1000)
-    return f"{_second(seconds)}.{ms:03}Z"
+    ms = int(unix_s * 1000)
+    return f"{_second(ms // 1000)}.{ms % 1000:03}Z"
 
 
 @lru_cache(maxsize=1)
