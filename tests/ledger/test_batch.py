@@ -1,43 +1,29 @@
-"""One statement for many rows; that it does what it should is seen in `test_ledger.py`."""
-
-import pytest
-from sqlalchemy.types import NullType
+"""Statements as Postgres takes them; that they do what they should is seen in `test_ledger.py`."""
 
 from imagegate.ledger import money_schema, schema
-from imagegate.ledger.batch import in_one
 from imagegate.ledger.execute import _compiled
 
 
 def test_an_insert_an_update_and_a_delete_read_a_table_of_rows():
     insert, update, delete = (
-        _compiled(one, is_file=False).of_many
+        _compiled(one, is_file=False).sql
         for one in (schema.INSERT_ASSET, schema.MARK_DELIVERED, schema.FORGET_FILE)
     )
     assert insert.startswith("INSERT INTO assets (id, ")
     assert 'SELECT given."id", ' in insert
     assert '"offset" bigint' in insert
     assert update == (
-        'UPDATE calls SET delivered_at=given."at" FROM json_to_recordset(%(rows)s::json)'
-        ' AS given("at" double precision, "call_id" text) WHERE calls.id = given."call_id"'
+        'UPDATE calls SET delivered_at=given."at" FROM json_to_recordset($1::json)'
+        ' AS given("at" double precision, "call_id" text)'
+        ' WHERE calls.id = ANY (ARRAY[given."call_id"])'
     )
-    assert delete.endswith(' AS given("file" text) WHERE assets.file = given."file"')
+    assert delete.endswith(' AS given("file" text) WHERE assets.file = ANY (ARRAY[given."file"])')
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        *schema.BEGINNINGS,
-        *schema.ENDINGS,
-        money_schema.INSERT_ENTRY,
-        money_schema.HOLD_RESERVED,
-        money_schema.MOVE_BUDGET,
-        money_schema.ADD_TO_DAY,
-        money_schema.PUT_RATE,
-    ],
-)
-def test_what_each_call_writes_has_such_a_form(statement):
-    assert _compiled(statement, is_file=False).of_many
-
-
-def test_a_parameter_of_no_known_type_has_none():
-    assert in_one("DELETE FROM x WHERE x.id = %(a)s", {"a": NullType()}) is None
+def test_a_question_is_one_value_and_its_parameters_are_one_object():
+    assert _compiled(money_schema.SELECT_RESERVED, is_file=False).sql == (
+        "SELECT json_agg(json_build_array(c0, c1, c2)) FROM"
+        " (SELECT attempts.id, attempts.estimate_e10, attempts.reserved \nFROM attempts \n"
+        "WHERE attempts.reserved_until IS NOT NULL AND attempts.id = ANY"
+        " (ARRAY(SELECT json_array_elements_text($1::json->'b_ids')))) AS found(c0, c1, c2)"
+    )

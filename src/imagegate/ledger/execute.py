@@ -4,14 +4,15 @@ For a group of one call, SQLAlchemy's way from a statement to its text and from 
 columns costs more than SQLite itself. Transactions and connections stay SQLAlchemy's, and so do
 the errors: they are raised as what it would make of them.
 
-A parameter is named after the field that it is, or `b_` and that name.
+A parameter is named after the field that it is, or `b_` and that name. To Postgres a statement is
+sent no sooner than the rows of one of them are looked at, or at `flush` (see `round_trips`).
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from operator import attrgetter
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -20,77 +21,81 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import ClauseElement
 
-from imagegate.ledger.batch import ROWS, in_one
+from imagegate.ledger.batch import Types, change_of, question_of
 from imagegate.ledger.database import told
+from imagegate.ledger.records import ConflictError
+from imagegate.ledger.round_trips import MISSED, round_trips
 
 Parameters: TypeAlias = Mapping[str, object]
-Rows: TypeAlias = Sequence[Sequence[Any]]
+Rows: TypeAlias = Iterable[Sequence[Any]]
 
 _AMONG = re.compile(r"IN \(__\[POSTCOMPILE_(\w+)\]\)")
-
-
-class Changed(Protocol):
-    """What a statement met that changes rows: how many it changed."""
-
-    rowcount: int
 
 
 class _Text(NamedTuple):
     """A statement as a database takes it.
 
     `places` are its parameters in the order of its text, `constants` the values that stand in the
-    statement itself, `lists` the parameters that are lists; `has_rows` says whether it returns any.
-    `of_many` takes many rows at once, None where there is no such form; then `take` takes the
-    values of the parameters from a row.
+    statement itself, `lists` the parameters that are lists; `take` takes the values of the
+    parameters from a row.
     """
 
     sql: str
     places: Sequence[str]
     constants: dict[str, object]
     lists: tuple[str, ...]
-    has_rows: bool
-    of_many: str | None
     take: Callable[[Struct], Sequence[object]]
 
 
-def execute(connection: Connection, statement: Executable, parameters: Parameters) -> Rows:
-    """Run `statement` once; return what it finds.
+def execute(connection: Connection, statement: Select[Any], parameters: Parameters) -> Rows:
+    """Return what `statement` finds.
 
     A list among the parameters stands where it says `in_(bindparam(expanding=True))`.
     """
     is_file = connection.dialect.name == "sqlite"
     text = _compiled(statement, is_file)
-    given: Any = {**text.constants, **parameters}
-    if is_file:
-        given.update((name, _json(given[name])) for name in text.lists)
-        given = [given[name] for name in text.places]
+    given: dict[str, Any] = {**text.constants, **parameters}
+    if not is_file:
+        return round_trips(connection).add(text.sql, msgspec.json.encode(given))
+    given.update((name, msgspec.json.encode(given[name]).decode()) for name in text.lists)
     driver: Any = connection.connection.dbapi_connection
     try:
-        cursor = driver.execute(text.sql, given)
-        rows: Rows = cursor.fetchall() if text.has_rows else ()
+        rows: Rows = driver.execute(text.sql, [given[name] for name in text.places]).fetchall()
     except connection.dialect.loaded_dbapi.Error as error:
         raise told(connection, text.sql, error) from error
     return rows
 
 
-def execute_many(connection: Connection, statement: Executable, rows: Sequence[Struct]) -> Changed:
-    """Run `statement` once for each row; return how many rows it changed in all."""
+def execute_many(
+    connection: Connection,
+    statement: Executable,
+    rows: Sequence[Struct],
+    *,
+    is_exact: bool = False,
+) -> None:
+    """Run `statement` once for each row.
+
+    Raises ConflictError where it `is_exact` and did not change one row for each.
+    """
     is_file = connection.dialect.name == "sqlite"
     text = _compiled(statement, is_file)
+    if not is_file:
+        count = len(rows) if is_exact else None
+        round_trips(connection).add(text.sql, msgspec.json.encode(rows), rowcount=count)
+        return
     driver: Any = connection.connection.dbapi_connection
-    changed: Changed
     try:
-        if text.of_many is None:
-            changed = driver.executemany(text.sql, map(text.take, rows))
-        else:
-            changed = driver.execute(text.of_many, {ROWS: _json(rows)})
+        changed = driver.executemany(text.sql, map(text.take, rows))
     except connection.dialect.loaded_dbapi.Error as error:
         raise told(connection, text.sql, error) from error
-    return changed
+    if is_exact and changed.rowcount != len(rows):
+        raise ConflictError(MISSED)
 
 
-def _json(given: object) -> str:
-    return msgspec.json.encode(given).decode()
+def flush(connection: Connection) -> None:
+    """Send what was not sent yet; raises what any of it met."""
+    if connection.dialect.name != "sqlite":
+        round_trips(connection).make()
 
 
 def _taker(places: Sequence[str]) -> Callable[[Struct], Sequence[object]]:
@@ -112,18 +117,24 @@ def _compiled(statement: Executable, is_file: bool) -> _Text:
     sql, constants = str(compiled), compiled.params
     lists = tuple(_AMONG.findall(sql))
     places: Sequence[str] = tuple(compiled.positiontup or ())
-    types = {name: bind.type for name, bind in compiled.binds.items() if name in constants}
     if is_file:
         sql, places = _of_file(sql, places)
+    else:
+        types = {name: bind.type for name, bind in compiled.binds.items() if name in constants}
+        sql = _of_postgres(statement, sql, types)
     return _Text(
-        sql=_AMONG.sub(r"= ANY(%(\1)s)", sql),
+        sql=sql,
         places=places,
         constants={name: value for name, value in constants.items() if value is not None},
         lists=lists,
-        has_rows=isinstance(statement, Select),
-        of_many=None if is_file or lists else in_one(sql, types),
         take=_taker(places),
     )
+
+
+def _of_postgres(statement: Executable, sql: str, types: Types) -> str:
+    if isinstance(statement, Select):
+        return question_of(sql, types, len(statement.selected_columns))
+    return change_of(sql, types)
 
 
 def _of_file(sql: str, places: Sequence[str]) -> tuple[str, Sequence[str]]:

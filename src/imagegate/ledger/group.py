@@ -31,7 +31,6 @@ from imagegate.ledger.records import (
     CallEnd,
     CallRecord,
     CloseCall,
-    ConflictError,
     Delivered,
     Fail,
     ForgetFile,
@@ -180,14 +179,9 @@ def _batch_of(commands: Sequence[AnyCommand], reserving: Reserving, now_s: float
 
 
 def _execute(connection: Connection, batch: _Batch, statements: Iterable[Executable]) -> None:
-    changed = {
-        statement: execute_many(connection, statement, batch.rows[statement])
-        for statement in statements
-        if batch.rows.get(statement)
-    }
-    for statement in EXACT_WRITES.intersection(changed):
-        if changed[statement].rowcount != len(batch.rows[statement]):
-            raise ConflictError("what is to be changed is missing, or has ended already")
+    for statement in statements:
+        if rows := batch.rows.get(statement):
+            execute_many(connection, statement, rows, is_exact=statement in EXACT_WRITES)
 
 
 def _orphans(connection: Connection, batch: _Batch, now_s: float) -> list[AttemptEnd]:

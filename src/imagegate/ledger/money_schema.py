@@ -97,7 +97,9 @@ ROLL_BUDGET = (
     update(budgets)
     .where(budgets.c.id == bindparam("b_id"))
     .values(
-        spent_e10=0, period_start=bindparam("b_period_start"), resets_at=bindparam("b_resets_at")
+        spent_e10=bindparam("b_spent_e10"),
+        period_start=bindparam("b_period_start"),
+        resets_at=bindparam("b_resets_at"),
     )
 )
 MOVE_BUDGET = (
@@ -206,5 +208,5 @@ SELECT_ORPHANS = (
             select(owners.c.id).where(owners.c.alive_until > bindparam("b_now"))
         ),
     )
-    .limit(bindparam("b_limit"))
+    .limit(bindparam("b_limit", type_=Integer))
 )

@@ -3,33 +3,43 @@
 The driver comes with the extra `imagegate[postgres]`.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from imagegate.errors import ConfigError
 from imagegate.ledger.database import Database
 from imagegate.ledger.migrate import migrate, read_revision
+from imagegate.ledger.round_trips import round_trips
 from imagegate.ledger.schema import REVISION
 from imagegate.ledger.sqlite import READERS_MAX
 
 SCHEMES = ("postgresql", "postgres")
 CONNECT_S = 2
 LOCK_KEY = 0x696D6167  # "imag": one number for all gateways of one database
-_LIMITS = {
+_SETTINGS: Mapping[str, object] = {
     "lock_timeout": 5_000,
     "statement_timeout": 30_000,
     # A process that stops in the middle of a transaction must not stop the others for ever.
     "idle_in_transaction_session_timeout": 15_000,
+    # To compile a statement takes longer than any of ours.
+    "jit": "off",
 }
+_OF_WRITER = {
+    # A plan is kept from a time when the tables were empty, where to read all of them looks cheap.
+    "enable_seqscan": "off",
+    # It would not mark what an index has of calls that are over: that piles up until a vacuum.
+    "enable_bitmapscan": "off",
+}
+_OF_READER = {"default_transaction_read_only": "on"}
 
 # One writer at a time across all processes: what is read of budgets and counters stays true until
 # the commit, and no two transactions can wait for each other. Groups make up for the queue.
-# The time is that after the lock was got, by the one clock that all share.
+_LOCK = f"SELECT pg_advisory_xact_lock({LOCK_KEY})"
+# After the lock was got, by the one clock that all share.
 _NOW = "SELECT extract(epoch FROM clock_timestamp())::double precision"
-_ENTER = (
-    "WITH entered AS MATERIALIZED (SELECT pg_advisory_xact_lock(%(key)s))"
-    " SELECT extract(epoch FROM clock_timestamp())::double precision FROM entered"
-)
 
 
 def open_database(url: URL) -> Database:
@@ -37,7 +47,7 @@ def open_database(url: URL) -> Database:
 
     Raises ConfigError where it cannot be reached, or where its schema is another one.
     """
-    writer = _engine(url, is_reader=False)
+    writer = _engine(url, _OF_WRITER, poolclass=NullPool)
     try:
         with writer.connect() as connection:
             _check_revision(read_revision(connection))
@@ -45,7 +55,7 @@ def open_database(url: URL) -> Database:
         raise ConfigError(_unreachable(url, error)) from error
     return Database(
         writer=writer,
-        readers=_engine(url, is_reader=True),
+        readers=_readers(url),
         enter=enter,
         read_time=_read_time,
         release=_nothing,
@@ -58,7 +68,7 @@ def upgrade(url: URL) -> tuple[str | None, str]:
 
     The whole upgrade is one transaction: where it fails nothing was changed.
     """
-    engine = _engine(url, is_reader=False)
+    engine = _engine(url, {}, poolclass=NullPool)
     try:
         with engine.begin() as connection:
             enter(connection)
@@ -73,30 +83,43 @@ def upgrade(url: URL) -> tuple[str | None, str]:
 
 def enter(connection: Connection) -> float:
     """Wait until nobody else writes; return the database's time in unix seconds."""
-    return float(connection.exec_driver_sql(_ENTER, {"key": LOCK_KEY}).scalar_one())
+    trips = round_trips(connection)
+    trips.begin()
+    trips.add(_LOCK)
+    return float(trips.add(_NOW).value())
 
 
 def _read_time(connection: Connection) -> float:
     return float(connection.exec_driver_sql(_NOW).scalar_one())
 
 
-def _engine(url: URL, *, is_reader: bool) -> Engine:
-    limits = " ".join(f"-c {name}={value}" for name, value in _LIMITS.items())
-    mode = "-c default_transaction_read_only=on" if is_reader else ""
+def _readers(url: URL) -> Engine:
+    return _engine(
+        url,
+        _OF_READER,
+        pool_size=READERS_MAX,
+        max_overflow=0,
+        pool_pre_ping=True,
+        # A statement sees what is committed by then, in a transaction or not; one is two answers
+        # more to wait for.
+        isolation_level="AUTOCOMMIT",
+    )
+
+
+def _engine(url: URL, settings: Mapping[str, object], **pool: Any) -> Engine:
     arguments = {
         "connect_timeout": CONNECT_S,
         "tcp_user_timeout": 5_000,
         "application_name": "imagegate",
-        "options": f"{limits} {mode}",
+        "options": " ".join(
+            f"-c {name}={value}" for name, value in {**_SETTINGS, **settings}.items()
+        ),
     }
-    sizes = {"pool_size": READERS_MAX, "max_overflow": 0} if is_reader else {}
     try:
         return create_engine(
             url.set(drivername="postgresql+psycopg"),
-            poolclass=None if is_reader else NullPool,
-            pool_pre_ping=is_reader,
             connect_args=arguments,
-            **sizes,
+            **pool,
         )
     except ImportError as error:
         raise ConfigError(

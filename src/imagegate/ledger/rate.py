@@ -5,12 +5,13 @@ leaves a wrong number behind.
 """
 
 from collections.abc import Sequence
+from itertools import chain
 
 from msgspec import Struct
 from sqlalchemy import Connection
 
 from imagegate.ledger import money_schema as schema
-from imagegate.ledger.execute import execute, execute_many
+from imagegate.ledger.execute import Rows, execute, execute_many
 from imagegate.ledger.records import Admit, Limit, RateDeniedError
 
 MINUTE_S = 60
@@ -37,16 +38,28 @@ class Rates:
         self._minute = int(now_s // MINUTE_S)
         self._left_s = (self._minute + 1) * MINUTE_S - now_s
         self._rates: dict[str, _Rate] = {}
+        self._minutes: Rows = ()
+        self._in_flight: list[Rows] = []
 
-    def load(self, admissions: Sequence[Admit]) -> None:
-        """Read what the subjects of the admissions' limits did so far."""
+    def ask(self, admissions: Sequence[Admit]) -> None:
+        """Ask what the subjects of the admissions' limits did so far, for `load`."""
         limits = [limit for one in admissions for limit in one.limits]
         if not limits:
             return
         subjects = {limit.subject for limit in limits}
         self._rates = {name: _Rate(name, self._minute) for name in subjects}
-        self._load_minute()
-        self._load_in_flight([one for one in admissions if _counts_in_flight(one)])
+        parameters = {"b_subjects": sorted(subjects)}
+        self._minutes = execute(self._connection, schema.SELECT_RATES, parameters)
+        self._ask_in_flight([one for one in admissions if _counts_in_flight(one)])
+
+    def load(self) -> None:
+        """Take what was asked for."""
+        for name, minute, requests, images in self._minutes:
+            if minute == self._minute:
+                self._rates[name] = _Rate(name, minute, requests, images)
+        for team, key, count in chain.from_iterable(self._in_flight):
+            self._add_in_flight(f"team:{team}", count)
+            self._add_in_flight(f"key:{key}", count)
 
     def take(self, admission: Admit) -> None:
         """Count a call. Raises `RateDeniedError` where it is one too many; then it counts not."""
@@ -65,13 +78,7 @@ class Rates:
         if rows:
             execute_many(self._connection, schema.PUT_RATE, rows)
 
-    def _load_minute(self) -> None:
-        rows = execute(self._connection, schema.SELECT_RATES, {"b_subjects": sorted(self._rates)})
-        for name, minute, requests, images in rows:
-            if minute == self._minute:
-                self._rates[name] = _Rate(name, minute, requests, images)
-
-    def _load_in_flight(self, admissions: Sequence[Admit]) -> None:
+    def _ask_in_flight(self, admissions: Sequence[Admit]) -> None:
         """Count what is under way, by teams, and by keys where there is none."""
         teams = {one.call.team_id for one in admissions if one.call.team_id}
         keys = {one.call.key_id for one in admissions if not one.call.team_id and one.call.key_id}
@@ -81,9 +88,7 @@ class Rates:
         ):
             if names:
                 parameters = {"b_ids": sorted(names), "b_now": self._now_s}
-                for team, key, count in execute(self._connection, statement, parameters):
-                    self._add_in_flight(f"team:{team}", count)
-                    self._add_in_flight(f"key:{key}", count)
+                self._in_flight.append(execute(self._connection, statement, parameters))
 
     def _add_in_flight(self, subject: str, count: int) -> None:
         if subject in self._rates:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from imagegate.ledger import money_schema as schema
 from imagegate.ledger.budget import Room, subject, subjects_of, unpriced
-from imagegate.ledger.execute import execute
+from imagegate.ledger.execute import Rows, execute
 from imagegate.ledger.people import AnyCommand
 from imagegate.ledger.rate import Rates
 from imagegate.ledger.records import (
@@ -73,9 +73,12 @@ class Reserving:
         demands = self._demands(commands)
         if not demands:
             return [None] * len(commands)
+        # Asked together: on Postgres, who looks at the first rows waits for all.
+        self._rates.ask([one for one in commands if isinstance(one, Admit)])
+        blocked = self._ask_blocked(demands.values())
         self._load_rooms(demands.values())
-        self._load_blocked(demands.values())
-        self._rates.load([one for one in commands if isinstance(one, Admit)])
+        self._blocked = frozenset(name for (name,) in blocked)
+        self._rates.load()
         return [self._decide(one, demands.get(id(one))) for one in commands]
 
     def begun(self, attempt: AttemptRecord) -> AttemptRecord:
@@ -124,11 +127,11 @@ class Reserving:
         if ended and found:
             self._load_given_back(ended)
 
-    def _load_blocked(self, demands: Collection[_Demand]) -> None:
+    def _ask_blocked(self, demands: Collection[_Demand]) -> Rows:
         names = {one.caller.end_user for one in demands if one.caller and one.caller.end_user}
-        if names:
-            rows = execute(self._connection, schema.SELECT_BLOCKED, {"b_ids": sorted(names)})
-            self._blocked = frozenset(name for (name,) in rows)
+        if not names:
+            return ()
+        return execute(self._connection, schema.SELECT_BLOCKED, {"b_ids": sorted(names)})
 
     def _load_given_back(self, ended: Sequence[str]) -> None:
         rows = execute(self._connection, schema.SELECT_RESERVED, {"b_ids": ended})

@@ -7,9 +7,10 @@ writer holds a lock.
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from operator import attrgetter
+from typing import Any
 
 from msgspec.structs import replace
-from sqlalchemy import Connection, Executable
+from sqlalchemy import Connection, Select
 
 from imagegate import clock
 from imagegate.ledger import money_schema as schema
@@ -65,7 +66,7 @@ class Rooms:
         if moves:
             execute_many(self._connection, schema.MOVE_BUDGET, moves)
 
-    def _read(self, statement: Executable, parameters: Parameters) -> list[BudgetRecord]:
+    def _read(self, statement: Select[Any], parameters: Parameters) -> list[BudgetRecord]:
         rows = execute(self._connection, statement, parameters)
         return sorted((BudgetRecord(*row) for row in rows), key=attrgetter("id"))
 
@@ -89,6 +90,6 @@ class Rooms:
         if budget.resets_at is None or self._now_s < budget.resets_at:
             return budget
         start, resets_at = period_at(budget.period, self._now_s)
-        parameters = {"b_id": budget.id, "b_period_start": start, "b_resets_at": resets_at}
-        execute(self._connection, schema.ROLL_BUDGET, parameters)
-        return replace(budget, spent_e10=0, period_start=start, resets_at=resets_at)
+        rolled = replace(budget, spent_e10=0, period_start=start, resets_at=resets_at)
+        execute_many(self._connection, schema.ROLL_BUDGET, [rolled])
+        return rolled

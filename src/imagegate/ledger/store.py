@@ -25,6 +25,7 @@ from imagegate import clock
 from imagegate.errors import ConfigError
 from imagegate.ledger import money_schema, postgres, review_schema, schema, sqlite
 from imagegate.ledger.database import Database
+from imagegate.ledger.execute import flush
 from imagegate.ledger.group import withdraw, write_group
 from imagegate.ledger.migrate import migrate
 from imagegate.ledger.people import AnyCommand
@@ -284,6 +285,7 @@ class SqlLedger:
             if doubtful:
                 withdraw(self._connection, doubtful, now_s)
             results = write_group(self._connection, commands, now_s)
+            flush(self._connection)
             try:
                 transaction.commit()
             except DBAPIError:
