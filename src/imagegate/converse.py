@@ -28,8 +28,8 @@ async def converse(
     try:
         with running.trace.step("attempt", attributes=attempt.attributes()) as step:
             attempt.step_number = step.number
-            with running.trace.step("prepare", step.number):
-                if attempt.plan.call.operation == "edit":
+            if attempt.plan.call.operation == "edit":
+                with running.trace.step("prepare", step.number):
                     attempt.plan = await prepare_attempt(attempt.plan, spool, worker)
             result = await _exchange(running, attempt, tools, limit_s)
             if attempt.plan.encoding is not None:

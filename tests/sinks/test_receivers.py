@@ -278,7 +278,7 @@ def test_a_collector_gets_the_spans_of_a_call_below_its_callers(
     assert attributes["imagegate.call_id"] == answer.headers["x-imagegate-call-id"]
     for name in ("read", "plan", "admit", "attempt"):
         assert spans[name].parent_span_id == root.span_id
-    for name in ("prepare", "upstream", "collect", "keep", "settle"):
+    for name in ("upstream", "collect", "keep", "settle"):
         assert spans[name].parent_span_id == spans["attempt"].span_id
     sent = upstream.bill[-1].headers["traceparent"]
     assert sent == f"00-{TRACE_ID}-{spans['attempt'].span_id.hex()}-01"
