@@ -56,6 +56,16 @@ def test_provider_parameters_and_extra_body_are_sent(
     assert (sent["seed"], sent["steps"], sent["quality"]) == (7, 4, "low")
 
 
+@pytest.mark.parametrize("value", [10**30, object()])
+def test_what_cannot_be_sent_on_is_refused(
+    value: object, client: Client, upstream: FakeUpstream
+) -> None:
+    with pytest.raises(imagegate.BadRequestError) as caught:
+        client.image_generation("a red circle", extra_body={"steps": value})  # type: ignore[dict-item]
+    assert caught.value.param == "steps"
+    assert upstream.bill == []
+
+
 def test_extra_body_may_not_choose_a_host(client: Client) -> None:
     with pytest.raises(BadRequestError) as raised:
         client.image_generation("a red circle", extra_body={"api_base": "http://elsewhere"})

@@ -48,6 +48,12 @@ JSON_CASES: dict[str, tuple[bytes, int, str, str | None]] = {
         "invalid_json",
         "prompt",
     ),
+    "a number of a hundred digits": (
+        b'{"model": "img", "prompt": "a", "foo": 1%s}' % (b"0" * 99),
+        400,
+        "invalid_json",
+        None,
+    ),
     "NaN": (b'{"model": "img", "prompt": "a", "n": NaN}', 400, "invalid_json", None),
     "depth": (
         b'{"model": "img", "prompt": "a", "x": ' + b"[" * 5000 + b"]" * 5000 + b"}",

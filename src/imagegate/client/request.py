@@ -181,9 +181,9 @@ def _is_ours(name: str) -> bool:
 def _check_plain(fields: Mapping[str, Any]) -> None:
     for name, value in fields.items():
         try:
-            msgspec.json.encode(value)
-        except (TypeError, msgspec.MsgspecError) as error:
-            raise BadRequestError(f"{name} has no JSON form: {error}", param=name) from error
+            msgspec.msgpack.encode(value)  # the journal's form; its numbers have 64 bits at most
+        except (TypeError, OverflowError, msgspec.MsgspecError) as error:
+            raise BadRequestError(f"{name} cannot be sent on: {error}", param=name) from error
 
 
 def _read_one(said: Mapping[str, Any], name: str) -> Source | None:

@@ -179,8 +179,17 @@ def _finite(text: str) -> float:
     return number if math.isfinite(number) else _refuse_constant(text[:80])
 
 
+def _within_64_bits(text: str) -> int:
+    """Return the number; a longer one could not be written to the journal."""
+    number = int(text)
+    return number if -(2**63) <= number < 2**64 else _refuse_constant(text[:80])
+
+
 _decoder = json.JSONDecoder(
-    object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite
+    object_pairs_hook=_unique,
+    parse_constant=_refuse_constant,
+    parse_float=_finite,
+    parse_int=_within_64_bits,
 )
 
 
