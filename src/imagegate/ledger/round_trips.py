@@ -92,23 +92,25 @@ class RoundTrips:
             self._prepare(answers)
             names, send = self._names, self._libpq.send_query_prepared
             results = self._exchange(send, [(names[one.sql], one.parameters) for one in answers])
-            for answer, answer.result in zip(answers, results, strict=True):
-                self._check(answer.result)
-                if answer.rowcount not in (None, answer.result.command_tuples):
+            for answer, result in zip(answers, results, strict=True):
+                self._check(result)
+                if answer.rowcount not in (None, result.command_tuples):
                     raise ConflictError(MISSED)
+                answer.result = result
         except self._errors.Error as error:
             raise told(self._connection, answer.sql, error) from error
 
     def _prepare(self, answers: Sequence[Answer]) -> None:
         """Let Postgres know the statements that it has not met on this connection."""
-        new = {answer.sql for answer in answers} - self._names.keys()
+        new = dict.fromkeys(one.sql for one in answers if one.sql not in self._names)
         if not new:
             return
-        names = {sql: b"imagegate_%d" % at for at, sql in enumerate(new, len(self._names))}
-        prepared = [(name, sql.encode()) for sql, name in names.items()]
-        for result in self._exchange(self._libpq.send_prepare, prepared):
+        names = [b"imagegate_%d" % at for at in range(len(self._names), len(self._names) + len(new))]
+        send, each = self._libpq.send_prepare, zip(names, map(str.encode, new), strict=True)
+        for sql, name, result in zip(new, names, self._exchange(send, [*each]), strict=True):
             self._check(result)
-        self._names |= names
+            # At once: those before a failure stay prepared, and their names are taken.
+            self._names[sql] = name
 
     def _exchange(
         self, send: Callable[..., None], each: Sequence[tuple[Any, ...]]
