@@ -105,7 +105,9 @@ class RoundTrips:
         new = dict.fromkeys(one.sql for one in answers if one.sql not in self._names)
         if not new:
             return
-        names = [b"imagegate_%d" % at for at in range(len(self._names), len(self._names) + len(new))]
+        names = [
+            b"imagegate_%d" % at for at in range(len(self._names), len(self._names) + len(new))
+        ]
         send, each = self._libpq.send_prepare, zip(names, map(str.encode, new), strict=True)
         for sql, name, result in zip(new, names, self._exchange(send, [*each]), strict=True):
             self._check(result)
