@@ -227,6 +227,18 @@ def test_a_move_to_another_provider_moves_the_reservation(ledger_url):
     in_loop(ledger_url, test)
 
 
+def test_a_move_counts_against_whatever_the_call_does(ledger_url):
+    async def test(ledger):
+        await ledger.commit(asked("a"))
+        subjects = (KEY, "team:team_1", "end_user:zoë", "model:gpt-image-2")
+        for subject in subjects:
+            await ledger.commit(AddBudget(budget(subject, PRICE_E10)))
+        await ledger.commit(Redispatch(attempt("a", 2), attempt_end("a", "unsent", cost_e10=0)))
+        assert await budgets(ledger) == dict.fromkeys(subjects, (0, PRICE_E10))
+
+    in_loop(ledger_url, test)
+
+
 def test_a_move_is_denied_where_the_other_provider_has_no_room(ledger_url):
     async def test(ledger):
         await ledger.commit(AddBudget(budget("provider:azure", 1)))
