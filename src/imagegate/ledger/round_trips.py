@@ -61,17 +61,12 @@ class RoundTrips:
         self._libpq: PGconn = driver.pgconn
         self._names: dict[str, bytes] = {}
         self._waiting: list[Answer] = []
-        self._count = 0
         self._socket = select.poll()
 
     def begin(self) -> None:
         """Begin a transaction; what was never sent of the one before is forgotten."""
         self._waiting.clear()
         self.add("BEGIN")
-        self._count += 1
-        if self._count.bit_count() == 1:
-            # The tables may have doubled since the plans were made for what they were.
-            self.add("DISCARD PLANS")
 
     def add(self, sql: str, *parameters: bytes, rowcount: int | None = None) -> Answer:
         """Return what a statement will meet; it goes with the next answer that is waited for."""
