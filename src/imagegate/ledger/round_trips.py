@@ -100,14 +100,13 @@ class RoundTrips:
         new = dict.fromkeys(one.sql for one in answers if one.sql not in self._names)
         if not new:
             return
-        names = [
-            b"imagegate_%d" % at for at in range(len(self._names), len(self._names) + len(new))
-        ]
-        send, each = self._libpq.send_prepare, zip(names, map(str.encode, new), strict=True)
-        for sql, name, result in zip(new, names, self._exchange(send, [*each]), strict=True):
+        names = {sql: b"imagegate_%d" % at for at, sql in enumerate(new, len(self._names))}
+        prepared = [(name, sql.encode()) for sql, name in names.items()]
+        results = self._exchange(self._libpq.send_prepare, prepared)
+        for sql, result in zip(names, results, strict=True):
             self._check(result)
-            # At once: those before a failure stay prepared, and their names are taken.
-            self._names[sql] = name
+            # Now, not after the last: what comes before a failure stays prepared, name and all.
+            self._names[sql] = names[sql]
 
     def _exchange(
         self, send: Callable[..., None], each: Sequence[tuple[Any, ...]]
