@@ -70,6 +70,7 @@ CHANGES: tuple[dict[str, Json], ...] = (
     {"response_format": "url"},
     {"complexity": "low"},
     {"svg": {"author": "x"}},
+    {"svg": {}},
     {"user": None},
     {"safety_identifier": "someone"},
     {"stream": True, "partial_images": 2},

@@ -160,6 +160,33 @@ def conclude(
 
     Raises the gravest error where no part brought an image; with `refuse`, where one brought none.
     """
+    made, lost = _sort(parts)
+    if lost and (not made or partial == "refuse"):
+        twice = [error for _, error in roll.bought_again]
+        error = _all_or_nothing(made, lost, call) if made else gravest([*lost, *twice])
+        error.attempts = tuple(attempt.report(each) for attempt, each in roll.failed)
+        raise error
+    first = made[0].attempt
+    plans = [part.attempt.plan for part in made]
+    result = join_results([part.result for part in made])
+    warnings = [one for plan in plans for one in plan.warnings]
+    warnings += shortfall(call, len(result.images), lost)
+    warnings += itertools.starmap(_bought_twice, roll.bought_again)
+    return Outcome(
+        call=_whole(first.plan.call, call.n),
+        result=result,
+        adjustments=_distinct([one for plan in plans for one in plan.adjustments]),
+        warnings=_distinct(warnings),
+        cost_e10=_cost_e10(parts, roll),
+        deployment=first.plan.deployment,
+        attempts=roll.count,
+        upstream_headers=first.relayed_headers(),
+        assets=tuple([asset for part in made for asset in part.assets]),
+    )
+
+
+def _sort(parts: Sequence[Part]) -> tuple[list[Made], list[ImageError]]:
+    """Return what may be delivered, and why the other parts are missing."""
     made: list[Made] = []
     lost: list[ImageError] = []
     for part in parts:
@@ -169,36 +196,12 @@ def conclude(
             lost.append(part.refusal)
         else:
             made.append(part)
-    if lost and (not made or partial == "refuse"):
-        twice = [error for _, error in roll.bought_again]
-        error = _all_or_nothing(made, lost, call) if made else gravest([*lost, *twice])
-        error.attempts = tuple(attempt.report(each) for attempt, each in roll.failed)
-        raise error
-    first = made[0].attempt
-    sent = first.plan.call
-    results: list[ImageResult] = []
-    adjustments: list[Adjustment] = []
-    warnings: list[str] = []
-    assets: list[AssetRecord] = []
-    for part in made:
-        results.append(part.result)
-        adjustments += part.attempt.plan.adjustments
-        warnings += part.attempt.plan.warnings
-        assets += part.assets
-    result = join_results(results)
-    warnings += shortfall(call, len(result.images), lost)
-    warnings += itertools.starmap(_bought_twice, roll.bought_again)
-    return Outcome(
-        call=sent if sent.n == call.n else msgspec.structs.replace(sent, n=call.n),
-        result=result,
-        adjustments=_distinct(adjustments),
-        warnings=_distinct(warnings),
-        cost_e10=_cost_e10(parts, roll),
-        deployment=first.plan.deployment,
-        attempts=roll.count,
-        upstream_headers=first.relayed_headers(),
-        assets=tuple(assets),
-    )
+    return made, lost
+
+
+def _whole(sent: ImageCall, count: int) -> ImageCall:
+    """Return the call for all `count` images of which a part was sent."""
+    return sent if sent.n == count else msgspec.structs.replace(sent, n=count)
 
 
 def gravest(errors: Sequence[ImageError]) -> ImageError:

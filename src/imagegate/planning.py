@@ -148,7 +148,7 @@ class Planning:
 
 
 def _shape_of(call: ImageCall) -> Shape:
-    if call.images or call.mask or call.markup or call.svg or call.extra:
+    if call.images or call.mask or call.markup or call.svg is not None or call.extra:
         return None
     return call.operation, call.model, msgspec.structs.astuple(call)[_ASKED]
 

@@ -93,7 +93,7 @@ class Work:
         """The idempotency key by which it is found, `""` for none."""
         return self.attach.scoped_key if self.attach else ""
 
-    # Asked for several times a call: a list of answers costs a third of a generator of them.
+    # Asked for several times a call: to map over the callers costs a third of a generator.
     @property
     def is_promised(self) -> bool:
         """Whether a caller was told to come for it later: then its images are kept."""

@@ -1,9 +1,14 @@
 """Requests as bytes: what is no HTTP, or two opinions of where a request ends."""
 
+import asyncio
 import json
+import logging
 
 import pytest
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+from imagegate.gateway.connection import Connection
 from imagegate.gateway.protocol import HEAD_BYTES_MAX
 from tests.gateway.running import RunningGateway
 from tests.upstream.fake import FakeUpstream
@@ -55,3 +60,49 @@ def test_an_upload_starts_when_it_is_asked_for(gateway: RunningGateway) -> None:
     head = LINE + b"Content-Length: %d\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n"
     answer = gateway.send_raw(head % len(BODY) + BODY)
     assert b"HTTP/1.1 200 OK" in answer
+
+
+class Written(asyncio.Transport):
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.data = b""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.data += data
+
+
+def connection_to(transport: Written) -> Connection:
+    connection = Connection()
+    connection.cycle = RequestResponseCycle(
+        scope={},  # type: ignore[typeddict-item]
+        transport=transport,
+        flow=FlowControl(transport),
+        logger=logging.getLogger("uvicorn"),
+        access_logger=logging.getLogger("uvicorn"),
+        access_log=False,
+        default_headers=[],
+        message_event=asyncio.Event(),
+        expect_100_continue=False,
+        keep_alive=True,
+        on_response=lambda: None,
+    )
+    return connection
+
+
+def test_a_small_answer_is_written_at_once() -> None:
+    transport = Written()
+    headers = [(b"content-type", b"text/plain"), (b"x-cost", b"0")]
+    assert connection_to(transport).write_answer(200, headers, b"fox")
+    assert transport.data == (
+        b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\ncontent-type: text/plain\r\nx-cost: 0\r\n\r\nfox"
+    )
+
+
+@pytest.mark.parametrize("value", [b"a\rset-cookie: b", b"a\nx: b", b"a\r\nx: b", b"a\r\n\r\nb"])
+def test_no_value_ends_its_line(value: bytes) -> None:
+    """It is left to the server, which refuses it."""
+    transport = Written()
+    assert not connection_to(transport).write_answer(200, [(b"x-one", value)], b"")
+    assert transport.data == b""

@@ -137,6 +137,21 @@ def test_lines_are_written_together_as_far_as_a_pipe_takes_them_whole() -> None:
     assert all(len(piece.encode()) <= 4096 for piece in stream.pieces)
 
 
+@pytest.mark.parametrize(
+    "odd", [["half of a pair: \ud800"], {"value": object()}], ids=["text", "value"]
+)
+def test_a_record_that_becomes_no_line_takes_none_with_it(odd: object) -> None:
+    stream = io.StringIO()
+    writer = LogWriter(stream, as_json=True)
+    writer.emit(record_of(call_id="call_1"))
+    writer.emit(record_of(call_id="call_2", odd=odd))
+    writer.emit(record_of(call_id="call_3"))
+    writer.close()
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [line["call_id"] for line in lines] == ["call_1", "call_3"]
+    assert writer.lost_count == 1
+
+
 class Pieces(io.StringIO):
     """Notes what is written at once."""
 

@@ -81,7 +81,7 @@ class Connection:
         if cycle.default_headers or not cycle.keep_alive or self.is_full or self.is_lost:
             return False
         lines = b"\r\n".join(map(b": ".join, headers))
-        if lines.count(b"\n") != len(headers) - 1:
+        if not lines.count(b"\r") == lines.count(b"\n") == len(headers) - 1:
             return False  # a value would end its line
         cycle.transport.write(
             b"%bcontent-length: %d\r\n%b\r\n\r\n%b" % (STATUS_LINE[status], len(body), lines, body)

@@ -105,7 +105,7 @@ class LogWriter(logging.Handler):
 
     def _write_queue(self) -> None:
         while count := min(len(self._queue), LINES_MAX):
-            lines = [self._line_of(self._queue[at]) for at in range(count)]
+            lines = [self._make_line(self._queue[at]) for at in range(count)]
             try:
                 for piece in _pieces(lines):
                     self._stream.write(piece)
@@ -115,16 +115,24 @@ class LogWriter(logging.Handler):
             for _ in range(count):
                 self._queue.popleft()  # not before: what a reader does not take fills the queue
 
+    def _make_line(self, told: logging.LogRecord | CallEvent) -> str:
+        """Return its line, with the end of it; nothing where it is none, for others wait behind."""
+        try:
+            return f"{self._line_of(told)}\n"
+        except Exception:  # a record takes any value, and with the thread all lines would end
+            self.lost_count += 1
+            return ""
+
 
 def _pieces(lines: Sequence[str]) -> Iterator[str]:
     """Yield the lines, as many together as `LINE_BYTES_MAX` allows."""
     piece, size_bytes = "", 0
     for line in lines:
-        line_bytes = len(line.encode()) + 1
+        line_bytes = len(line.encode())
         if size_bytes + line_bytes > LINE_BYTES_MAX:
             yield piece
             piece, size_bytes = "", 0
-        piece += f"{line}\n"
+        piece += line
         size_bytes += line_bytes
     yield piece
 

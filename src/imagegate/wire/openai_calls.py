@@ -144,10 +144,8 @@ def _load(lifted: Lifted) -> dict[str, Json]:
         encoding = "utf-8" if skeleton.startswith(b'{"') else json.detect_encoding(skeleton)
         text = skeleton.decode(encoding)
         body = _decoder.decode(text)
-        if "\\u" in text:
-            msgspec.json.encode(
-                body
-            )  # refuses half of a surrogate pair, which no body can carry on
+        if "\\u" in text:  # half of a surrogate pair is refused: no body can carry it on
+            msgspec.json.encode(body)
     except BadRequestError:
         raise
     except (ValueError, RecursionError, msgspec.MsgspecError) as fault:
