@@ -14,6 +14,7 @@ from imagegate.ledger.records import (
     Delivered,
     Fail,
     ForgetFile,
+    FreeKey,
     LedgerUnavailableError,
     Redispatch,
     Settle,
@@ -242,3 +243,15 @@ def test_the_memory_ledger_keeps_a_closed_call_while_a_part_is_open():
         assert (await ledger.get_call("call_a")).state == "done"
 
     asyncio.run(test())
+
+
+def test_a_key_is_free_again_only_behind_a_call_that_failed(run):
+    async def test(ledger):
+        await ledger.commit(admit("a", idempotency_key="k"))
+        await ledger.commit(FreeKey("call_a"))
+        assert await ledger.call_by_key("k") is not None
+        await ledger.commit(fail("a", "refused", cost_e10=0))
+        await ledger.commit(FreeKey("call_a"))
+        assert await ledger.call_by_key("k") is None
+
+    run(test)

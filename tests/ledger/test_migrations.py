@@ -193,3 +193,26 @@ def test_what_was_set_aside_before_is_settled_all_the_same(file):
     asyncio.run(ledger.commit(Settle(end)))
     assert rows(file, "SELECT spent_e10, reserved_e10 FROM budgets") == [(12, 0)]
     ledger.close()
+
+
+NOTE_LIMIT = (
+    "CREATE FUNCTION note() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN"
+    " INSERT INTO limits VALUES (current_setting('statement_timeout')); END $$"
+)
+
+
+def test_an_upgrade_of_large_tables_takes_its_time(postgres_server):
+    url = postgres_server.new_url(is_migrated=False)
+    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
+    with engine.begin() as connection:
+        for statement in (
+            "CREATE TABLE limits (of_upgrade text)",
+            NOTE_LIMIT,
+            "CREATE EVENT TRIGGER note ON ddl_command_end EXECUTE FUNCTION note()",
+        ):
+            connection.exec_driver_sql(statement)
+    upgrade(url)
+    with engine.begin() as connection:
+        found = connection.exec_driver_sql("SELECT DISTINCT of_upgrade FROM limits").all()
+    engine.dispose()
+    assert found == [("0",)]

@@ -8,6 +8,7 @@ import itertools
 import pytest
 from sqlalchemy import text
 
+from imagegate.ledger.budget import EVERY_END_USER
 from imagegate.ledger.people import AddBudget, ChangeBudget, RemoveBudget
 from imagegate.ledger.records import (
     Admit,
@@ -227,6 +228,18 @@ def test_a_move_to_another_provider_moves_the_reservation(ledger_url):
     in_loop(ledger_url, test)
 
 
+def test_a_move_counts_against_whatever_the_call_does(ledger_url):
+    async def test(ledger):
+        await ledger.commit(asked("a"))
+        subjects = (KEY, "team:team_1", "end_user:zoë", "model:gpt-image-2")
+        for subject in subjects:
+            await ledger.commit(AddBudget(budget(subject, PRICE_E10)))
+        await ledger.commit(Redispatch(attempt("a", 2), attempt_end("a", "unsent", cost_e10=0)))
+        assert await budgets(ledger) == dict.fromkeys(subjects, (0, PRICE_E10))
+
+    in_loop(ledger_url, test)
+
+
 def test_a_move_is_denied_where_the_other_provider_has_no_room(ledger_url):
     async def test(ledger):
         await ledger.commit(AddBudget(budget("provider:azure", 1)))
@@ -262,6 +275,22 @@ def test_a_hold_of_an_earlier_period_does_not_make_this_one_negative(ledger_url)
         async with _edited(ledger, "UPDATE budgets SET resets_at = 1"):
             await ledger.commit(settle("a", cost_e10=9))
         assert await budgets(ledger) == {KEY: (0, 0)}
+
+    in_loop(ledger_url, test)
+
+
+@pytest.mark.parametrize(
+    ("change", "limits_e10"),
+    [(RemoveBudget("bud_all"), []), (ChangeBudget("bud_all", "all", 7, None), [7, 7])],
+)
+def test_a_budget_like_another_follows_it_even_in_the_group_that_makes_it(
+    ledger_url, change, limits_e10
+):
+    async def test(ledger):
+        await ledger.commit(AddBudget(budget(EVERY_END_USER, PRICE_E10, id="bud_all")))
+        assert await asyncio.to_thread(ledger._write, [asked("a"), change]) == [None, None]
+        found = await Registry(ledger).budgets(None)
+        assert [one.limit_e10 for one in found] == limits_e10
 
     in_loop(ledger_url, test)
 

@@ -43,6 +43,20 @@ def test_behind_a_failure_nothing_is_run(connection):
         trips.add("SELECT 1").value()
 
 
+def test_what_was_prepared_before_a_failure_is_in_nobodys_way(postgres_server):
+    ledger = open_ledger(postgres_server.new_url())
+    with ledger._connection.begin() as transaction:
+        ledger._database.enter(ledger._connection)
+        trips = round_trips(ledger._connection)
+        for sql in (*(f"SELECT {number}" for number in range(9)), "SELECT * FROM nowhere"):
+            trips.add(sql)
+        with pytest.raises(DBAPIError, match="nowhere"):
+            trips.make()
+        transaction.rollback()
+    assert ledger._write([admit("a")]) == [None]
+    ledger.close()
+
+
 def test_another_count_of_rows_is_a_conflict(connection):
     trips = round_trips(connection)
     trips.add("UPDATE calls SET owner = owner", rowcount=1)

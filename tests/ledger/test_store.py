@@ -17,10 +17,12 @@ from imagegate.ledger.records import (
     ConflictError,
     Delivered,
     LedgerUnavailableError,
+    Stored,
     cost_e10_of,
 )
 from imagegate.ledger.sqlite import TIDY_EVERY
 from imagegate.ledger.store import open_ledger
+from tests.ledger.databases import in_loop
 from tests.ledger.rows import (
     ENDED_AT,
     admit,
@@ -324,3 +326,15 @@ def test_what_is_written_at_once_waits_for_nobody(tmp_path):
         with pytest.raises(BlockingIOError), at_once(connection):
             pass
     engine.dispose()
+
+
+def test_an_image_in_the_bucket_says_where_it_is(ledger_url):
+    async def test(ledger):
+        await ledger.commit(admit("a"))
+        await ledger.commit(settle("a", cost_e10=1))
+        await ledger.commit(Stored("img_a_0", "a.body", "o/1", "ff"))
+        assert await ledger.get_asset("img_a_0") == asset("a", object="o/1", sha256="ff")
+        with pytest.raises(ConflictError):
+            await ledger.commit(Stored("img_a_0", "b.body", "o/2", "00"))
+
+    in_loop(ledger_url, test)

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from imagegate.ledger.records import ConflictError
 from imagegate.ledger.store import SqlLedger
 from imagegate.ledger.webhook_schema import SELECT_DUE, SELECT_OF_CALL
-from imagegate.ledger.webhooks import AddWebhook, ChangeWebhook, WebhookRecord
+from imagegate.ledger.webhooks import AddWebhook, ChangeWebhook, HastenWebhooks, WebhookRecord
 from tests.ledger.databases import in_loop
 from tests.ledger.rows import CREATED_AT, admit, settle
 
@@ -64,5 +64,18 @@ def test_a_message_that_is_there_stays_as_it_is(ledger_url: str) -> None:
         await ledger.commit(ChangeWebhook(taken, 0))
         await ledger.commit(AddWebhook(first))
         assert await ledger.select(WebhookRecord, SELECT_OF_CALL, b_id="call_a") == (taken,)
+
+    in_loop(ledger_url, test)
+
+
+def test_to_hasten_makes_no_message_later(ledger_url: str) -> None:
+    async def test(ledger: SqlLedger) -> None:
+        await ledger.commit(admit("a"))
+        for name, due_at in (("soon", 2.0), ("late", 9.0)):
+            message = replace(webhook("a"), id=f"msg_{name}", due_at=due_at)
+            await ledger.commit(AddWebhook(message))
+        await ledger.commit(HastenWebhooks(5.0))
+        found = await ledger.select(WebhookRecord, SELECT_OF_CALL, b_id="call_a")
+        assert {one.id: one.due_at for one in found} == {"msg_soon": 2.0, "msg_late": 5.0}
 
     in_loop(ledger_url, test)

@@ -68,7 +68,8 @@ def upgrade(url: URL) -> tuple[str | None, str]:
 
     The whole upgrade is one transaction: where it fails nothing was changed.
     """
-    engine = _engine(url, {}, poolclass=NullPool)
+    # To index a large table takes as long as it takes.
+    engine = _engine(url, {"statement_timeout": 0}, poolclass=NullPool)
     try:
         with engine.begin() as connection:
             enter(connection)

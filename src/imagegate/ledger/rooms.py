@@ -29,7 +29,6 @@ class Rooms:
         self._connection = connection
         self._now_s = now_s
         self._by_id: dict[str, Room] = {}
-        self._new: list[BudgetRecord] = []
 
     def of_subjects(self, subjects: Collection[str]) -> dict[str, list[Room]]:
         """Return the rooms of each subject that has any."""
@@ -60,8 +59,6 @@ class Rooms:
 
     def write(self) -> None:
         """Write what was moved."""
-        if self._new:
-            execute_many(self._connection, INSERT_BUDGET, self._new)
         moves = [room.move for room in self._by_id.values() if room.move.is_any]
         if moves:
             execute_many(self._connection, schema.MOVE_BUDGET, moves)
@@ -79,7 +76,8 @@ class Rooms:
             like(one, end_user, budget_id=clock.new_id("bud"), now_s=self._now_s)
             for one in templates
         ]
-        self._new += made
+        # Before what changes or removes a template in the same group does so with those like it.
+        execute_many(self._connection, INSERT_BUDGET, made)
         return [self._add(one) for one in made]
 
     def _rolled(self, budget: BudgetRecord) -> BudgetRecord:

@@ -87,23 +87,26 @@ class RoundTrips:
             self._prepare(answers)
             names, send = self._names, self._libpq.send_query_prepared
             results = self._exchange(send, [(names[one.sql], one.parameters) for one in answers])
-            for answer, answer.result in zip(answers, results, strict=True):
-                self._check(answer.result)
-                if answer.rowcount not in (None, answer.result.command_tuples):
+            for answer, result in zip(answers, results, strict=True):
+                self._check(result)
+                if answer.rowcount not in (None, result.command_tuples):
                     raise ConflictError(MISSED)
+                answer.result = result
         except self._errors.Error as error:
             raise told(self._connection, answer.sql, error) from error
 
     def _prepare(self, answers: Sequence[Answer]) -> None:
         """Let Postgres know the statements that it has not met on this connection."""
-        new = {answer.sql for answer in answers} - self._names.keys()
+        new = dict.fromkeys(one.sql for one in answers if one.sql not in self._names)
         if not new:
             return
         names = {sql: b"imagegate_%d" % at for at, sql in enumerate(new, len(self._names))}
         prepared = [(name, sql.encode()) for sql, name in names.items()]
-        for result in self._exchange(self._libpq.send_prepare, prepared):
+        results = self._exchange(self._libpq.send_prepare, prepared)
+        for sql, result in zip(names, results, strict=True):
             self._check(result)
-        self._names |= names
+            # Now, not after the last: what comes before a failure stays prepared, name and all.
+            self._names[sql] = names[sql]
 
     def _exchange(
         self, send: Callable[..., None], each: Sequence[tuple[Any, ...]]

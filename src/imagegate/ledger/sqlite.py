@@ -11,12 +11,13 @@ from typing import Literal, TypeAlias
 
 from sqlalchemy import URL, Connection, Engine, NullPool, QueuePool, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from imagegate import clock
 from imagegate.errors import ConfigError
-from imagegate.ledger.database import told
-from imagegate.ledger.migrate import read_revision
+from imagegate.ledger.database import Database, told
+from imagegate.ledger.migrate import migrate, read_revision
 
 Durability: TypeAlias = Literal["process", "power"]
 
@@ -76,6 +77,38 @@ def prepare_file(url: URL) -> Path:
     if head and head != _MAGIC:
         raise ConfigError(damaged(path, "it does not begin as one"))
     return path
+
+
+def open_database(
+    path: Path, lock: FileLock, durability: Durability, busy_timeout_s: float
+) -> Database:
+    """Return the database in a file that we hold, made or brought up to date. Blocks.
+
+    Raises ConfigError, and has changed nothing, where that is not possible.
+    """
+    writer = open_writer(path, durability=durability, busy_timeout_s=busy_timeout_s)
+    readers = open_readers(path, busy_timeout_s=busy_timeout_s)
+    try:
+        with writer.begin() as connection:
+            migrate(connection)
+            learn_sizes(connection)
+    except OperationalError as error:
+        raise ConfigError(
+            f"the ledger {path} cannot be used now: {error.orig}. Close the program that holds "
+            "it, or free space, and start again; nothing was changed."
+        ) from error
+    except DatabaseError as error:
+        raise ConfigError(damaged(path, str(error.orig))) from error
+    return Database(
+        writer=writer,
+        readers=readers,
+        enter=_time_s,
+        read_time=_time_s,
+        release=lock.release,
+        is_shared=False,
+        # A commit that survives a power cut waits for the disk.
+        at_once=AtOnce(busy_timeout_s) if durability == "process" else None,
+    )
 
 
 def file_revision(url: URL) -> str | None:
@@ -220,3 +253,7 @@ def _run(connection: DBAPIConnection, statement: str) -> None:
         cursor.fetchall()
     finally:
         cursor.close()
+
+
+def _time_s(_connection: Connection) -> float:
+    return clock.now_s()

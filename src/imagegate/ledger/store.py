@@ -4,7 +4,6 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TypeVar
 
 from msgspec import Struct
@@ -21,13 +20,11 @@ from sqlalchemy.exc import (
     SQLAlchemyError,
 )
 
-from imagegate import clock
 from imagegate.errors import ConfigError
 from imagegate.ledger import money_schema, postgres, review_schema, schema, sqlite
 from imagegate.ledger.database import Database
 from imagegate.ledger.execute import flush
 from imagegate.ledger.group import withdraw, write_group
-from imagegate.ledger.migrate import migrate
 from imagegate.ledger.people import AnyCommand
 from imagegate.ledger.records import (
     LAST_ID,
@@ -340,7 +337,7 @@ def open_ledger(
     path = sqlite.prepare_file(parsed)
     lock = sqlite.FileLock(path)
     try:
-        return SqlLedger(_open_file(path, lock, durability, busy_timeout_s))
+        return SqlLedger(sqlite.open_database(path, lock, durability, busy_timeout_s))
     except BaseException:
         lock.release()
         raise
@@ -375,35 +372,3 @@ def check(url: str) -> tuple[str | None, str]:
             "this imagegate; run the newer version."
         )
     return found, schema.REVISION
-
-
-def _open_file(
-    path: Path, lock: sqlite.FileLock, durability: sqlite.Durability, busy_timeout_s: float
-) -> Database:
-    writer = sqlite.open_writer(path, durability=durability, busy_timeout_s=busy_timeout_s)
-    readers = sqlite.open_readers(path, busy_timeout_s=busy_timeout_s)
-    try:
-        with writer.begin() as connection:
-            migrate(connection)
-            sqlite.learn_sizes(connection)
-    except OperationalError as error:
-        raise ConfigError(
-            f"the ledger {path} cannot be used now: {error.orig}. Close the program that holds "
-            "it, or free space, and start again; nothing was changed."
-        ) from error
-    except DatabaseError as error:
-        raise ConfigError(sqlite.damaged(path, str(error.orig))) from error
-    return Database(
-        writer=writer,
-        readers=readers,
-        enter=_file_time_s,
-        read_time=_file_time_s,
-        release=lock.release,
-        is_shared=False,
-        # A commit that survives a power cut waits for the disk.
-        at_once=sqlite.AtOnce(busy_timeout_s) if durability == "process" else None,
-    )
-
-
-def _file_time_s(_connection: Connection) -> float:
-    return clock.now_s()
