@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 from imagegate import clock
-from imagegate.ledger.pace import REST_S, Pace
+from imagegate.ledger.pace import Pace
 from imagegate.ledger.records import LedgerError, LedgerUnavailableError
 from imagegate.telemetry import (
     LEDGER_NOTE_LOST,
@@ -48,7 +48,7 @@ class _Waiting(NamedTuple, Generic[T]):
 class GroupWriter(Generic[T]):
     """Writes items in groups on a thread of its own.
 
-    A group is what came in while the group before it was written, and for `REST_S` after. `write`
+    A group is what came in while the group before it was written, and in the rest after it. `write`
     returns for each item None, or why it was refused while the others were written. It raises
     LedgerUnavailableError where no item would be taken, any other error where an item of the
     group is at fault; then each is written alone, so that only that one fails.
@@ -187,8 +187,10 @@ class GroupWriter(Generic[T]):
             return
         results = self._results(self._group)
         _report(self._group, results)
+        count = sum(one.future is not None for one in self._group)
         self._group = []
-        self._rested_at_s = clock.monotonic_s() + REST_S
+        now_s = clock.monotonic_s()
+        self._rested_at_s = now_s + self._pace.rest_s(count, now_s)
 
     def _results(self, group: Sequence[_Waiting[T]]) -> list[LedgerError | None]:
         """Write the group; return, for each of it, None or why it was not written."""
