@@ -147,15 +147,9 @@ Index(
     sqlite_where=_RUNNING_FOR_A_KEY,
     postgresql_where=_RUNNING_FOR_A_KEY,
 )
+# Of all calls: among indexes of some, SQLite would take a team's for what is one end user's.
 for _column in (calls.c.key_id, calls.c.team_id):
-    _is_any = text(f"{_column.name} IS NOT NULL")
-    Index(
-        f"calls_{_column.name}",
-        _column,
-        calls.c.id,
-        sqlite_where=_is_any,
-        postgresql_where=_is_any,
-    )
+    Index(f"calls_{_column.name}", _column, calls.c.id)
 _IS_KNOWN = text("end_user <> ''")
 Index(
     "calls_end_user",

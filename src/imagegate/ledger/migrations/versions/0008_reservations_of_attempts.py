@@ -16,19 +16,14 @@ def upgrade() -> None:
     op.add_column("attempts", sa.Column("reserved_until", sa.Double))
     _move_reservations()
     op.drop_table("reservations")
-    for name in ("key_id", "team_id"):
-        op.drop_index(f"calls_running_{name}", "calls")
-        _index(f"calls_{name}", [name, "id"], f"{name} IS NOT NULL")
+    for name in ("calls_running_key_id", "calls_running_team_id", "calls_idempotency_key"):
+        op.drop_index(name, "calls")
     _index("calls_idempotency_key", ["idempotency_key"], "idempotency_key IS NOT NULL", unique=True)
     columns = ["team_id", "key_id", "owner"]
-    _index("calls_running", columns, "state = 'running' AND key_id IS NOT NULL", is_new=True)
+    _index("calls_running", columns, "state = 'running' AND key_id IS NOT NULL")
 
 
-def _index(
-    name: str, columns: list[str], where: str, *, unique: bool = False, is_new: bool = False
-) -> None:
-    if not is_new:
-        op.drop_index(name, "calls")
+def _index(name: str, columns: list[str], where: str, *, unique: bool = False) -> None:
     only = sa.text(where)
     op.create_index(name, "calls", columns, unique=unique, sqlite_where=only, postgresql_where=only)
 
